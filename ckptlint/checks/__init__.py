@@ -1,0 +1,1 @@
+"""The vocabulary of rules: functions from a comparison to facts."""

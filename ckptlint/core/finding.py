@@ -1,0 +1,72 @@
+"""What a lint run says: facts seen by checks, judged by rules into findings, folded by key pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How much a finding matters; what fails a run is the `--fail-on` level, `error` unless said."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something a check saw about one key (or, `key` empty, about the whole).
+
+    `words` fill the rule's message: `expected`, `actual` and whatever the check documents. Facts of one rule with equal words are
+    folded into one finding over a key pattern, so a word that differs for every key belongs in no fact.
+    """
+
+    key: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Facts judged by one rule, folded: `pattern` stands for exactly `keys`."""
+
+    rule: str
+    slug: str
+    severity: Severity
+    message: str
+    keys: tuple[str, ...] = ()
+    pattern: str = ""
+    words: Mapping[str, str] = field(default_factory=dict)
+    hint: str = ""
+    checkpoint: str = ""
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of the model the checkpoint fills: tensors and elements that fit, of all."""
+
+    tensors: int
+    of_tensors: int
+    elements: int
+    of_elements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings about one checkpoint, in the order they are shown; `headline` is the likely single cause and its cure."""
+
+    checkpoint: str
+    section: str
+    findings: tuple[Finding, ...]
+    coverage: Coverage | None = None
+    headline: str = ""
+    ignored: int = 0
+
+    def failed(self, level: Severity = Severity.ERROR) -> bool:
+        return any(finding.severity.rank >= level.rank for finding in self.findings)

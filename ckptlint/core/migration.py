@@ -1,0 +1,177 @@
+"""A migration: what its file says, with key templates not yet bound to any checkpoint.
+
+The grammar of the file is in `docs/migrations.md`; every noun here is one of its forms. `where` is `file:line:column: path` of the form
+in the file, which every error about it starts with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from ckptlint.core.dtype import DType
+from ckptlint.core.expression import Expression
+from ckptlint.core.template import Selector, Target, Template
+
+Option: TypeAlias = "int | float | str | bool | DType | Expression | tuple[Option, ...] | Mapping[str, Option]"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A condition decidable from headers. `test` is has, lacks, shape, dtype, tree, param, all, any or not.
+
+    `has`/`lacks` hold a Selector; `shape`/`dtype` a literal key and what it must be; `tree` a tree path and a scalar; `param` a name and
+    an integer; `all`/`any`/`not` their Guards.
+    """
+
+    test: str
+    arguments: tuple[object, ...]
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpCall:
+    """One item of `ops:`: an operation's name and its options, expressions not yet evaluated.
+
+    `over` names the gather axis that stack or concat folds, or that unstack scatters; `only` the slots a unary operation acts on.
+    """
+
+    op: str
+    options: Mapping[str, Option]
+    over: str = ""
+    only: tuple[int, ...] | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """`from` + `to`: keys that become other keys, through `ops`. A `rename` is one Move without operations for each of its pairs."""
+
+    sources: tuple[Template, ...]
+    targets: tuple[Target, ...]
+    ops: tuple[OpCall, ...] = ()
+    over: str = ""
+    expect: Expression | None = None
+    when: Guard | None = None
+    optional: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """`copy`: one source claimed for its own name and for the target's; `tie` makes them one tensor in the output."""
+
+    source: Template
+    target: Target
+    tie: bool = False
+    when: Guard | None = None
+    optional: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """`keep`: keys that stay as they are."""
+
+    keys: tuple[Selector, ...]
+    when: Guard | None = None
+    optional: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """`drop`: keys that are left out, and why."""
+
+    keys: tuple[Selector, ...]
+    reason: str
+    when: Guard | None = None
+    optional: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """`new`: a tensor that no source has, filled with one value.
+
+    With `each`, one for every match of that source template; its captures may stand in `key`, `shape` and `dtype_of`.
+    """
+
+    key: Target
+    shape: tuple[Expression, ...]
+    fill: float
+    dtype: DType | None = None
+    dtype_of: Target | None = None
+    each: Template | None = None
+    after: Target | None = None
+    when: Guard | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """`tie`: keys whose tensors must be equal, checked when migrating, and are one tensor in the output (the first's)."""
+
+    keys: tuple[str, ...]
+    when: Guard | None = None
+    optional: bool = False
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Untie:
+    """`untie`: names of one tensor that become tensors of their own."""
+
+    keys: tuple[str, ...]
+    when: Guard | None = None
+    optional: bool = False
+    where: str = ""
+
+
+Rewrite: TypeAlias = Move | Copy | Keep | Drop | New | Tie | Untie
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Rewrites that are matched against the same input at once; `rest` says what becomes of keys nobody claims."""
+
+    rewrites: tuple[Rewrite, ...]
+    rest: Literal["error", "keep"] = "error"
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """`prefix`: wrapper prefixes stripped in a loop (from all keys or none), then one added."""
+
+    strip: tuple[str, ...] = ()
+    add: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One of `params`: `how` is value, tree, dim or count; `otherwise` is used where a tree path is absent."""
+
+    name: str
+    how: Literal["value", "tree", "dim", "count"]
+    arguments: tuple[object, ...]
+    otherwise: Expression | None = None
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One migration file. `sections` is `weights`, or the tree paths of the state dicts it is for; `digest` the hash of its text."""
+
+    summary: str
+    stages: tuple[Stage, ...]
+    params: tuple[Param, ...] = ()
+    prefix: Prefix | None = None
+    sections: tuple[str, ...] = ("weights",)
+    when: Guard | None = None
+    optimizer: Literal["carry", "reset", "refuse"] = "carry"
+    lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    origin: str = ""
+    digest: str = ""

@@ -1,0 +1,91 @@
+"""What an operation is, and the few tensor primitives it may use.
+
+An operation never touches a tensor itself: it asks a kit. `SpecKit` answers with shapes alone, `LayoutKit` with where the bytes lie,
+numpy and torch kits with data, so the check before a migration and the migration itself run the same lines.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import ClassVar, Protocol, TypeVar
+
+from ckptlint.core.dtype import DType
+from ckptlint.core.spec import TensorSpec
+
+T = TypeVar("T")
+
+
+class Kit(Protocol[T]):
+    """Tensor primitives over some representation `T`. Dimensions are counted from 0; sizes and strides in elements.
+
+    The first group is *layout*: elements move as opaque bytes. The second is *arithmetic*: elements are decoded.
+    """
+
+    def spec(self, x: T) -> TensorSpec: ...
+
+    def reshape(self, x: T, shape: tuple[int, ...]) -> T: ...
+
+    def permute(self, x: T, dims: tuple[int, ...]) -> T: ...
+
+    def concat(self, xs: Sequence[T], dim: int) -> T: ...
+
+    def slice(self, x: T, dim: int, start: int, stop: int, step: int = 1) -> T:
+        """Elements start, start+step, ... before stop along dim; 0 <= start <= stop <= size, step >= 1."""
+        ...
+
+    def take(self, x: T, dim: int, indices: tuple[int, ...]) -> T: ...
+
+    def flip(self, x: T, dim: int) -> T: ...
+
+    def tile(self, x: T, dim: int, times: int) -> T:
+        """The whole tensor `times` times, end to end along dim."""
+        ...
+
+    def fill(self, spec: TensorSpec, value: float) -> T:
+        """A new tensor of one value; `ShapeError` where the dtype cannot hold it."""
+        ...
+
+    def cast(self, x: T, dtype: DType, *, saturate: bool = False) -> T:
+        """Convert, rounding to even; a value that would overflow is a `ShapeError`, or the largest finite one if `saturate`."""
+        ...
+
+
+class Grade(StrEnum):
+    """What an inverse gives back, from best to worst; derived, never asserted."""
+
+    EXACT = "exact"
+    APPROXIMATE = "approximate"
+    RESTORABLE = "restorable"
+    ONE_WAY = "one-way"
+
+
+class Operation(ABC):
+    """Tensors in, tensors out. An operation knows no keys, no files and no framework.
+
+    Subclasses are frozen dataclasses; their fields are the options a migration file may give, their docstring the documentation.
+    `arity` says how the planner feeds it: `each` value by itself, all slots at once (`join`), or one value to several (`split`).
+    """
+
+    name: ClassVar[str]
+    arity: ClassVar[str] = "each"  # each | join | split
+    layout: ClassVar[bool] = True  # moves elements without decoding them
+    example: ClassVar[str]  # one line of YAML for the documentation
+
+    @abstractmethod
+    def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
+        """Compute the outputs with `kit`."""
+
+    def inverse(self, inputs: tuple[TensorSpec, ...]) -> Operation | None:
+        """Return the operation that undoes this one on such inputs, None where none can."""
+        del inputs
+        return None
+
+    def undone_from(self, outputs: tuple[TensorSpec, ...]) -> Operation | None:
+        """Return the inverse where the outputs alone decide it, None where the inputs must be known."""
+        del outputs
+        return None
+
+    def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
+        return Grade.ONE_WAY if self.inverse(inputs) is None else Grade.EXACT

@@ -1,0 +1,1 @@
+"""Text to core data and back; every error with file:line:column."""

@@ -1,0 +1,1 @@
+"""Bytes to checkpoint and back, one file a format."""

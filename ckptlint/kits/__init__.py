@@ -1,0 +1,1 @@
+"""Tensor primitives over real arrays."""

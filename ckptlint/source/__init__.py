@@ -1,0 +1,1 @@
+"""Python source and the user's model: built in a subprocess, read by ast."""
