@@ -1,0 +1,113 @@
+"""An output file that appears whole or not at all.
+
+It is written under a temporary name in the folder it will live in, synced, and renamed over its place; the folder is synced after that.
+Whatever stood there before stays byte for byte until the rename, and stays for good where anything fails.
+The temporary name (`.NAME.ckptlint-PID-RANDOM`) is recognisable, so that a killed run's leftover can be told from anything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from ckptlint.errors import OutputError, UsageError
+
+
+def check_output(path: str, sources: tuple[str, ...], *, force: bool) -> None:
+    """Refuse, before any work, a place that cannot or should not be written: `OutputError` or `UsageError`."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise OutputError(f"the folder {folder!r} does not exist", where=path)
+    if os.path.isdir(path):
+        raise OutputError("is a directory", where=path, hint="give the name of a file")
+    if not os.path.exists(path):
+        return
+    if any(os.path.exists(source) and os.path.samefile(source, path) for source in sources):
+        raise UsageError(
+            "the output is the input", where=path, hint="write to another file, and move it when you trust it"
+        )
+    if not force:
+        raise UsageError("exists already", where=path, hint="--force replaces it")
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OutputError("is not a regular file", where=path)
+
+
+class AtomicFile:
+    """A file being written for `path`; use as a context manager, then call `commit()` inside it to keep the result."""
+
+    def __init__(self, path: str, *, nbytes: int = 0) -> None:
+        self.path = os.path.realpath(path)  # a symbolic link stays one: its target is replaced
+        folder, name = os.path.split(self.path)
+        self._folder = folder
+        self.temporary = os.path.join(folder, f".{name}.ckptlint-{os.getpid()}-{secrets.token_hex(4)}")
+        self._nbytes = nbytes
+        self._committed = False
+        self.file: BinaryIO
+
+    def __enter__(self) -> Self:
+        try:
+            # O_EXCL: never follow or truncate what somebody put there; 0o666 so that the umask decides, as for any new file
+            descriptor = os.open(
+                self.temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o666
+            )
+        except OSError as error:
+            raise self._failed(error) from error
+        self.file = os.fdopen(descriptor, "r+b")
+        try:
+            self._prepare(descriptor)
+        except OSError as error:
+            self._discard()
+            raise self._failed(error) from error
+        return self
+
+    def commit(self) -> None:
+        """Make the content durable and put it in place."""
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            os.replace(self.temporary, self.path)
+            self._committed = True
+            self._sync_folder()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, trace
+        if not self._committed:
+            self._discard()
+        if isinstance(error, OSError):
+            raise self._failed(error) from error
+
+    def _prepare(self, descriptor: int) -> None:
+        if os.path.exists(self.path):  # a replaced file keeps its mode
+            os.fchmod(descriptor, stat.S_IMODE(os.stat(self.path).st_mode))
+        if self._nbytes and hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(descriptor, 0, self._nbytes)  # a full disk is better met before an hour of copying
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                    raise
+
+    def _sync_folder(self) -> None:
+        if os.name != "posix":
+            return  # no other system lets a folder be opened and synced
+        descriptor = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _discard(self) -> None:
+        self.file.close()
+        if os.path.exists(self.temporary):
+            os.unlink(self.temporary)
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot be written: {error.strerror or error}", where=self.path)
