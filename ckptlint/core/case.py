@@ -1,0 +1,144 @@
+"""A rule's own example: a small checkpoint, perhaps a model, and the patterns that the rule must report, or none.
+
+The fields of `Case` are what an entry under `cases:` of a rule file may say; `Case.parse` reads the plain values of one.
+A case is judged with every shipped rule beside its own, so that the precedence between rules is part of what it shows:
+
+    - name: one layer is gone                       # `expect` lists the patterns of this rule's findings, in order;
+      checkpoint: {a.weight: "f32[4]"}              #   a finding about the whole file is ""
+      model: {a.weight: "f32[4]", b.weight: "f32[4]"}
+      expect: [b.weight]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
+from ckptlint.core.fields import fill
+from ckptlint.core.schema import Schema
+from ckptlint.core.spec import TensorSpec, contiguous
+from ckptlint.core.tree import Call, Dict, Global, List, Node, Opaque, Storage, Tensor, Value
+from ckptlint.errors import DocumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What must (`expect`) or must not (`expect: []`) fire.
+
+    Of the file: `checkpoint` its keys and specs, `at` the tree path where they lie, `sections` further state dicts by tree path
+    and `kinds` what those are for (weights unless said), `tree` its other values as nested mappings, lists and scalars.
+    Of the tensors: `ties` the groups that share one tensor, `storages` the elements of a storage that is larger than
+    the tensor in it, `repeated` the keys stored twice. Of the state dict: `module`
+    the class of a whole pickled module, `versions` torch's `_metadata`, `format` the reader's name.
+    Of the model (None: a lint of the file alone): `model`, `model_ties`, `parameters`, `unsaved`, `modules`.
+    Of the call: `section`, `only`, `allow_missing`, and `with` in place of the rule's own options.
+    """
+
+    name: str
+    expect: tuple[str, ...]
+    checkpoint: Mapping[str, TensorSpec] = field(default_factory=dict)
+    at: str = "/"
+    sections: Mapping[str, Mapping[str, TensorSpec]] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    tree: Mapping[str, object] = field(default_factory=dict)
+    ties: tuple[tuple[str, ...], ...] = ()
+    storages: Mapping[str, int] = field(default_factory=dict)
+    repeated: tuple[str, ...] = ()
+    module: str = ""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    format: str = "torch-zip"
+    model: Mapping[str, TensorSpec] | None = None
+    model_ties: tuple[tuple[str, ...], ...] = ()
+    parameters: tuple[str, ...] | None = None
+    unsaved: Mapping[str, TensorSpec] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
+    section: str = ""
+    only: tuple[str, ...] = ()
+    allow_missing: tuple[str, ...] = ()
+    with_: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, object]) -> Case:
+        """Read the plain values of one entry; `DocumentError` names the field that is wrong."""
+        return fill(cls, values)
+
+    def model_schema(self) -> Schema | None:
+        """Return the model side, None where the case lints the file alone."""
+        if self.model is None:
+            return None
+        return Schema(
+            self.model,
+            parameters=self.parameters,
+            ties=self.model_ties,
+            unsaved=self.unsaved,
+            modules=self.modules,
+            origin="model",
+        )
+
+    def subject(self) -> Checkpoint:
+        """Return the checkpoint that a reader would make of the file described."""
+        storages: list[Storage] = []
+        root = _node(self.tree)
+        assert isinstance(root, Dict)  # noqa: S101  the field's type says so
+        found = [_section(self, path, keys, root, storages) for path, keys in self._state_dicts()]
+        whole = next((section.node for section in found if section.path == "/"), root)
+        return Checkpoint(whole, tuple(found), format=self.format, origin=self.name, parts=(), storages=tuple(storages))
+
+    def _state_dicts(self) -> list[tuple[str, Mapping[str, TensorSpec]]]:
+        own = [(self.at, self.checkpoint)] if self.checkpoint else []
+        return [*own, *self.sections.items()]
+
+
+def _section(case: Case, path: str, keys: Mapping[str, TensorSpec], root: Dict, storages: list[Storage]) -> Section:
+    tensors = _tensors(keys, case, storages)
+    home = root
+    for step in path.strip("/").split("/") if path != "/" else []:
+        child = home.get(step)
+        if not isinstance(child, Dict):
+            child = Dict([])
+            home.items.append((step, child))
+        home = child
+    home.items[:0] = list(tensors.items())
+    own = path == case.at
+    module = case.module if own else ""
+    return Section(
+        path,
+        SectionKind(case.kinds.get(path, "weights")),
+        Opaque(Call(Global(*_split(module)), None, new=True)) if module else home,
+        tensors,
+        others={key: value for key, value in home.items if isinstance(key, str) and key not in tensors},
+        versions=case.versions if own else {},
+        modules={"": module} if module else {},
+        module=bool(module),
+        repeated=case.repeated if own else (),
+    )
+
+
+def _split(name: str) -> tuple[str, str]:
+    module, _, last = name.rpartition(".")
+    return module, last
+
+
+def _tensors(keys: Mapping[str, TensorSpec], case: Case, storages: list[Storage]) -> dict[str, Tensor]:
+    first = {key: group[0] for group in case.ties for key in group}
+    made: dict[str, Tensor] = {}
+    for key, spec in keys.items():
+        if first.get(key, key) in made:
+            made[key] = made[first[key]]
+            continue
+        storage = Storage(str(len(storages)), spec.dtype, case.storages.get(key, spec.numel))
+        storages.append(storage)
+        made[key] = Tensor(storage, spec.dtype, spec.shape, contiguous(spec.shape))
+    return made
+
+
+def _node(value: object) -> Value:
+    """Make tree nodes of nested plain values."""
+    if isinstance(value, Mapping):
+        return Dict([(key, _node(member)) for key, member in value.items()])
+    if isinstance(value, list | tuple):
+        return List([_node(member) for member in value])
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | Node):
+        return value
+    raise DocumentError(f"{value!r} is not a value of a checkpoint's tree")
