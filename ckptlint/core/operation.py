@@ -65,12 +65,16 @@ class Operation(ABC):
     """Tensors in, tensors out. An operation knows no keys, no files and no framework.
 
     Subclasses are frozen dataclasses; their fields are the options a migration file may give, their docstring the documentation.
-    `arity` says how the planner feeds it: `each` value by itself, all slots at once (`join`), or one value to several (`split`).
+    `arity` says how the planner feeds it: `each` value by itself, all slots at once (`join`), one value to several (`split`), or
+    nothing at all (`make`, which `ops:` may not name).
     """
 
     name: ClassVar[str]
-    arity: ClassVar[str] = "each"  # each | join | split
+    arity: ClassVar[str] = "each"  # each | join | split | make
     layout: ClassVar[bool] = True  # moves elements without decoding them
+    pointwise: ClassVar[bool] = False  # decodes elements, each by itself, so that any part of the output can be computed alone
+    short: ClassVar[str] = ""  # the option that a bare value stands for: `rearrange: a b -> b a` gives its pattern
+    rest: ClassVar[str] = ""  # the option, a mapping, that collects options of other names: the axis sizes of a rearrange
     example: ClassVar[str]  # one line of YAML for the documentation
 
     @abstractmethod
