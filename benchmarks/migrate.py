@@ -1,0 +1,142 @@
+"""Migrate a 1.5 GB checkpoint: ckptlint against `cp` with sync, and against the script one would write by hand.
+
+    python benchmarks/migrate.py [--rounds 9] [--megabytes 1500] [--folder DIR]
+
+Two migrations (rename only; rename, split and transpose) on two formats. Every contender starts as a process and ends with synced data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from measure import Contender, interleaved, table
+
+RENAME = """\
+ckptlint: 1
+summary: layers renamed
+rewrites:
+  - rename: {"layers.{i:int}.{p:path}": "blocks.{i}.{p}"}
+"""
+RESHAPE = """\
+ckptlint: 1
+summary: layers renamed, qkv split, down projection transposed
+rewrites:
+  - from: layers.{i:int}.qkv.weight
+    to: [blocks.{i}.q.weight, blocks.{i}.k.weight, blocks.{i}.v.weight]
+    ops: [split: {dim: 0, parts: 3}]
+  - from: layers.{i:int}.down.weight
+    to: blocks.{i}.down.weight
+    ops: [rearrange: "o i -> i o"]
+  - rename: {"layers.{i:int}.{n:one(up|norm)}.weight": "blocks.{i}.{n}.weight"}
+"""
+NAIVE = """\
+import os, sys, torch
+source, output, reshape, mmap = sys.argv[1], sys.argv[2], sys.argv[3] == "reshape", sys.argv[4] == "mmap"
+if source.endswith(".safetensors"):
+    from safetensors.torch import load_file, save_file
+    old = load_file(source)
+else:
+    old = torch.load(source, mmap=mmap, weights_only=True)
+new = {}
+for key, value in old.items():
+    name = key.replace("layers.", "blocks.")
+    if reshape and ".qkv." in name:
+        for part, piece in zip("qkv", value.chunk(3)):
+            new[name.replace("qkv", part)] = piece.clone()
+    elif reshape and ".down." in name:
+        new[name] = value.T.contiguous()
+    else:
+        new[name] = value
+if output.endswith(".safetensors"):
+    save_file(new, output)
+else:
+    torch.save(new, output)
+descriptor = os.open(output, os.O_RDONLY)
+os.fsync(descriptor)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--megabytes", type=int, default=1500)
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        for suffix in (".pt", ".safetensors"):
+            source = make(Path(folder) / f"old{suffix}", given.megabytes)
+            for kind, text in (("rename", RENAME), ("reshape", RESHAPE)):
+                print(
+                    table(
+                        f"{kind}, {suffix}, {given.megabytes} MB",
+                        compare(source, kind, text, given.rounds),
+                        "cp + sync",
+                    )
+                )
+            source.unlink()
+
+
+def make(path: Path, megabytes: int) -> Path:
+    """Write a checkpoint of this size: 24 layers of four matrices, as torch or safetensors saves it."""
+    import torch
+
+    width = 64 * round((megabytes * 1e6 / 4 / 24 / 6) ** 0.5 / 64)
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"qkv": (3 * width, width), "up": (2 * width, width), "down": (width, width), "norm": (width,)}
+    tensors = {
+        f"layers.{layer}.{name}.weight": torch.rand(shape, generator=generator)
+        for layer in range(24)
+        for name, shape in shapes.items()
+    }
+    if path.suffix == ".pt":
+        torch.save(tensors, path)
+    else:
+        from safetensors.torch import save_file
+
+        save_file(tensors, path)
+    return path
+
+
+def compare(source: Path, kind: str, text: str, rounds: int) -> dict[str, list[object]]:
+    folder = source.parent
+    migration, naive = folder / f"{kind}.yaml", folder / "naive.py"
+    migration.write_text(text)
+    naive.write_text(NAIVE)
+    output = folder / f"new{source.suffix}"
+
+    def clean() -> None:
+        output.unlink(missing_ok=True)
+
+    ours = [sys.executable, "-m", "ckptlint", "migrate", str(source), "-m", str(migration), "-o", str(output)]
+    copy = f"cp --reflink=never {source} {output} && sync {output}"
+    contenders = [
+        Contender("cp + sync", ["sh", "-c", copy], clean),
+        Contender("ckptlint migrate", ours, clean),
+        Contender("ckptlint migrate --no-verify", [*ours, "--no-verify"], clean),
+        Contender(
+            "torch.load + torch.save" if source.suffix == ".pt" else "load_file + save_file",
+            _naive(naive, source, output, kind),
+            clean,
+        ),
+    ]
+    if source.suffix == ".pt":
+        contenders.append(
+            Contender("torch.load(mmap) + torch.save", [*_naive(naive, source, output, kind)[:-1], "mmap"], clean)
+        )
+    runs = interleaved(contenders, rounds, warm=2)
+    clean()
+    return runs
+
+
+def _naive(script: Path, source: Path, output: Path, kind: str) -> list[str]:
+    return [sys.executable, str(script), str(source), str(output), kind, "whole"]
+
+
+if __name__ == "__main__":
+    if shutil.which("cp") is None:
+        sys.exit("needs cp")
+    main()

@@ -1,0 +1,287 @@
+"""The command line: arguments in, exit code out; no policy here.
+
+Each command imports its module when it runs, so that `--help` and `lint` pay for nothing they do not use. What commands return is
+text for stdout; talk goes to stderr. Exit codes are those of `docs/commands.md`, the same in every format.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
+
+import click
+
+from ckptlint import __version__
+from ckptlint.errors import CkptlintError
+
+FORMATS = ("text", "json", "github", "markdown")
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "CKPTLINT"}
+
+
+class Commands(click.Group):
+    """Lists commands in the order of use, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)
+
+
+@click.group(cls=Commands, context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="ckptlint")
+def cli() -> None:
+    """Lint checkpoints against models, and migrate them with proof. Nothing in a checkpoint is ever executed."""
+
+
+def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+_model = _options(
+    click.option("--args", "arguments", metavar="JSON|YAML|@FILE", help="Arguments of the model: a mapping or a list."),
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "meta", "cpu"]),
+        default="auto",
+        show_default=True,
+        help="Where to build the model; auto tries meta first.",
+    ),
+    click.option(
+        "--timeout", type=float, default=120.0, show_default=True, help="Seconds that building the model may take."
+    ),
+)
+_against = _options(
+    click.option("--model", metavar="SPEC", help="Model: pkg.mod:Class, pkg.mod:factory or path.py:Class."),
+    click.option("--lock", metavar="FILE", help="Committed lock file of the model."),
+    click.option("--against", metavar="ANY", help="Any source of a schema: model, lock, checkpoint, JSON of keys."),
+    _model,
+)
+_section = click.option("--section", metavar="PATH", help="Tree path of the state dict, such as /model_state_dict.")
+_format = click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the output."
+)
+_config = click.option(
+    "--config", metavar="FILE", help="Config file instead of the nearest pyproject.toml or ckptlint.toml."
+)
+_params = click.option(
+    "--param", "params", metavar="NAME=VALUE", multiple=True, help="Value for one of the migration's params."
+)
+_migrations = click.option(
+    "-m",
+    "--migration",
+    "migrations",
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    help="Migration file; several run in order.",
+)
+
+
+@cli.command()
+@click.argument("checkpoints", nargs=-1, required=True)
+@_against
+@_section
+@click.option("--select", multiple=True, metavar="CODES", help="Only these rules: codes or prefixes, comma-separated.")
+@click.option("--extend-select", multiple=True, metavar="CODES", help="These rules as well.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules.")
+@click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
+@click.option("--only", multiple=True, metavar="TEMPLATE", help="Judge only these keys of the model.")
+@click.option("--allow-missing", multiple=True, metavar="TEMPLATE", help="Keys that the checkpoint may lack.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "info", "never"]),
+    help="Severity from which the exit code is 1.  [default: error]",
+)
+@click.option("--all", "everything", is_flag=True, help="Show every group, not the first twenty.")
+@_format
+@_config
+def lint(**given: Any) -> None:
+    """Check CHECKPOINTS against a model, its lock, or anything that has a schema."""
+    from ckptlint.commands import lint as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("checkpoint")
+@click.argument("pattern", required=False)
+@click.option("--digest", is_flag=True, help="Also the digest of every tensor; reads the data.")
+@click.option("--flat", is_flag=True, help="One line a key, nothing folded.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+def inspect(**given: Any) -> None:
+    """Show what CHECKPOINT holds, from its header alone; PATTERN selects tree paths or keys."""
+    from ckptlint.commands import inspect as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("old")
+@click.argument("new")
+@_model
+@_section
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+def diff(**given: Any) -> None:
+    """Compare two schemas by key pattern, and the rest of two checkpoints."""
+    from ckptlint.commands import diff as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("models", nargs=-1)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 where a lock is not what its model gives.")
+@click.option("-o", "--output", metavar="FILE", help="Lock file to write or check, for a model given as SPEC.")
+@_model
+@_config
+def lock(**given: Any) -> None:
+    """Write or check the lock of MODELS: names from the config, or SPECs; all configured ones by default."""
+    from ckptlint.commands import lock as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("files", nargs=-1)
+@click.option(
+    "-m", "--migration", "migrations", metavar="FILE", multiple=True, help="Migration file; several run in order."
+)
+@click.option("--source", metavar="ANY", help="The old schema: checkpoint, lock, model, JSON of keys.")
+@click.option("--target", metavar="ANY", help="The new schema that must come out.")
+@_params
+@_model
+@_section
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the output."
+)
+def prove(**given: Any) -> None:
+    """Prove from headers what migrations do, before a byte moves. Without --source the files are checked by themselves."""
+    from ckptlint.commands import prove as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("checkpoint")
+@click.option("-o", "--output", metavar="FILE", help="File to write; its suffix decides the format.")
+@_migrations
+@_params
+@click.option("--reverse", is_flag=True, help="Run the inverse, or say which step loses data.")
+@click.option("--source", metavar="ANY", help="With --reverse: the old schema, where the new one does not decide it.")
+@_section
+@click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
+@click.option("--force", is_flag=True, help="Replace an existing output.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the checksums of what is read.")
+@click.option(
+    "--max-memory", metavar="SIZE", default="1G", show_default=True, help="Memory for blocks of computed tensors."
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+def migrate(**given: Any) -> None:
+    """Bring CHECKPOINT up to date: write a new file, whole or not at all."""
+    from ckptlint.commands import migrate as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Format.",
+)
+def rules(**given: Any) -> None:
+    """List the lint rules."""
+    from ckptlint.commands import rules as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Format.",
+)
+def ops(**given: Any) -> None:
+    """List the operations of migrations."""
+    from ckptlint.commands import ops as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("code")
+@click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
+def explain(**given: Any) -> None:
+    """Explain a rule by its CODE or slug, or an operation by its name."""
+    from ckptlint.commands import explain as command
+
+    _finish(command.run, given)
+
+
+def _finish(run: Callable[..., tuple[Iterable[str], int]], given: dict[str, Any]) -> NoReturn:
+    """Run a command, print what it gives, exit with its code."""
+    lines, code = run(**given)
+    for line in lines:
+        click.echo(line)
+    sys.stdout.flush()
+    raise SystemExit(code)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    try:
+        cli.main(argv, prog_name="ckptlint", standalone_mode=False)
+    except CkptlintError as error:
+        click.echo(f"ckptlint: {_printable(str(error))}", err=True)
+        return error.exit_code
+    except click.exceptions.Abort:
+        click.echo("ckptlint: interrupted; outputs are untouched", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output went away, as `head` does; Python would complain at exit
+        return 0
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    return 0
+
+
+def _printable(text: str) -> str:
+    """Escape what a key or file name could do to a terminal; line breaks are ours."""
+    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)

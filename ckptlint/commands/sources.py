@@ -1,0 +1,154 @@
+"""Find and read what the commands work on: every argument that names a schema, a checkpoint or a migration is resolved here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
+from ckptlint.core.migration import Migration
+from ckptlint.core.schema import Schema
+from ckptlint.errors import FormatError, UsageError
+
+_LOCK = b"# ckptlint lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """How to build a model, where a reference names one."""
+
+    arguments: str | None = None
+    device: str = "auto"
+    timeout: float = 120.0
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Checkpoint]:
+    """Open a checkpoint; close its files at the end."""
+    from ckptlint.formats import open_checkpoint
+
+    checkpoint = open_checkpoint(path)
+    try:
+        yield checkpoint
+    finally:
+        checkpoint.close()
+
+
+def schema(reference: str, building: Building, *, section: str | None = None) -> Schema:
+    """Return the schema that `reference` names: a lock, a JSON object of keys, a checkpoint, or a model."""
+    if not os.path.exists(reference):
+        if ":" in reference:
+            return model(reference, building)
+        raise UsageError(
+            f"{reference!r} is no file and no model", hint="a model is pkg.mod:Class, pkg.mod:factory or path.py:Class"
+        )
+    if os.path.isfile(reference):
+        start = _start(reference)
+        if start.startswith(_LOCK):
+            from ckptlint.documents.lock import read_lock
+
+            return read_lock(read_text(reference), reference)
+        if start.lstrip().startswith(b"{") and not reference.endswith(".index.json"):
+            from ckptlint.documents.schema_json import read_schema_json
+
+            return read_schema_json(read_text(reference), reference)
+    with opened(reference) as checkpoint:
+        return weights(checkpoint, section).schema(reference)
+
+
+def model(reference: str, building: Building) -> Schema:
+    """Build the model in a subprocess and return its schema; what the builder notes goes to stderr."""
+    from ckptlint.commands.talk import talk
+    from ckptlint.source.build import build_schema
+
+    built = build_schema(reference, args=building.arguments, device=building.device, timeout=building.timeout)
+    for note in built.notes:
+        talk(f"note: {note}")
+    return built.schema
+
+
+def weights(checkpoint: Checkpoint, path: str | None) -> Section:
+    """Return the section at `path`, or the first one of weights."""
+    if path is not None:
+        return section_at(checkpoint, path)
+    kinds = (SectionKind.WEIGHTS, SectionKind.EMA, SectionKind.OTHER)
+    found = [section for kind in kinds for section in checkpoint.sections if section.kind is kind]
+    if not found:
+        raise FormatError(
+            "holds no state dict: no mapping of names to tensors, and no pickled module",
+            where=checkpoint.origin,
+            hint=f"`ckptlint inspect {checkpoint.origin}` shows what it holds",
+        )
+    return found[0]
+
+
+def section_at(checkpoint: Checkpoint, path: str) -> Section:
+    """Return the section at a tree path."""
+    wanted = "/" + path.strip("/")
+    for section in checkpoint.sections:
+        if section.path == wanted:
+            return section
+    listed = ", ".join(section.path for section in checkpoint.sections) or "none"
+    raise UsageError(f"there is no state dict at {wanted!r}", where=checkpoint.origin, hint=f"there are: {listed}")
+
+
+def migrated_sections(
+    checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None
+) -> tuple[Section, ...]:
+    """Return the sections that the migrations are for: every copy of the weights, unless something says otherwise."""
+    if section is not None:
+        return (section_at(checkpoint, section),)
+    named = next((m.sections for m in migrations if m.sections != ("weights",)), None)
+    if named is not None:
+        return tuple(section_at(checkpoint, path) for path in named)
+    copies = (SectionKind.WEIGHTS, SectionKind.EMA)
+    found = tuple(section for section in checkpoint.sections if section.kind in copies)
+    return found or (weights(checkpoint, None),)
+
+
+def migration(path: str) -> Migration:
+    """Read a migration file, or one of the shipped ones by its name."""
+    from ckptlint.documents.migrations import read_migration
+
+    if os.path.exists(path) or os.sep in path:
+        return read_migration(read_text(path), path)
+    from ckptlint.documents.shipped import folder
+
+    for candidate in (path, f"{path}.yaml"):
+        shipped = os.path.join(folder("migrations"), candidate)
+        if os.path.exists(shipped):
+            return read_migration(read_text(shipped), candidate)
+    raise UsageError("no such migration file, and no shipped migration of this name", where=path)
+
+
+def read_text(path: str) -> str:
+    """Read a UTF-8 text document: a migration, lock or JSON the user named."""
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=path) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"is no text: byte {error.start} is not UTF-8", where=path) from error
+
+
+def parameters(given: Sequence[str]) -> dict[str, int | str]:
+    """Read `NAME=VALUE` options."""
+    values: dict[str, int | str] = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--param {item!r} should be NAME=VALUE")
+        number = value.removeprefix("-")
+        values[name] = int(value) if number.isascii() and number.isdigit() and len(number) < 19 else value
+    return values
+
+
+def _start(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(64)
+    except OSError as error:
+        raise FormatError(f"cannot be read: {error.strerror}", where=path) from error
