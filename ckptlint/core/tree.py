@@ -63,12 +63,13 @@ class List(Node):
 
 
 class Tuple(Node):
-    """A tuple."""
+    """A tuple, or a known tuple class: then `made_by` is that class, for instance `torch.Size`."""
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "made_by")
 
-    def __init__(self, items: tuple[Value, ...]) -> None:
+    def __init__(self, items: tuple[Value, ...], made_by: Global | None = None) -> None:
         self.items = items
+        self.made_by = made_by
 
 
 class Set(Node):
@@ -105,7 +106,8 @@ class Call:
 class Opaque(Node):
     """An object of a class we do not know: its construction, in the order the file gave it.
 
-    `changes` are what was done to it afterwards: `("append", value)`, `("item", key, value)`, `("add", value)`, `("build", state)`.
+    `changes` are what was done to it afterwards: `("append", value)`, `("item", key, value)`, `("add", value)`, `("build", state)`,
+    `("apply", function, state)` where a function set the state.
     """
 
     __slots__ = ("call", "changes")
@@ -117,7 +119,16 @@ class Opaque(Node):
     @property
     def named(self) -> str:
         """Its class, or its callable where it is made by a function: `pkg.mod.Thing`."""
-        return str(self.call.function) if isinstance(self.call.function, Global) else "?"
+        maker = self.call.function
+        arguments = self.call.arguments
+        if (
+            isinstance(maker, Global)
+            and maker.name == "_reconstructor"
+            and isinstance(arguments, Tuple)
+            and arguments.items
+        ):
+            maker = arguments.items[0]  # copyreg's way to make an object in protocols 0 and 1: the class is an argument
+        return str(maker) if isinstance(maker, Global) else "?"
 
     def state(self) -> Value:
         """What it stores: the last state it was built with, None where there is none."""
@@ -197,16 +208,18 @@ class Tensor(Node):
 
 
 class Wrap:
-    """The call around a tensor's data: `kind` is `tensor` (hooks or metadata), `parameter`, `parameter_with_state` or `subclass`.
+    """The call around a tensor's data, `arguments` its arguments after the tensor, as the file has them.
 
-    `arguments` are the call's arguments after the tensor, as the file has them.
+    `kind` is `tensor` (hooks[, metadata]: torch's `conj` and `neg` bits), `parameter` (requires_grad, hooks), `parameter_with_state`
+    (requires_grad, hooks, state), `subclass` (class, state), `built` (state set afterwards). `inner` is the wrap inside it, if any.
     """
 
-    __slots__ = ("arguments", "kind")
+    __slots__ = ("arguments", "inner", "kind")
 
-    def __init__(self, kind: str, arguments: tuple[Value, ...]) -> None:
+    def __init__(self, kind: str, arguments: tuple[Value, ...], inner: Wrap | None = None) -> None:
         self.kind = kind
         self.arguments = arguments
+        self.inner = inner
 
 
 Scalar: TypeAlias = "bool | int | float | complex | str | bytes | None"
