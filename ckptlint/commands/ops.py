@@ -1,0 +1,91 @@
+"""`ckptlint ops`: the vocabulary of migrations, described from its own source."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, Field, fields
+from inspect import getdoc
+from typing import NamedTuple
+
+from ckptlint.core.operation import Operation
+from ckptlint.ops import OPERATIONS
+
+
+class Option(NamedTuple):
+    """An option of an operation, as YAML has it: its name, its type in words, and its default (empty: it is required)."""
+
+    name: str
+    type: str
+    default: str
+
+
+class Entry(NamedTuple):
+    """What there is to say about an operation; `moves` is layout (elements move unread) or arithmetic."""
+
+    name: str
+    summary: str
+    text: str
+    example: str
+    moves: str
+    options: tuple[Option, ...]
+
+
+def entries() -> list[Entry]:
+    """Describe all operations that `ops:` may name."""
+    return [_entry(operation) for operation in OPERATIONS.values() if operation.arity != "make"]
+
+
+def run(form: str) -> tuple[list[str], int]:
+    if form == "json":
+        import json
+
+        listed = [{**each._asdict(), "options": [option._asdict() for option in each.options]} for each in entries()]
+        return [json.dumps({"version": 1, "operations": listed}, indent=1)], 0
+    if form == "markdown":
+        return markdown(), 0
+    return [f"{each.name:<10} {each.summary}" for each in entries()], 0
+
+
+def markdown() -> list[str]:
+    """The page `docs/operations.md`."""
+    lines = ["# Operations", "", "What may stand in the `ops:` of a rewrite. This page is generated from the code.", ""]
+    for each in entries():
+        lines += [f"## {each.name}", "", each.text, "", "```yaml", f"- {each.example}", "```", ""]
+        if each.options:
+            lines += ["| option | type | default |", "|---|---|---|"]
+            lines += [f"| `{o.name}` | {o.type} | {o.default or 'required'} |" for o in each.options]
+            lines.append("")
+        verb = "moves elements unread, whatever their dtype" if each.moves == "layout" else "decodes elements"
+        lines += [f"It {verb}.", ""]
+    return lines
+
+
+def describe(each: Entry) -> list[str]:
+    """The text of `ckptlint explain NAME`."""
+    options = [f"  {o.name}: {o.type}" + (f" = {o.default}" if o.default else "") for o in each.options]
+    return [
+        f"{each.name} (operation)",
+        "",
+        each.text,
+        "",
+        f"- {each.example}",
+        *(["", "options:", *options] if options else []),
+    ]
+
+
+def _entry(operation: type[Operation]) -> Entry:
+    text = getdoc(operation) or ""
+    options = tuple(_option(each) for each in fields(operation))  # type: ignore[arg-type]  # every operation is a dataclass
+    moves = "layout" if operation.layout else "arithmetic"
+    return Entry(
+        operation.name, text.partition(". ")[0].partition("\n")[0].rstrip("."), text, operation.example, moves, options
+    )
+
+
+def _option(each: Field[object]) -> Option:
+    default = "" if each.default is MISSING and each.default_factory is MISSING else _default(each)
+    return Option(each.name, str(each.type).replace("|", "or"), default)
+
+
+def _default(each: Field[object]) -> str:
+    value = each.default if each.default is not MISSING else "empty"
+    return "not set" if value is None else str(value)
