@@ -1,0 +1,126 @@
+"""The schema of a model that the user names: built in a subprocess, on meta where that can be, else on the CPU."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from ckptlint.core.schema import Schema
+from ckptlint.errors import CkptlintError, ModelError, UsageError
+from ckptlint.source import process
+from ckptlint.source.arguments import Arguments
+from ckptlint.source.process import Request, Workplace
+from ckptlint.source.reference import ModelReference
+from ckptlint.source.reply import Built, Failure, RealTensor, read_reply
+
+Device = Literal["meta", "cpu", "auto"]
+TIMEOUT = 120.0
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """A model's schema, and what the user should know of how it was had."""
+
+    schema: Schema
+    notes: tuple[str, ...] = ()
+
+
+def build_schema(
+    reference: str,
+    *,
+    args: str | None = None,
+    device: Device = "auto",
+    timeout: float = TIMEOUT,
+    workplace: Workplace | None = None,
+) -> BuiltModel:
+    """Import the named class, function or module in a subprocess, build it, and describe what it would save.
+
+    `args` is JSON or YAML (a mapping of keywords, a list of positionals) or `@file`. `device`: `meta` allocates nothing,
+    `cpu` really builds it, `auto` goes to the CPU where meta fails or cannot tell. `timeout` is in seconds, of all tries.
+
+    Raises:
+        UsageError: the reference or the arguments are malformed, or do not fit the model.
+        ModelError: it cannot be imported, built or described; the message names the missing piece.
+    """
+    if device not in ("meta", "cpu", "auto"):
+        raise UsageError(f"there is no device {device!r}", hint="there are meta, cpu and auto")
+    if timeout <= 0:
+        raise UsageError("the time limit must be more than 0 seconds")
+    work = workplace or Workplace()
+    model = ModelReference.parse(reference)
+    arguments = Arguments.parse(args, work.cwd)
+    if model.is_file and not (work.cwd / model.place).is_file():
+        raise ModelError(f"there is no file {model.place!r}", where=str(model))
+    attempts = _Attempts(model, arguments, work, time.monotonic() + timeout)
+    return attempts.first_that_works() if device == "auto" else attempts.only(device)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """Builds of one model, under one deadline."""
+
+    reference: ModelReference
+    arguments: Arguments
+    workplace: Workplace
+    deadline: float
+
+    def only(self, device: str) -> BuiltModel:
+        outcome = self._build(device)
+        if isinstance(outcome, Failure):
+            raise self._error(outcome, on_meta=device == "meta")
+        stray = _stray(outcome) if device == "meta" else ()
+        if stray:
+            raise ModelError(
+                f"it was built on meta, but {_listed(stray)}",
+                where=str(self.reference),
+                hint="--device auto accepts that, --device cpu builds all of it in memory",
+            )
+        return _model(outcome, device)
+
+    def first_that_works(self) -> BuiltModel:
+        """Try meta, then the CPU: only where the CPU does it, meta was to blame; else its own error is the user's."""
+        outcome = self._build("meta")
+        if isinstance(outcome, Built):
+            stray = _stray(outcome)
+            return _model(outcome, "meta", *([f"although it was built on meta, {_listed(stray)}"] if stray else []))
+        if outcome.kind != "device":
+            raise self._error(outcome)
+        second = self._build("cpu")
+        if isinstance(second, Failure):
+            raise self._error(second, before=f"; on meta, {outcome.message}" if second.kind == "memory" else "")
+        return _model(second, "cpu", f"built on the CPU, for on meta {outcome.message}")
+
+    def _build(self, device: str) -> Built | Failure:
+        seconds = max(self.deadline - time.monotonic(), 1.0)
+        request = Request.of(self.reference, self.arguments, device, seconds, self.workplace.allowed)
+        try:
+            return read_reply(process.run(request, self.workplace), str(self.reference))
+        except ModelError as error:
+            raise error.at(str(self.reference)) from None
+
+    def _error(self, failure: Failure, *, on_meta: bool = False, before: str = "") -> CkptlintError:
+        kind = UsageError if failure.kind == "arguments" else ModelError
+        hint = failure.hint
+        if failure.kind == "memory":
+            hint = f"it may use {self.workplace.allowed / 2**20:,.0f} MiB; on meta (--device meta) it would need none"
+        elif failure.kind == "device" and on_meta:
+            hint = "if that is because tensors on meta have no values, --device auto builds it on the CPU"
+        return kind(failure.message + before, where=str(self.reference), hint=hint)
+
+
+def _model(built: Built, device: str, *notes: str) -> BuiltModel:
+    asked = [f"it asks for {' and '.join(built.asked)}: {device} took its place"] if built.asked else []
+    return BuiltModel(built.schema, (*notes, *asked, *built.notes))
+
+
+def _stray(built: Built) -> tuple[RealTensor, ...]:
+    """Tensors that hold memory although the build was on meta; a module that was finished before is no offender."""
+    return () if built.finished else built.real
+
+
+def _listed(tensors: tuple[RealTensor, ...]) -> str:
+    shown = [f"{tensor.key!r} is on {tensor.device}" for tensor in tensors[:_SHOWN]]
+    more = f" and {len(tensors) - _SHOWN} more" if len(tensors) > _SHOWN else ""
+    return f"{', '.join(shown)}{more} ({sum(tensor.nbytes for tensor in tensors):,} bytes)"
