@@ -178,6 +178,14 @@ class Node:
         except CkptlintError as error:
             raise DocumentError(error.message, where=self.where, hint=error.hint) from error
 
+    def into(self, read: Callable[[Mapping[str, object]], T]) -> T:
+        """Make something of a mapping's plain values; an error that names one of the keys gets that key's place."""
+        values = {key: value.plain() for key, value in self.entries().items()}
+        try:
+            return read(values)
+        except CkptlintError as error:
+            raise (self.find(error.where) or self).fail(error.message, error.hint) from error
+
     def plain(self) -> Plain:
         """Return the value without its places, as `json.loads` would give it."""
         if isinstance(self.content, str):
