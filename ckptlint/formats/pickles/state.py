@@ -1,0 +1,153 @@
+"""What a pickle machine has in its hands: the bytes, the stack, the memo and what it has met so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from ckptlint.core.tree import Global, Storage, Tuple, Value
+from ckptlint.errors import FormatError
+from ckptlint.formats.pickles.limits import Limits
+from ckptlint.formats.pickles.opcodes import NAMES
+
+HALT = 1 << 62  # the position after STOP: behind every end
+
+
+class Note(NamedTuple):
+    """Something a reader may want to judge: `kind` is stable, `text` is for people, `offset` is a byte of the buffer."""
+
+    kind: str
+    text: str
+    offset: int
+
+
+class _Absent(Tuple):
+    """A memo entry that holds nothing yet."""
+
+    __slots__ = ()
+
+
+class State:
+    """One run of the machine. Handlers take it and the position after their opcode; they return the next position.
+
+    `stack` holds the values since the last MARK, `outer` the stacks below. `memo` is a list, as writers number it densely; `absent`
+    fills its gaps. Nothing that comes from the file is hashed but strings and, by identity, nodes.
+    """
+
+    __slots__ = (
+        "absent",
+        "called",
+        "data",
+        "empty",
+        "end",
+        "frame_end",
+        "globals",
+        "late",
+        "limits",
+        "made",
+        "makers",
+        "memo",
+        "notes",
+        "origin",
+        "outer",
+        "protocol",
+        "rounds",
+        "sparse",
+        "stack",
+        "start",
+        "stopped",
+        "storages",
+    )
+
+    def __init__(self, data: bytes | memoryview, origin: str, limits: Limits, start: int) -> None:
+        self.data = data
+        self.origin = origin
+        self.limits = limits
+        self.start = start
+        self.end = len(data)
+        self.stack: list[Value] = []
+        self.outer: list[list[Value]] = []
+        self.memo: list[Value] = []
+        self.absent = _Absent(())
+        self.empty = Tuple(())
+        self.sparse = False
+        self.late: Callable[[int], Value] | None = None  # fills a memo entry that was put off
+        self.globals: dict[tuple[str, str], Global] = {}
+        self.makers: dict[Global, Maker] = {}
+        self.called: set[Global] = set()
+        self.made: set[Global] = set()
+        self.storages: dict[str, Storage] = {}
+        self.notes: list[Note] = []
+        self.protocol = 0
+        self.frame_end = 0
+        self.stopped = -1
+        self.rounds = 0
+
+    def fail(self, message: str, position: int) -> FormatError:
+        """Return the error of a pickle that is malformed at a byte of the buffer."""
+        return FormatError(message, where=f"{self.origin}: byte {position}")
+
+    def short(self, position: int) -> FormatError:
+        """Return the error of an opcode that found too few bytes after it, or too few values before it."""
+        name = NAMES.get(self.data[position], "?")
+        if self.stack or self.end - position < 10:
+            return self.fail(f"the pickle ends inside {name}, or {name} lacks a value on the stack", position)
+        return self.fail(f"{name} lacks a value on the stack", position)
+
+    def pop_mark(self) -> list[Value]:
+        """Return the values since the last MARK and forget it; `IndexError`, which the machine turns into its error, without one."""
+        values = self.stack
+        self.stack = self.outer.pop()
+        return values
+
+    def reach(self, position: int, length: int, what: str) -> int:
+        """Return the end of `length` bytes at a position, checked before anyone slices."""
+        stop = position + length
+        if stop > self.end:
+            raise self.fail(f"{what} of {length} bytes ends behind the data", position)
+        return stop
+
+    def line(self, position: int) -> tuple[bytes, int]:
+        """Return the text up to the next newline, and the position after it."""
+        window = 256
+        while True:
+            text = bytes(self.data[position : position + window])
+            newline = text.find(b"\n")
+            if newline >= 0:
+                return text[:newline], position + newline + 1
+            if position + window >= self.end:
+                raise self.fail("the pickle ends inside a line of text", position)
+            window *= 4
+
+    def put(self, index: int, position: int) -> None:
+        """Memoize the top of the stack under an index that is not simply the next one."""
+        value = self.stack[-1]
+        gap = index - len(self.memo)
+        if gap < 0:
+            self.memo[index] = value
+            return
+        if index > position:
+            raise self.fail(f"memo index {index} is larger than the pickle so far", position)
+        self.sparse = True
+        self.memo.extend([self.absent] * gap)
+        self.memo.append(value)
+
+    def get(self, index: int, position: int) -> Value:
+        """Return a memo entry that is absent or was put off."""
+        if self.late is not None and index < len(self.memo):
+            return self.late(index)
+        raise self.fail(f"memo entry {index} was never stored", position)
+
+    def check(self, position: int) -> None:
+        """Compare what was used so far with the limits; the machine asks every so many operations."""
+        limits = self.limits
+        depth = len(self.outer)
+        values = max(len(self.memo), len(self.stack) + sum(map(len, self.outer)))
+        if position - self.start > limits.size:
+            raise self.fail(f"the pickle is larger than {limits.size} bytes", position)
+        if values > limits.values or depth > limits.depth:
+            raise self.fail(f"the pickle holds more than {limits.values} values at once", position)
+
+
+Handler: TypeAlias = "Callable[[State, int], int]"
+Maker: TypeAlias = "Callable[[State, Global, Tuple, int], Value]"

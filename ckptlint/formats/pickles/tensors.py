@@ -1,0 +1,214 @@
+"""Storages and tensors: torch's persistent ids and rebuild calls, checked against each other before anyone believes them."""
+
+from __future__ import annotations
+
+import re
+from math import prod
+from typing import NamedTuple
+
+from ckptlint.core.dtype import BY_STORAGE, BY_TORCH, DType
+from ckptlint.core.tree import Call, Dict, Global, List, Opaque, Persistent, Storage, Tensor, Tuple, Value, Wrap
+from ckptlint.formats.pickles.names import modern
+from ckptlint.formats.pickles.state import Maker, State
+
+MOST = (1 << 63) - 1  # what torch holds sizes, strides, offsets and byte counts in
+_RANK = 64
+_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_UNTYPED = ("UntypedStorage", "_UntypedStorage")
+_BYTE = BY_TORCH["uint8"]
+
+
+class _Place(NamedTuple):
+    """The run of elements that a tensor may lie in: a storage, or in files of 2017 a part of one."""
+
+    storage: Storage
+    first: int
+    nbytes: int
+
+
+def persistent(state: State, pid: Value, position: int) -> Value:
+    """Return what a persistent id stands for: a storage, the class of a pickled module, or an id we do not know."""
+    if type(pid) is Tuple and len(pid.items) >= 4:
+        if pid.items[0] == "storage":
+            return _storage(state, pid, position)
+        if pid.items[0] == "module" and type(pid.items[1]) is Global:
+            return pid.items[1]  # torch's old format stores the class with its source text
+    return Persistent(pid)
+
+
+def _storage(state: State, pid: Tuple, position: int) -> Value:
+    items = pid.items
+    if len(items) not in {5, 6}:
+        raise state.fail(f"a storage is described by {len(items)} values", position - 1)
+    dtype = _storage_dtype(state, items[1], position)
+    key, location, numel = items[2:5]
+    if type(key) is not str or _KEY.fullmatch(key) is None:
+        raise state.fail(f"{str(key)[:40]!a} is not the name of a storage", position - 1)
+    if type(location) is not str or type(numel) is not int or not 0 <= numel <= MOST // 16:
+        raise state.fail(f"storage {key} has no location or an impossible length", position - 1)
+    known = state.storages.get(key)
+    if known is None:
+        known = state.storages[key] = Storage(key, dtype, numel, location, made_by=items[1])  # type: ignore[arg-type]
+    elif known.dtype is not dtype or known.numel != numel:
+        raise state.fail(
+            f"storage {key} is {numel} elements of {dtype} here and {known.numel} of {known.dtype} before", position - 1
+        )
+    return known if len(items) == 5 or items[5] is None else Persistent(pid)
+
+
+def _storage_dtype(state: State, owner: Value, position: int) -> DType:
+    if type(owner) is Global and (owner.module == "torch" or owner.module.startswith("torch.")):
+        dtype = _BYTE if owner.name in _UNTYPED else BY_STORAGE.get(owner.name)
+        if dtype is not None:
+            return dtype
+    raise state.fail(f"{owner if type(owner) is Global else 'a value'} is not a storage class", position - 1)
+
+
+def _place(state: State, value: Value, position: int) -> _Place | None:
+    """Return where a tensor may lie; None where it is made from something that is no storage of this file."""
+    if type(value) is Storage:
+        return _Place(value, 0, value.nbytes)
+    if type(value) is Persistent and type(value.pid) is Tuple and len(value.pid.items) == 6:
+        return _view(state, value.pid, position)
+    if isinstance(value, Opaque | Persistent | Global):
+        return None
+    raise state.fail(f"a tensor lies in a {type(value).__name__}, not in a storage", position - 1)
+
+
+def _view(state: State, pid: Tuple, position: int) -> _Place:
+    """A part of a storage under a name of its own: (key, first element, elements)."""
+    view = pid.items[5]
+    storage = state.storages[str(pid.items[2])]
+    if type(view) is Tuple and len(view.items) == 3:
+        _, first, numel = view.items
+        if type(first) is int and type(numel) is int and first >= 0 <= numel <= storage.numel - first:
+            return _Place(storage, first, storage.dtype.nbytes(numel))
+    raise state.fail(f"the view of storage {storage.key} lies outside of it", position - 1)
+
+
+def _numbers(state: State, value: Value, what: str, position: int) -> tuple[int, ...]:
+    if not isinstance(value, Tuple | List) or len(value.items) > _RANK:
+        raise state.fail(f"the {what} of a tensor is not a tuple of at most {_RANK} numbers", position - 1)
+    numbers = tuple(value.items)
+    for number in numbers:
+        if type(number) is not int or not 0 <= number <= MOST:
+            raise state.fail(f"the {what} of a tensor holds something else than sizes", position - 1)
+    return numbers  # type: ignore[return-value]  # every one was found to be an int
+
+
+def _strided(state: State, values: tuple[Value, ...], dtype: DType | None, position: int) -> Tensor | None:
+    """Return the tensor of (storage, offset, size, stride); None where it lies in something unknown."""
+    place = _place(state, values[0], position)
+    if place is None:
+        return None
+    storage = place.storage
+    offset = values[1]
+    shape = _numbers(state, values[2], "size", position)
+    stride = _numbers(state, values[3], "stride", position)
+    if type(offset) is not int or not 0 <= offset <= MOST or len(shape) != len(stride):
+        raise state.fail("a tensor has an impossible offset, or not as many strides as sizes", position - 1)
+    dtype = dtype or storage.dtype
+    if 0 not in shape:
+        last = offset
+        for size, step in zip(shape, stride, strict=True):
+            last += (size - 1) * step
+        if dtype.nbytes(last + 1) > place.nbytes or prod(shape) > MOST:
+            raise state.fail(
+                f"a tensor of shape {list(shape)} and stride {list(stride)} from element {offset} reaches beyond "
+                f"storage {storage.key}, which has {place.nbytes} bytes",
+                position - 1,
+            )
+    return Tensor(storage, dtype, shape, stride, offset + place.first)
+
+
+def _is_plain(hooks: Value) -> bool:
+    return type(hooks) is Dict and not hooks.items and hooks.made_by is not None and hooks.state is None
+
+
+def _finish(state: State, tensor: Tensor, values: tuple[Value, ...], position: int) -> Tensor:
+    """Add what follows the geometry: (requires_grad, hooks[, metadata])."""
+    if type(values[0]) is not bool:
+        raise state.fail("a tensor's requires_grad is neither true nor false", position - 1)
+    tensor.requires_grad = values[0]
+    if len(values) > 2 or not _is_plain(values[1]):
+        tensor.wrap = Wrap("tensor", values[1:])
+    return tensor
+
+
+def _tensor_v1(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+    if len(arguments.items) != 4:
+        raise state.fail("a tensor is not described by 4 values", position - 1)
+    tensor = _strided(state, arguments.items, None, position)
+    return Opaque(Call(function, arguments)) if tensor is None else tensor
+
+
+def _tensor_v2(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+    items = arguments.items
+    if len(items) not in {6, 7}:
+        raise state.fail("a tensor is not described by 6 or 7 values", position - 1)
+    tensor = _strided(state, items, None, position)
+    return Opaque(Call(function, arguments)) if tensor is None else _finish(state, tensor, items[4:], position)
+
+
+def _tensor_v3(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+    items = arguments.items
+    if len(items) not in {7, 8}:
+        raise state.fail("a tensor is not described by 7 or 8 values", position - 1)
+    named = items[6]
+    dtype = BY_TORCH.get(named.name) if type(named) is Global and named.module == "torch" else None
+    if dtype is None and type(named) is not Global:
+        raise state.fail("a tensor has something else than a dtype for its dtype", position - 1)
+    tensor = _strided(state, items, dtype, position) if dtype is not None else None
+    if tensor is None:
+        return Opaque(Call(function, arguments))
+    return _finish(state, tensor, (*items[4:6], *items[7:]), position)
+
+
+def _wrapped(tensor: Tensor, kind: str, arguments: tuple[Value, ...]) -> Tensor:
+    """Return another tensor over the same data, with a wrap around."""
+    outer = Tensor(tensor.storage, tensor.dtype, tensor.shape, tensor.stride, tensor.offset)
+    outer.requires_grad = tensor.requires_grad
+    outer.wrap = Wrap(kind, arguments, tensor.wrap)
+    return outer
+
+
+def _parameter(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+    expected = 4 if function.name == "_rebuild_parameter_with_state" else 3
+    if len(arguments.items) != expected:
+        raise state.fail(f"a parameter is not described by {expected} values", position - 1)
+    inner, requires_grad = arguments.items[:2]
+    if type(inner) is not Tensor:
+        return Opaque(Call(function, arguments))
+    if type(requires_grad) is not bool:
+        raise state.fail("a parameter's requires_grad is neither true nor false", position - 1)
+    kind = "parameter_with_state" if expected == 4 else "parameter"
+    outer = _wrapped(inner, kind, arguments.items[1:])
+    outer.requires_grad = requires_grad
+    return outer
+
+
+def _subclass(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+    """`_rebuild_from_type_v2(function, class, arguments, state)`: the inner call is given in parts."""
+    items = arguments.items
+    if len(items) != 4 or type(items[0]) is not Global or type(items[2]) is not Tuple:
+        return Opaque(Call(function, arguments))
+    state.called.add(items[0])
+    maker = _INNER.get(modern(items[0].module, items[0].name))
+    inner = None if maker is None else maker(state, items[0], items[2], position)
+    if type(inner) is not Tensor:
+        return Opaque(Call(function, arguments))
+    return _wrapped(inner, "subclass", (items[1], items[3]))
+
+
+_UTILS = "torch._utils"
+_INNER: dict[tuple[str, str], Maker] = {
+    (_UTILS, "_rebuild_tensor_v2"): _tensor_v2,
+    (_UTILS, "_rebuild_tensor_v3"): _tensor_v3,
+    (_UTILS, "_rebuild_parameter"): _parameter,
+    (_UTILS, "_rebuild_parameter_with_state"): _parameter,
+}
+TENSOR_MAKERS: dict[tuple[str, str], Maker] = {
+    **_INNER,
+    (_UTILS, "_rebuild_tensor"): _tensor_v1,
+    ("torch._tensor", "_rebuild_from_type_v2"): _subclass,
+}
