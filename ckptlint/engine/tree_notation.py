@@ -1,0 +1,65 @@
+"""A checkpoint's tree as plain data, one entry a leaf: what `inspect --format json` prints and two checkpoints are compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import TypeAlias
+
+from ckptlint.core.paths import children, walk
+from ckptlint.core.tree import Bytes, Dict, Global, List, Node, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
+
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
+
+_CONTAINERS = ((Dict, "dict"), (List, "list"), (Tuple, "tuple"))
+
+
+def tree_notation(root: Value, digest: Callable[[Tensor], str] | None = None) -> dict[str, dict[str, Plain]]:
+    """Map each leaf's path to what it is.
+
+    `{"tensor": [dtype, shape]}`, with the digest third where `digest` is given; `{"value": scalar}`, where what JSON does not have is an
+    object (`{"float": "nan"}`, `{"bytes": hex}`, `{"complex": "1+2j"}`); `{"empty": "dict" | "list" | "tuple"}`; `{"opaque": name}` for
+    an object that is not looked into, and a set is one. What opaque objects store is left out.
+    """
+    tree: dict[str, dict[str, Plain]] = {}
+    inside: str | None = None  # an opaque object's items are part of it
+    for path, value in walk(root, states=False):
+        if inside is not None and path.startswith(inside):
+            continue
+        inside = f"{path}/" if isinstance(value, Opaque) else None
+        entry = _entry(value, digest)
+        if entry:
+            tree[path] = entry
+    return tree
+
+
+def _entry(value: Value, digest: Callable[[Tensor], str] | None) -> dict[str, Plain]:
+    """What stands for a leaf; nothing for a container that is not empty."""
+    if isinstance(value, Tensor):
+        shape: list[Plain] = list(value.shape)
+        return {"tensor": [value.dtype.long, shape, *([digest(value)] if digest else [])]}
+    for kind, name in _CONTAINERS:
+        if isinstance(value, kind):
+            return {} if next(children(value), None) else {"empty": name}
+    return {"opaque": _name(value)} if isinstance(value, Node) else {"value": _scalar(value)}
+
+
+def _scalar(value: Value) -> Plain:
+    if isinstance(value, float) and not isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
+    if isinstance(value, complex):
+        return {"complex": str(value).strip("()")}
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def _name(node: Node) -> str:
+    if isinstance(node, Opaque):
+        return node.named
+    if isinstance(node, Global):
+        return str(node)
+    if isinstance(node, Set):
+        return "builtins.frozenset" if node.frozen else "builtins.set"
+    names = {Bytes: "builtins.bytearray", Storage: "torch.UntypedStorage", Persistent: "persistent id"}
+    return names.get(type(node), "?")

@@ -1,0 +1,89 @@
+"""Texts where a checkpoint was expected: pointers, error pages, half-merged files. One of them, a shard index, is a checkpoint."""
+
+from __future__ import annotations
+
+import re
+
+from ckptlint.core.checkpoint import ByteSource
+from ckptlint.errors import FormatError
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_HTML = re.compile(r"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(r"<title>\s*([^<]{1,80}?)\s*</title>|<(?:Code|Message)>([^<]{1,80})<", re.IGNORECASE)
+_YAML = re.compile(r"(---|[\w.-]+:( .*)?$)", re.MULTILINE)
+_LFS_SIZE = re.compile(r"^size (\d+)$", re.MULTILINE)
+_JSON_ERROR = re.compile(r'"(?:error|message|detail)"\s*:\s*"([^"]{1,80})"')
+
+
+def judge_text(head: bytes, source: ByteSource) -> str:
+    """Return `index` for a shard index and the empty text for what is no text; every other text is a `FormatError`."""
+    text = _decode(head)
+    if text is None:
+        return ""
+    start = text.lstrip()
+    if start.startswith("{") and ('"weight_map"' in text or source.name.endswith(".index.json")):
+        return "index"
+    raise _pointer(text, source) or _page(start, source) or _document(start, source)
+
+
+def _decode(head: bytes) -> str | None:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return head.decode("utf-16", errors="replace")
+    try:
+        text = head.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # the head may end within a character
+            return None
+        text = head[: error.start].decode("utf-8-sig")
+    return None if _CONTROLS.search(text) else text
+
+
+def _pointer(text: str, source: ByteSource) -> FormatError | None:
+    if text.startswith(("version https://git-lfs", "version https://hawser")):
+        size = _LFS_SIZE.search(text)
+        what = f" to a file of {size[1]} bytes" if size else ""
+        return FormatError(
+            f"is a Git LFS pointer{what}, not the file itself", where=source.name, hint="fetch it with `git lfs pull`"
+        )
+    if text.startswith("# xet version"):
+        return FormatError("is a Git Xet pointer, not the file itself", where=source.name, hint="fetch it with git-xet")
+    if text.startswith(("outs:\n", "md5:")):
+        return FormatError("is a DVC pointer, not the file itself", where=source.name, hint="fetch it with `dvc pull`")
+    if re.search(r"^<<<<<<< ", text, re.MULTILINE):
+        return FormatError(
+            "has the marks of a git conflict in it", where=source.name, hint="take one side: git checkout --theirs FILE"
+        )
+    return None
+
+
+def _page(start: str, source: ByteSource) -> FormatError | None:
+    hint = "the download got an answer meant for people: check the address, the login and whether access was granted"
+    title = _TITLE.search(start)
+    says = f" that says {(title[1] or title[2])!r}" if title else ""
+    if _HTML.match(start):
+        return FormatError(f"is an HTML page{says}, not a checkpoint", where=source.name, hint=hint)
+    if start.startswith("<"):
+        return FormatError(f"is an XML document{says}, not a checkpoint", where=source.name, hint=hint)
+    if start.startswith(("{", "[")):
+        error = _JSON_ERROR.search(start)
+        if error:
+            return FormatError(f"is a server's answer {error[1]!r}, not a checkpoint", where=source.name, hint=hint)
+        return FormatError(
+            "is a JSON text, not a checkpoint", where=source.name, hint="a shard index has a weight_map; this has none"
+        )
+    return None
+
+
+def _document(start: str, source: ByteSource) -> FormatError:
+    if not start:
+        return FormatError("has nothing but blanks", where=source.name, hint="check that it is the right file")
+    line = start.splitlines()[0][:60]
+    if _YAML.match(start):
+        return FormatError(
+            f"is a YAML text, not a checkpoint; it starts {line!r}",
+            where=source.name,
+            hint="check that it is the right file",
+        )
+    return FormatError(
+        f"is a text, not a checkpoint; it starts {line!r}", where=source.name, hint="check that it is the right file"
+    )

@@ -1,0 +1,94 @@
+"""Which ZIP archives are checkpoints of torch.save, and what the others are, told by their records' names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from ckptlint.errors import FormatError
+
+
+class _Other(NamedTuple):
+    what: str
+    hint: str
+    names: tuple[str, ...] = ()  # below the root folder, or anywhere
+    endings: tuple[str, ...] = ()
+
+
+_SCRIPT = 'export its weights where it can be loaded: torch.save(torch.jit.load(FILE).state_dict(), "weights.pt")'
+_OTHERS = (
+    _Other("is a TorchScript archive, which is not read yet", _SCRIPT, ("constants.pkl", "bytecode.pkl", "model.json")),
+    _Other(
+        "is a torch.export (PT2) archive, which is not read yet",
+        'export its weights: torch.save(torch.export.load(FILE).state_dict, "weights.pt")',
+        ("archive_format", "serialized_exported_program.json", "serialized_state_dict.pt"),
+    ),
+    _Other(
+        "is a torch.package archive, which is not read yet",
+        "load the object with torch.package.PackageImporter, and torch.save its state dict",
+        (".data/python_version", ".data/extern_modules"),
+    ),
+    _Other(
+        "is a Keras model, not a PyTorch checkpoint",
+        "convert its weights with Keras itself",
+        ("model.weights.h5", "config.json"),
+    ),
+    _Other(
+        "is a NumPy archive (npz), which is not read yet", "save it with torch.save or safetensors", endings=(".npy",)
+    ),
+    _Other("is a Python wheel, not a checkpoint", "pip installs it", endings=(".dist-info/WHEEL",)),
+    _Other("is an Office document, not a checkpoint", "check the name", ("[Content_Types].xml",)),
+    _Other(
+        "is an Android or Java archive, not a checkpoint",
+        "check the name",
+        ("META-INF/MANIFEST.MF", "AndroidManifest.xml"),
+    ),
+)
+_CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pkl", ".gguf")
+
+
+def find_root(names: Collection[str], where: str) -> str:
+    """Return the folder that holds `data.pkl`, with its slash; `FormatError` where the archive is something else."""
+    root = next(iter(names), "").partition("/")[0] + "/"
+    other = next((other for other in _OTHERS if _fits(other, root, names)), None)
+    if other is not None:
+        raise FormatError(other.what, where=where, hint=other.hint)
+    if f"{root}data.pkl" not in names:
+        raise _no_checkpoint(names, where)
+    strangers = [name for name in names if not name.startswith(root)]
+    if strangers:
+        raise FormatError(
+            f"holds {strangers[0]!r} beside its folder {root!r}, which torch.load refuses",
+            where=where,
+            hint="the archive was edited or packed by hand; save the checkpoint again with torch.save",
+        )
+    return root
+
+
+def _fits(other: _Other, root: str, names: Collection[str]) -> bool:
+    if any(f"{root}{name}" in names or (name in names and f"{root}data.pkl" not in names) for name in other.names):
+        return True
+    return bool(other.endings) and any(name.endswith(other.endings) for name in names)
+
+
+def _no_checkpoint(names: Collection[str], where: str) -> FormatError:
+    if not names:
+        return FormatError("is an empty ZIP archive", where=where, hint="nothing was saved; save the checkpoint again")
+    pickled = next((name for name in names if name.endswith("data.pkl")), None)
+    if pickled is not None:
+        return FormatError(
+            f"has its data.pkl at {pickled!r}, not in its first folder, where torch.load looks",
+            where=where,
+            hint="the archive was packed by hand; save the checkpoint again with torch.save",
+        )
+    packed = next((name for name in names if name.endswith(_CHECKPOINTS)), None)
+    if packed is not None:
+        return FormatError(
+            f"is a ZIP archive with the checkpoint {packed!r} in it", where=where, hint="unpack it, and name that file"
+        )
+    first = ", ".join(list(names)[:3])
+    return FormatError(
+        f"is a ZIP archive, but no checkpoint: it has no data.pkl, only {first}{' ...' if len(names) > 3 else ''}",
+        where=where,
+        hint="check that it is the right file",
+    )
