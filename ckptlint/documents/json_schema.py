@@ -1,0 +1,249 @@
+"""The JSON Schema of a migration file, for editors, made of the same tables and dataclasses that the reader reads by.
+
+`python -m ckptlint.documents.json_schema` writes `docs/schemas/migration.json`. A schema cannot say all that the reader checks: names,
+arities and the inside of templates and expressions are the reader's alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from inspect import cleandoc
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+from ckptlint.core.dtype import DTYPES, DType
+from ckptlint.core.operation import Operation
+from ckptlint.documents import guards, migrations, op_calls, rewrites
+
+Schema: TypeAlias = dict[str, Any]
+
+ID = "https://json-schema.org/draft/2020-12/schema"
+_NUMBER = {"$ref": "#/$defs/number"}
+_SELECTORS = {"$ref": "#/$defs/selectors"}
+_GUARD = {"$ref": "#/$defs/guard"}
+_TEXT = {"type": "string", "minLength": 1}
+_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+_SLOT = {"type": "integer", "minimum": 0}
+_SLOTS = {"type": "array", "items": _SLOT}
+_DTYPE = {"$ref": "#/$defs/dtype"}
+
+
+def migration_schema() -> Schema:
+    """Return the JSON Schema (2020-12) of a migration file."""
+    properties = _described(migrations.TOP, _TOP)
+    return {
+        "$schema": ID,
+        "title": "ckptlint migration",
+        "description": "What becomes of the keys and tensors of a checkpoint.",
+        **_object(properties, ["ckptlint"]),
+        "anyOf": [{"required": [key]} for key in ("rewrites", "stages", "prefix")],
+        "$defs": {
+            "number": {
+                "type": ["integer", "string"],
+                "description": "an integer, or an expression over captures and params",
+            },
+            "dtype": {
+                **_TEXT,
+                "description": "an element type, by any of its names",
+                "examples": [str(dtype) for dtype in DTYPES],
+            },
+            "key": {**_TEXT, "description": "a key, without captures"},
+            "template": {**_TEXT, "description": "a whole key with captures: layers.{i:int}.{p:path}"},
+            "target": {**_TEXT, "description": "a key to be written, with expressions over captures: layers.{i+1}.{p}"},
+            "selectors": {
+                **_one_or_more(_TEXT),
+                "description": "keys, by templates that may hold *, **, {0..31} and {q,k}",
+            },
+            "param": _param(),
+            "guard": _guard(),
+            "rewrites": {"type": "array", "items": {"oneOf": _rewrites()}},
+            "operation": {"oneOf": [*(_operation(op) for op in op_calls.IN_OPS.values()), _order()]},
+        },
+    }
+
+
+def _described(words: Mapping[str, str], schemas: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Join the reader's table of keys with what each holds; a key that one of them lacks is a mistake in this file."""
+    if words.keys() != schemas.keys():
+        raise ValueError(f"{sorted(words.keys() ^ schemas.keys())} are not in both tables")
+    return {key: {**schemas[key], "description": words[key]} for key in words}
+
+
+def _object(properties: Mapping[str, Schema], required: Sequence[str] = (), others: Schema | None = None) -> Schema:
+    """Describe a mapping; keys that are not in `properties` are refused, or hold `others`."""
+    closed = False if others is None else others
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": closed,
+    }
+
+
+def _mapping(values: Schema) -> Schema:
+    return {"type": "object", "minProperties": 1, "additionalProperties": values}
+
+
+def _one_or_more(items: Schema) -> Schema:
+    return {"anyOf": [items, {"type": "array", "items": items, "minItems": 1}]}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _pair(*items: Schema) -> Schema:
+    return {"type": "array", "prefixItems": list(items), "minItems": len(items), "maxItems": len(items)}
+
+
+_REST = {"enum": list(migrations.RESTS)}
+_TOP: dict[str, Schema] = {
+    "ckptlint": {"const": migrations.VERSION},
+    "summary": {"type": "string"},
+    "sections": _one_or_more({"type": "string", "pattern": "^/|^weights$"}),
+    "prefix": {
+        **_object(_described(migrations.PREFIX, {"strip": _one_or_more(_TEXT), "add": _TEXT})),
+        "minProperties": 1,
+    },
+    "params": {"type": "object", "additionalProperties": _ref("param")},
+    "lookups": _mapping({"anyOf": [_mapping({"type": ["string", "integer"]}), {"type": "array", "minItems": 1}]}),
+    "when": _GUARD,
+    "rewrites": _ref("rewrites"),
+    "rest": _REST,
+    "stages": {
+        "type": "array",
+        "items": _object(_described(migrations.STAGE, {"rewrites": _ref("rewrites"), "rest": _REST}), ["rewrites"]),
+    },
+    "optimizer": {"enum": list(migrations.OPTIMIZERS)},
+}
+
+
+def _param() -> Schema:
+    forms: dict[str, Schema] = {
+        "value": {"type": ["integer", "string"]},
+        "tree": {"type": "string", "pattern": "^/"},
+        "dim": _pair(_ref("key"), {"type": "integer", "minimum": 0}),
+        "count": _pair(_ref("template"), _TEXT),
+    }
+    described = _described(migrations.PARAM, forms)
+    more = {"tree": {"else": {**_NUMBER, "description": "the value where the tree has nothing there"}}}
+    return {"oneOf": [_NUMBER, *(_object({how: form, **more.get(how, {})}, [how]) for how, form in described.items())]}
+
+
+def _guard() -> Schema:
+    tests: dict[str, Schema] = {
+        "has": _SELECTORS,
+        "lacks": _SELECTORS,
+        "shape": _mapping({"type": "array", "items": _NUMBER}),
+        "dtype": _mapping(_DTYPE),
+        "tree": {**_mapping(_SCALAR), "propertyNames": {"pattern": "^/"}},
+        "param": _mapping({"type": ["integer", "string"]}),
+        "all": _one_or_more(_GUARD),
+        "any": _one_or_more(_GUARD),
+        "not": _GUARD,
+    }
+    return {**_object(_described(guards.TESTS, tests)), "minProperties": 1}
+
+
+def _rewrites() -> list[Schema]:
+    beside = _described(rewrites.BESIDE, {"when": _GUARD, "optional": {"type": "boolean"}})
+    move: dict[str, Schema] = {
+        "from": _one_or_more(_ref("template")),
+        "to": _one_or_more(_ref("target")),
+        "ops": {"type": "array", "items": _ref("operation")},
+        "over": _TEXT,
+        "expect": _NUMBER,
+    }
+    found = [_object({**_described(rewrites.MOVE, move), **beside}, ["from", "to"])]
+    for verb, form in _described(rewrites.VERBS, _VERBS).items():
+        allowed = {key: schema for key, schema in beside.items() if (verb, key) != ("new", "optional")}
+        found.append(_object({verb: form, **allowed}, [verb]))
+    return found
+
+
+_NEW: dict[str, Schema] = {
+    "key": _ref("target"),
+    "shape": {"type": "array", "items": _NUMBER},
+    "dtype": _DTYPE,
+    "dtype_of": _ref("target"),
+    "fill": {"anyOf": [{"enum": list(rewrites.FILLS)}, {"type": "number"}]},
+    "for": _ref("template"),
+    "after": _ref("target"),
+}
+_VERBS: dict[str, Schema] = {
+    "rename": _mapping(_ref("target")),
+    "copy": {
+        **_mapping(_ref("target")),
+        "properties": {"as": {"enum": ["tie", "copy"], "description": "one tensor, or two"}},
+    },
+    "keep": _SELECTORS,
+    "drop": _object(
+        _described(rewrites.DROP, {"keys": _SELECTORS, "reason": {"type": "string", "pattern": "\\S"}}),
+        ["keys", "reason"],
+    ),
+    "new": {
+        **_object(_described(rewrites.NEW, _NEW), ["key", "shape", "fill"]),
+        "oneOf": [{"required": ["dtype"]}, {"required": ["dtype_of"]}],
+    },
+    "tie": {"type": "array", "items": _ref("key"), "minItems": 2},
+    "untie": _one_or_more(_ref("key")),
+}
+
+
+def _operation(op: type[Operation]) -> Schema:
+    """Make the schema of one operation of its fields, which are its options."""
+    hints = get_type_hints(op)
+    options = {field.name: _option(hints[field.name]) for field in fields(op)}  # type: ignore[arg-type]  # operations are dataclasses
+    needed = [field.name for field in fields(op) if field.default is MISSING and field.default_factory is MISSING]  # type: ignore[arg-type]
+    slots: dict[str, Schema] = {"only": {**_one_or_more(_SLOT), "description": "the slots it works on"}}
+    if op.arity in ("join", "split"):
+        slots["over"] = {**_TEXT, "description": "the axis that is folded into one tensor, or scattered from one"}
+    others = _NUMBER if op.rest else None
+    long = _object({**options, **slots}, others=others)
+    body = {"anyOf": [long, options[op.short]]} if op.short else {**long, "required": needed}
+    item = _object(
+        {op.name: {**body, "description": cleandoc(op.__doc__ or "")}, **options, **slots}, [op.name], others
+    )
+    return {"title": op.name, **item}
+
+
+def _order() -> Schema:
+    return {
+        "title": "order",
+        **_object({op_calls.ORDER: {**_SLOTS, "description": "Put the slots in this order."}}, [op_calls.ORDER]),
+    }
+
+
+def _option(hint: Any) -> Schema:
+    """Return the schema of an option of the annotated type."""
+    plain: dict[object, Schema] = {
+        int: _NUMBER,
+        float: {"type": "number"},
+        str: {"type": "string"},
+        bool: {"type": "boolean"},
+        DType: _DTYPE,
+    }
+    if hint in plain:
+        return plain[hint]
+    arguments, origin = get_args(hint), get_origin(hint)
+    if origin in (Union, UnionType):
+        return _option(next(each for each in arguments if each is not type(None)))
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin is tuple:
+        return {"type": "array", "items": _option(arguments[0])}
+    if origin is not None and issubclass(origin, Mapping):
+        return _mapping(_option(arguments[1]))
+    raise TypeError(f"no schema is known for an option of type {hint}")
+
+
+def text() -> str:
+    """Return the schema as the file holds it."""
+    return json.dumps(migration_schema(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[2] / "docs" / "schemas" / "migration.json").write_text(text(), encoding="utf-8")
