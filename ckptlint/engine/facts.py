@@ -1,0 +1,21 @@
+"""What a migration may ask of a checkpoint beyond the keys and specs of the section it is applied to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ckptlint.core.tree import Scalar
+
+
+def _empty_tree(path: str) -> Scalar:
+    del path
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFacts:
+    """`tree` gives the scalar at an absolute tree path (None where there is none), `params` what `--param` says."""
+
+    tree: Callable[[str], Scalar] = _empty_tree
+    params: Mapping[str, int | str] = field(default_factory=dict)

@@ -1,0 +1,145 @@
+"""What can be wrong between a migration and a schema: the kinds, their codes, and how many faults become one error.
+
+Planning goes on after a fault as long as what follows is not merely its consequence, so that a user sees all keys that nobody claims,
+and all collisions, at once. Equal faults of many keys are folded into one finding over a key pattern.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from ckptlint.core.families import fold
+from ckptlint.core.finding import Finding, Severity
+from ckptlint.errors import CkptlintError, PlanError
+
+_SHOWN = 6  # findings that the text of an error lists; the error holds all
+
+
+class FaultKind(NamedTuple):
+    """One way in which a migration does not fit, or should worry its author."""
+
+    code: str
+    slug: str
+    summary: str
+
+
+MATCHES_NOTHING = FaultKind("CKM101", "rewrite-matches-nothing", "A rewrite matches no key of the source.")
+OVERLAPPING = FaultKind("CKM102", "overlapping-rewrites", "Two rewrites claim one source key.")
+COLLISION = FaultKind("CKM103", "target-collision", "One target key is made twice.")
+UNCLAIMED = FaultKind("CKM104", "unclaimed-keys", "No rewrite says what becomes of a source key.")
+MISSING_COMPANION = FaultKind("CKM105", "missing-companion", "A rewrite needs keys together, and one is not there.")
+GAP = FaultKind("CKM106", "gap-in-gather", "The keys that are gathered do not count 0, 1, 2 ... without a gap.")
+IRREVERSIBLE = FaultKind("CKM107", "irreversible", "A step loses data, so that the migration cannot be undone.")
+WRONG_COUNT = FaultKind("CKM108", "expect-count-mismatch", "As many keys were gathered as `expect` does not say.")
+OTHER_RESULT = FaultKind("CKM109", "result-differs-from-target", "The result is not what the target needs.")
+SQUARE = FaultKind("CKM110", "square-ambiguous", "Elements are permuted, and the shape is the same before and after.")
+SWAP_RISK = FaultKind("CKM111", "swap-risk", "Tensors of one shape and dtype that could be exchanged unseen.")
+NOT_IDEMPOTENT = FaultKind("CKM112", "not-idempotent", "Applied to its own result, the migration changes it again.")
+BAD_SHAPE = FaultKind("CKM113", "operation-does-not-fit", "An operation cannot be applied to tensors of this spec.")
+MIXED_PREFIX = FaultKind("CKM114", "mixed-prefix", "Some keys have the prefix to be stripped, and some do not.")
+TIED_APART = FaultKind("CKM115", "tied-keys-apart", "The names of one tensor are treated differently.")
+NOT_APPLICABLE = FaultKind("CKM116", "not-applicable", "The migration's condition does not hold for this checkpoint.")
+WRONG_ARITY = FaultKind(
+    "CKM117", "wrong-target-count", "The operations make another number of tensors than `to` names."
+)
+BAD_VALUE = FaultKind("CKM118", "unresolved-value", "A parameter or expression has no usable value here.")
+NOT_TIED = FaultKind("CKM119", "not-one-tensor", "Keys are not one tensor, or cannot be.")
+UNDECIDED = FaultKind("CKM120", "source-undecided", "The old layout cannot be told from the new one.")
+
+KINDS: dict[str, FaultKind] = {
+    kind.code: kind
+    for kind in (
+        *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
+        *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
+        *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED),
+    )
+}
+
+
+class PlanFaults(PlanError):  # noqa: N818  it is several faults, and a kind of error by its base
+    """A migration does not fit a schema; `findings` holds every reason. A finding's place is its word `where`."""
+
+    def __init__(self, findings: tuple[Finding, ...], *, origin: str = "") -> None:
+        self.findings = findings
+        self.origin = origin
+        first = findings[0]
+        if len(findings) == 1:
+            super().__init__(first.message, where=first.words.get("where", "") or origin, hint=first.hint)
+        else:
+            hints = {each.hint for each in findings}
+            super().__init__(_listed(findings), where=origin, hint=hints.pop() if len(hints) == 1 else "")
+
+    @property
+    def code(self) -> str:
+        """The code of the first finding."""
+        return self.findings[0].rule
+
+    def at(self, where: str) -> CkptlintError:
+        return PlanFaults(self.findings, origin=self.origin or where)
+
+
+class _Group(NamedTuple):
+    kind: FaultKind
+    text: str
+    where: str
+    hint: str
+    severity: Severity
+
+
+class Faults:
+    """Faults met so far."""
+
+    def __init__(self) -> None:
+        self._keys: dict[_Group, list[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def add(
+        self,
+        kind: FaultKind,
+        text: str,
+        *,
+        keys: Iterable[str] = (),
+        where: str = "",
+        hint: str = "",
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Note a fault of some keys; `text` follows the pattern of the keys, so it names none of them."""
+        self._keys.setdefault(_Group(kind, text, where, hint, severity), []).extend(keys)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return them folded, in the order met."""
+        return tuple(finding for group, keys in self._keys.items() for finding in _folded(group, keys))
+
+    def check(self) -> None:
+        """Raise them, if there are any."""
+        if self._keys:
+            raise PlanFaults(self.findings())
+
+
+def fault(kind: FaultKind, text: str, *, keys: Iterable[str] = (), where: str = "", hint: str = "") -> PlanFaults:
+    """Return one fault as an error, for where planning cannot go on."""
+    faults = Faults()
+    faults.add(kind, text, keys=keys, where=where, hint=hint)
+    return PlanFaults(faults.findings())
+
+
+def _folded(group: _Group, keys: list[str]) -> Iterable[Finding]:
+    families = [(each.pattern, each.keys) for each in fold(list(dict.fromkeys(keys)))] if keys else [("", ())]
+    words = {"where": group.where} if group.where else {}
+    for pattern, members in families:
+        message = f"{pattern}: {group.text}" if pattern else group.text
+        kind = group.kind
+        yield Finding(kind.code, kind.slug, group.severity, message, tuple(members), pattern, words, group.hint)
+
+
+def _listed(findings: tuple[Finding, ...]) -> str:
+    lines = [f"the migration does not fit, for {len(findings)} reasons"]
+    for each in findings[:_SHOWN]:
+        place = each.words.get("where", "")
+        lines.append(f"  {each.rule} {place + ': ' if place else ''}{each.message}")
+    if len(findings) > _SHOWN:
+        lines.append(f"  and {len(findings) - _SHOWN} more")
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""Bind a migration to one schema: a plan without patterns, or every reason why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ckptlint.core.migration import Migration
+from ckptlint.core.plan import Edge, Plan
+from ckptlint.core.schema import Schema
+from ckptlint.engine.board import Board
+from ckptlint.engine.edges import composed, in_order
+from ckptlint.engine.facts import HeaderFacts
+from ckptlint.engine.faults import NOT_APPLICABLE, Faults, fault
+from ckptlint.engine.guards import Scene
+from ckptlint.engine.params import Params, resolve_params
+from ckptlint.engine.prefix import strip_and_add
+from ckptlint.engine.stage import StageRun
+from ckptlint.engine.ties import ties_of
+
+NO_FACTS = HeaderFacts()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A plan, with how each stage came to it."""
+
+    plan: Plan
+    stages: tuple[StageRun, ...]
+    board: Board
+    params: Params
+
+
+def make_plan(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -> Plan:
+    """Return what a migration does to one state dict.
+
+    `PlanFaults` (a `PlanError`) holds every reason for which it does not fit, each with a code, the place in the file, and its keys.
+    """
+    return draft(schema, migration, facts).plan
+
+
+def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -> Draft:
+    """Return the plan together with the bindings of every rewrite."""
+    board = Board()
+    inputs = _numbered(schema, board)
+    edges: Sequence[Edge] = [Edge((key,), (key,)) for key in inputs]
+    values = dict(inputs)
+    if migration.prefix is not None:
+        names = strip_and_add(list(inputs), migration.prefix)
+        values = dict(zip(names, inputs.values(), strict=True))
+        edges = [Edge((key,), (name,), (), migration.prefix.where) for key, name in zip(inputs, names, strict=True)]
+    specs = {key: board.specs[value] for key, value in values.items()}
+    params = resolve_params(migration, specs, facts)
+    if not Scene(specs, params, facts).holds(migration.when):
+        where = migration.when.where if migration.when else migration.origin
+        raise fault(NOT_APPLICABLE, "the migration's condition `when` does not hold", where=where)
+    stages: list[StageRun] = []
+    for number, stage in enumerate(migration.stages):
+        run = StageRun(number, stage, board, values, params, facts, Faults())
+        run.run()
+        run.faults.check()  # what comes after a fault would only be its consequence
+        stages.append(run)
+        edges = run.edges if not number and migration.prefix is None else composed(edges, run.edges)
+        values = run.result
+    return Draft(_plan(schema, board, inputs, values, edges), tuple(stages), board, params)
+
+
+def _numbered(schema: Schema, board: Board) -> dict[str, int]:
+    """Give every distinct tensor of a schema a number; a tied tensor has one number and several names."""
+    ranks = {key: rank for rank, key in enumerate(schema.parameters or ())}
+    first = {key: group for group in schema.ties for key in group}
+    numbers: dict[tuple[str, ...], int] = {}
+    inputs: dict[str, int] = {}
+    for key, spec in schema.tensors.items():
+        group = first.get(key)
+        if group is None:
+            inputs[key] = board.value(spec, ranks.get(key))
+            continue
+        if group not in numbers:
+            known = [ranks[name] for name in group if name in ranks]
+            numbers[group] = board.value(spec, min(known, default=None))
+        inputs[key] = numbers[group]
+    return inputs
+
+
+def _plan(
+    schema: Schema, board: Board, inputs: Mapping[str, int], outputs: dict[str, int], edges: Sequence[Edge]
+) -> Plan:
+    tensors = {key: board.specs[value] for key, value in outputs.items()}
+    parameters = None if schema.parameters is None else _parameters(board, outputs)
+    target = Schema(tensors, parameters=parameters, ties=ties_of(outputs), origin=schema.origin)
+    return Plan(
+        source=schema,
+        target=target,
+        specs=tuple(board.specs),
+        steps=tuple(board.steps),
+        inputs=inputs,
+        outputs=outputs,
+        edges=in_order(edges, inputs, outputs),
+        must_equal=tuple(board.must_equal),
+    )
+
+
+def _parameters(board: Board, outputs: Mapping[str, int]) -> tuple[str, ...]:
+    """The first name of every parameter, in the order of the parameters they were made of."""
+    first: dict[int, str] = {}
+    for key, value in outputs.items():
+        first.setdefault(value, key)
+    ranked = [(rank, key) for value, key in first.items() if (rank := board.ranks[value]) is not None]
+    return tuple(key for _, key in sorted(ranked, key=lambda pair: pair[0]))
