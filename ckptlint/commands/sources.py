@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.migration import Migration
@@ -13,6 +14,13 @@ from ckptlint.core.schema import Schema
 from ckptlint.errors import FormatError, UsageError
 
 _LOCK = b"# ckptlint lock"
+_CHECKPOINTS = (
+    ".pt",
+    ".pth",
+    ".bin",
+    ".ckpt",
+    ".safetensors",
+)  # an error page under such a name is a bad checkpoint, not keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +37,22 @@ def opened(path: str) -> Iterator[Checkpoint]:
     """Open a checkpoint; close its files at the end."""
     from ckptlint.formats import open_checkpoint
 
-    checkpoint = open_checkpoint(path)
+    checkpoint = open_checkpoint(Path(path))
     try:
         yield checkpoint
     finally:
         checkpoint.close()
+
+
+@contextmanager
+def subject(path: str) -> Iterator[Checkpoint | Schema]:
+    """Open what is to be judged: a checkpoint, or a lock or JSON object of keys in its place."""
+    document = _document(path)
+    if document is not None:
+        yield document
+        return
+    with opened(path) as checkpoint:
+        yield checkpoint
 
 
 def schema(reference: str, building: Building, *, section: str | None = None) -> Schema:
@@ -44,18 +63,27 @@ def schema(reference: str, building: Building, *, section: str | None = None) ->
         raise UsageError(
             f"{reference!r} is no file and no model", hint="a model is pkg.mod:Class, pkg.mod:factory or path.py:Class"
         )
-    if os.path.isfile(reference):
-        start = _start(reference)
-        if start.startswith(_LOCK):
-            from ckptlint.documents.lock import read_lock
-
-            return read_lock(read_text(reference), reference)
-        if start.lstrip().startswith(b"{") and not reference.endswith(".index.json"):
-            from ckptlint.documents.schema_json import read_schema_json
-
-            return read_schema_json(read_text(reference), reference)
+    document = _document(reference)
+    if document is not None:
+        return document
     with opened(reference) as checkpoint:
         return weights(checkpoint, section).schema(reference)
+
+
+def _document(path: str) -> Schema | None:
+    """Read a lock or a JSON object of keys; None for anything else, which is a checkpoint."""
+    if not os.path.isfile(path):
+        return None
+    start = _start(path)
+    if start.startswith(_LOCK):
+        from ckptlint.documents.lock import read_lock
+
+        return read_lock(read_text(path), path)
+    if start.lstrip().startswith(b"{") and not path.endswith((".index.json", *_CHECKPOINTS)):
+        from ckptlint.documents.schema_json import read_schema_json
+
+        return read_schema_json(read_text(path), path)
+    return None
 
 
 def model(reference: str, building: Building) -> Schema:

@@ -1,0 +1,135 @@
+"""`ckptlint lint`: judge checkpoints against a model, its lock, or anything that has a schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ckptlint.commands import sources
+from ckptlint.commands.projects import model_of, settings
+from ckptlint.commands.talk import talk
+from ckptlint.core.finding import Report, Severity
+from ckptlint.core.rule import Rule
+from ckptlint.core.schema import Schema
+from ckptlint.core.selection import Selection
+from ckptlint.documents.config import Config
+from ckptlint.documents.rules import load_rules
+from ckptlint.engine.lint import LintOptions, lint
+from ckptlint.errors import CkptlintError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to judge, by what, and how strictly."""
+
+    checkpoints: Sequence[str]
+    model: str | None = None
+    lock: str | None = None
+    against: str | None = None
+    building: sources.Building = field(default_factory=sources.Building)
+    section: str | None = None
+    select: Sequence[str] = ()
+    extend_select: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    folders: Sequence[str] = ()
+    only: Sequence[str] = ()
+    allow_missing: Sequence[str] = ()
+    config: str | None = None
+
+
+def run(
+    *,
+    form: str,
+    fail_on: str | None,
+    everything: bool,
+    arguments: str | None,
+    device: str,
+    timeout: float,
+    **given: object,
+) -> tuple[Iterable[str], int]:
+    from ckptlint.report import REPORTERS
+
+    request = Request(building=sources.Building(arguments, device, timeout), **given)  # type: ignore[arg-type]  # click checked them
+    config = settings(request.config)
+    reports, errors = judge(request, config)
+    for error in errors:
+        talk(f"ckptlint: {error}")
+    level = config.fail_on if fail_on is None else None if fail_on == "never" else Severity(fail_on)
+    found = level is not None and any(report.failed(level) for report in reports)
+    code = max((error.exit_code for error in errors), default=int(found))
+    return REPORTERS[form](reports, everything=everything), code
+
+
+def judge(request: Request, config: Config) -> tuple[list[Report], list[CkptlintError]]:
+    """Judge every checkpoint; one that cannot be read does not hide the findings of the others."""
+    rules = load_rules([*(config.folder / folder for folder in config.rules), *map(Path, request.folders)])
+    judging = _Judging(request, config, rules)
+    reports: list[Report] = []
+    errors: list[CkptlintError] = []
+    for checkpoint in request.checkpoints:
+        try:
+            reports.append(judging.report(checkpoint))
+        except CkptlintError as error:
+            if len(request.checkpoints) == 1:
+                raise
+            errors.append(error)
+    return reports, errors
+
+
+class _Judging:
+    """One call: the schemas judged by are made once, however many checkpoints there are."""
+
+    def __init__(self, request: Request, config: Config, rules: Sequence[Rule]) -> None:
+        self._request = request
+        self._config = config
+        self._rules = rules
+        self._schemas: dict[str, Schema] = {}
+
+    def report(self, path: str) -> Report:
+        request = self._request
+        name, model = self._model(path)
+        options = LintOptions(
+            path, request.section or "", self._selection(name), tuple(request.only), tuple(request.allow_missing)
+        )
+        if model is None and (options.only or options.allow_missing):
+            raise UsageError("--only and --allow-missing need a model to judge by")
+        with sources.subject(path) as subject:
+            return lint(subject, model, self._rules, options)
+
+    def _selection(self, model: str) -> Selection:
+        selection = self._config.selection(model)
+        request = self._request
+        return replace(
+            selection,
+            select=_codes(request.select) or selection.select,
+            extend=(*selection.extend, *_codes(request.extend_select)),
+            ignore=(*selection.ignore, *_codes(request.ignore)),
+        )
+
+    def _model(self, checkpoint: str) -> tuple[str, Schema | None]:
+        """Return the schema to judge by and the configured model's name; None where the file is judged alone."""
+        request = self._request
+        given = [reference for reference in (request.model, request.lock, request.against) if reference is not None]
+        if len(given) > 1:
+            raise UsageError("--model, --lock and --against exclude each other")
+        if given:
+            return "", self._schema(given[0])
+        configured = model_of(checkpoint, self._config)
+        if configured is None:
+            talk(
+                f"note: {checkpoint} is checked by itself: no --model, --lock or --against is given, and no model is configured"
+            )
+            return "", None
+        if Path(configured.lock).exists():
+            return configured.name, self._schema(configured.lock)
+        return configured.name, self._schemas.setdefault(configured.name, configured.built(request.building.timeout))
+
+    def _schema(self, reference: str) -> Schema:
+        if reference not in self._schemas:
+            self._schemas[reference] = sources.schema(reference, self._request.building)
+        return self._schemas[reference]
+
+
+def _codes(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(code.strip() for text in given for code in text.split(",") if code.strip())

@@ -1,0 +1,99 @@
+"""`ckptlint lock`: write what a model would save as a text to commit, or check that the committed one still says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ckptlint.commands import sources
+from ckptlint.commands.projects import Configured, configured, settings
+from ckptlint.commands.sources import Building
+from ckptlint.commands.talk import talk
+from ckptlint.core.schema import Schema
+from ckptlint.documents.lock import read_lock, write_lock
+from ckptlint.engine.compare import compare
+from ckptlint.errors import UsageError
+from ckptlint.report import differences
+
+
+@dataclass(frozen=True, slots=True)
+class Locking:
+    """One lock: where it is, whose it is, and what it should say."""
+
+    path: str
+    name: str
+    factory: str
+    schema: Schema
+
+    @property
+    def text(self) -> str:
+        return write_lock(self.schema, model=self.name, factory=self.factory)
+
+
+def run(  # noqa: PLR0913  the options of the command
+    models: Sequence[str],
+    *,
+    check: bool,
+    output: str | None,
+    arguments: str | None,
+    device: str,
+    timeout: float,
+    config: str | None,
+) -> tuple[Iterator[str], int]:
+    lockings = list(_lockings(models, output, Building(arguments, device, timeout), config))
+    if check:
+        stale = [line for locking in lockings for line in _differences(locking)]
+        return iter(stale or [f"{each.path}: is what {each.factory} gives" for each in lockings]), 1 if stale else 0
+    if output is None and lockings and not lockings[0].path:
+        return iter(lockings[0].text.splitlines()), 0
+    return iter([_written(locking) for locking in lockings]), 0
+
+
+def _lockings(models: Sequence[str], output: str | None, building: Building, config: str | None) -> Iterator[Locking]:
+    """Make what each lock should say: of configured models by name, of all of them, or of one SPEC."""
+    found = {each.name: each for each in configured(settings(config))}
+    if not models and not found:
+        raise UsageError(
+            "no model is named, and none is configured", hint="name one: ckptlint lock pkg.mod:Class -o schema.lock"
+        )
+    for reference in models or found:
+        if reference in found:
+            yield _configured(found[reference], output, building)
+        else:
+            name = reference.rpartition(":")[2] or reference
+            yield Locking(output or "", name, reference, sources.schema(reference, building))
+    if output is not None and len(models or found) > 1:
+        raise UsageError("-o names one file for several models")
+
+
+def _configured(each: Configured, output: str | None, building: Building) -> Locking:
+    return Locking(output or each.lock, each.name, each.model.factory, each.built(building.timeout))
+
+
+def _differences(locking: Locking) -> list[str]:
+    """What the committed lock says otherwise; empty where it is up to date."""
+    if not locking.path:
+        raise UsageError("--check needs the lock to check", hint="-o FILE names it")
+    if not os.path.exists(locking.path):
+        return [f"{locking.path}: there is no lock yet", f"  cure: ckptlint lock {locking.name}"]
+    committed = read_lock(sources.read_text(locking.path), locking.path)
+    if write_lock(committed, model=locking.name, factory=locking.factory) == locking.text:
+        return []
+    talk(f"{locking.path} is not what {locking.factory} gives")
+    found = list(differences.text(compare(committed, locking.schema)))
+    return [
+        f"{locking.path}: the lock (-) and the model (+) differ",
+        *found,
+        f"  cure: ckptlint lock {locking.name}, then commit it",
+    ]
+
+
+def _written(locking: Locking) -> str:
+    from ckptlint.formats.atomic import AtomicFile
+
+    os.makedirs(os.path.dirname(locking.path) or ".", exist_ok=True)
+    with AtomicFile(locking.path) as out:
+        out.file.write(locking.text.encode())
+        out.commit()
+    return f"wrote {locking.path}: {len(locking.schema.tensors)} tensors in {locking.text.count(chr(10))} lines"

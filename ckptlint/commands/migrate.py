@@ -1,0 +1,106 @@
+"""`ckptlint migrate`: read the header, plan, prove the shapes, write the new file whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ckptlint.commands import sources
+from ckptlint.commands.planning import facts_of, optimizer_resets, plan_down, plan_up
+from ckptlint.commands.talk import talk
+from ckptlint.commands.writing import Writing, check_suffix, output_size, write
+from ckptlint.core.plan import Plan
+from ckptlint.errors import UsageError
+from ckptlint.formats.atomic import check_output
+from ckptlint.report import plans
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One migration of one file."""
+
+    checkpoint: str
+    migrations: Sequence[str]
+    output: str | None = None
+    params: Sequence[str] = ()
+    reverse: bool = False
+    source: str | None = None
+    section: str | None = None
+    force: bool = False
+    verify: bool = True
+    max_memory: int = 10**9
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What was done, or would be: the plan of each section, by its tree path."""
+
+    checkpoint: str
+    plans: tuple[tuple[str, Plan], ...]
+
+
+def run(*, form: str, max_memory: str, no_verify: bool, **given: object) -> tuple[Iterable[str], int]:
+    request = Request(**given, verify=not no_verify, max_memory=memory(max_memory))  # type: ignore[arg-type]  # click checked them
+    lines = list(_json(request) if form == "json" else _text(request))
+    return lines, 0
+
+
+def migrate(request: Request) -> Migrated:
+    """Plan, and write unless it is a dry run; returns the plans once everything is in place."""
+    migrations = [sources.migration(path) for path in request.migrations]
+    output = request.output
+    if output is None and not request.dry_run:
+        raise UsageError("no output is named", hint="-o FILE names it; --dry-run needs none")
+    if output is not None:
+        check_suffix(output)
+        check_output(output, (request.checkpoint,), force=request.force or request.dry_run)
+    with sources.opened(request.checkpoint) as checkpoint:
+        facts = facts_of(checkpoint, sources.parameters(request.params))
+        if request.reverse:
+            old = (
+                sources.schema(request.source, sources.Building(), section=request.section) if request.source else None
+            )
+            work = plan_down(checkpoint, migrations, request.section, facts, old)
+        else:
+            work = plan_up(checkpoint, migrations, request.section, facts)
+        if not request.dry_run and output is not None:
+            replaced, said = optimizer_resets(checkpoint, migrations, work)
+            for line in said:
+                talk(f"warning: {line}")
+            writing = Writing(output, request.force, request.verify, request.section is not None, request.max_memory)
+            write(checkpoint, work, replaced, writing)
+        return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work))
+
+
+def memory(text: str) -> int:
+    """Read a number of bytes: `512M`, `2G`, decimal units."""
+    number = text.upper().removesuffix("B")
+    unit = number[-1:] if number[-1:] in _UNITS else ""
+    digits = number.removesuffix(unit)
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
+        raise UsageError(f"--max-memory {text!r} is no number of bytes", hint="write it as 512M or 2G")
+    return int(digits) * _UNITS[unit]
+
+
+def _text(request: Request) -> Iterator[str]:
+    done = migrate(request)
+    if request.dry_run:
+        for path, plan in done.plans:
+            yield from plans.text(path, plan)
+        yield "dry run: nothing was written"
+        return
+    for path, plan in done.plans:
+        yield plans.summary(path, plan)
+    yield f"wrote {request.output}, {plans.size(output_size(str(request.output)))}; its header is what was planned"
+
+
+def _json(request: Request) -> Iterator[str]:
+    import json
+
+    done = migrate(request)
+    entries = [plans.entry(path, plan) for path, plan in done.plans]
+    written = None if request.dry_run else request.output
+    yield json.dumps({"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}, indent=1)

@@ -1,0 +1,116 @@
+"""Bind migrations to the sections of a checkpoint: the part that `migrate` and its dry run share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+
+from ckptlint.commands.sources import migrated_sections
+from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
+from ckptlint.core.migration import Migration
+from ckptlint.core.paths import find
+from ckptlint.core.plan import Plan
+from ckptlint.core.schema import Schema
+from ckptlint.core.tree import Dict, Node, Scalar
+from ckptlint.engine.compose import compose
+from ckptlint.engine.facts import HeaderFacts
+from ckptlint.engine.infer_source import infer_source
+from ckptlint.engine.invert import invert
+from ckptlint.engine.planner import make_plan
+from ckptlint.errors import PlanError
+
+Work = list[tuple[Section, Plan]]
+
+
+def facts_of(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> HeaderFacts:
+    """What migrations may ask of this checkpoint."""
+
+    def scalar(path: str) -> Scalar:
+        found = find(checkpoint.root, path)
+        return None if isinstance(found, Node) else found
+
+    return HeaderFacts(scalar, params)
+
+
+def plan_up(checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None, facts: HeaderFacts) -> Work:
+    """Plan the migrations, one after the other, for every section they are for."""
+    sections = migrated_sections(checkpoint, migrations, section)
+    return [(each, chain(each.schema(checkpoint.origin), migrations, facts)) for each in sections]
+
+
+def plan_down(
+    checkpoint: Checkpoint,
+    migrations: Sequence[Migration],
+    section: str | None,
+    facts: HeaderFacts,
+    source: Schema | None,
+) -> Work:
+    """Plan the way back, the last migration first. `source` is the old schema, where the new one alone does not decide it."""
+    sections = migrated_sections(checkpoint, migrations, section)
+    return [(each, _back(each.schema(checkpoint.origin), migrations, facts, source)) for each in sections]
+
+
+def chain(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts) -> Plan:
+    """Compose the plans of migrations that follow each other."""
+    first, *others = migrations
+    return reduce(
+        lambda plan, each: compose(plan, make_plan(plan.target, each, facts)), others, make_plan(schema, first, facts)
+    )
+
+
+def _back(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts, source: Schema | None) -> Plan:
+    if source is not None:
+        plan = chain(source, migrations, facts)
+        _same(plan.target, schema)
+        return invert(plan)
+    plans: list[Plan] = []
+    for migration in reversed(migrations):
+        old = infer_source(schema, migration, facts)
+        plans.append(invert(make_plan(old, migration, facts)))
+        schema = plans[-1].target
+    return reduce(compose, plans)
+
+
+def _same(made: Schema, found: Schema) -> None:
+    """Refuse a file that is not what the migrations make of the old schema."""
+    for key in {**made.tensors, **found.tensors}:
+        one, other = made.tensors.get(key), found.tensors.get(key)
+        if one is None or other is None or not one.agrees(other):
+            raise PlanError(
+                f"{key} is {other or 'absent'} in the file, and {one or 'absent'} in what the migrations make of the source",
+                hint="--source should be the schema that this file was migrated from",
+            )
+
+
+def optimizer_resets(
+    checkpoint: Checkpoint, migrations: Sequence[Migration], work: Work
+) -> tuple[dict[int, Node], list[str]]:
+    """Decide what becomes of optimizer state: the nodes to put in place of its moments, and what to say about it.
+
+    Index-keyed state belongs to parameters by their order alone. It stays right where every tensor kept its place and its shape;
+    elsewhere it would silently belong to other parameters, so it is reset, or refused where a migration says so.
+    """
+    optimizers = [section for section in checkpoint.sections if section.kind is SectionKind.OPTIMIZER]
+    wishes = {migration.optimizer for migration in migrations}
+    if optimizers and "refuse" in wishes:
+        raise PlanError(f"the checkpoint holds optimizer state at {optimizers[0].path}, and the migration refuses it")
+    if "reset" not in wishes and all(_in_order(plan) for _, plan in work):
+        return {}, []
+    replaced: dict[int, Node] = {}
+    said: list[str] = []
+    for section in optimizers:
+        state = section.node.get("state") if isinstance(section.node, Dict) else None
+        if isinstance(state, Dict) and state.items:
+            replaced[id(state)] = Dict([], state.made_by, state.state)
+            why = (
+                "as the migration says"
+                if "reset" in wishes
+                else "since tensors changed their order or shape, and its entries go by position"
+            )
+            said.append(f"{section.path}: the optimizer's state is reset, {why}")
+    return replaced, said
+
+
+def _in_order(plan: Plan) -> bool:
+    """Whether every tensor has kept its place and its shape."""
+    return not plan.steps and list(plan.inputs.values()) == list(plan.outputs.values())

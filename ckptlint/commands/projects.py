@@ -1,0 +1,83 @@
+"""What a project's settings say about the arguments of a command: which model a name or a checkpoint belongs to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from ckptlint.commands.sources import Building
+from ckptlint.core.schema import Schema
+from ckptlint.documents.config import Config, Model, find_config, read_config
+from ckptlint.errors import UsageError
+
+
+def settings(path: str | None) -> Config:
+    """Return the settings of the file at `path`, or of the nearest one upwards."""
+    if path is None:
+        return find_config(Path.cwd())
+    try:
+        return read_config(Path(path).read_bytes(), Path(path).absolute())
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A model of the settings, with its paths made absolute."""
+
+    model: Model
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def lock(self) -> str:
+        """Where its lock is: as the settings say, else `ckpt/NAME/schema.lock`."""
+        return os.path.relpath(self.folder / (self.model.lock or f"ckpt/{self.name}/schema.lock"))
+
+    def matches(self, checkpoint: str) -> bool:
+        """Whether one of its `checkpoints` globs names this file."""
+        path = Path(checkpoint).absolute()
+        relative = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.as_posix()
+        return any(fnmatch(relative, pattern) for pattern in self.model.checkpoints)
+
+    def building(self, timeout: float) -> Building:
+        import json
+
+        arguments = json.dumps(dict(self.model.args)) if self.model.args else None
+        return Building(arguments, self.model.device, timeout)
+
+    def built(self, timeout: float) -> Schema:
+        """Build the model and return its schema; the project's folder is importable, as it is for its own scripts."""
+        from ckptlint.commands.sources import model
+
+        if not self.model.factory:
+            raise UsageError(
+                f"the model {self.name!r} has no `factory`, so that its lock cannot be made", where=str(self.folder)
+            )
+        return model(self.model.factory, self.building(timeout))
+
+
+def configured(config: Config) -> list[Configured]:
+    """Return all models of the settings."""
+    return [Configured(model, config.folder) for model in config.models.values()]
+
+
+def model_of(checkpoint: str, config: Config) -> Configured | None:
+    """Return the model that a checkpoint is judged by: the one whose globs name it, else the only one there is."""
+    models = configured(config)
+    matching = [each for each in models if each.matches(checkpoint)]
+    if len(matching) > 1:
+        names = ", ".join(each.name for each in matching)
+        raise UsageError(
+            f"belongs to several models of the settings: {names}",
+            where=checkpoint,
+            hint="say which with --lock or --model",
+        )
+    if matching:
+        return matching[0]
+    return models[0] if len(models) == 1 else None
