@@ -42,9 +42,9 @@ class RuleFile:
     origin: str
 
 
-def load_rules(folders: Iterable[Path] = ()) -> tuple[Rule, ...]:
+def load_rules(folders: Iterable[Path] = (), *, shipped: Path | None = None) -> tuple[Rule, ...]:
     """Return the shipped rules and those of the given folders, sorted by id; an id or slug given twice is a `DocumentError`."""
-    shipped = shipped_folder("rules")
+    shipped = shipped or shipped_folder("rules")
     found = [(rule, str(shipped)) for rule in _indexed(shipped) or _rules(read_folder(shipped))]
     for extra in folders:
         found += [(file.rule, file.origin) for file in read_folder(extra)]
@@ -74,7 +74,6 @@ def read_rule(text: str | bytes, origin: str) -> RuleFile:
     root.only(*_KEYS)
     given = root.entries()
     check = _check(root.get("check"))
-    options = given.get("with")
     rule = Rule(
         id=_named(root.get("id"), _ID, "CK, a family letter and three digits, such as CKK101"),
         slug=_named(root.get("slug"), _SLUG, "lower-case words joined by hyphens, such as missing-key"),
@@ -84,7 +83,7 @@ def read_rule(text: str | bytes, origin: str) -> RuleFile:
         message=_template(root.get("message"), check.words),
         why=_said(root.get("why")),
         hint=_template(given["hint"], check.words) if "hint" in given else "",
-        options=_options(options, check) if options else {},
+        options=_options(given.get("with"), root, check),
     )
     cases = given["cases"].items() if "cases" in given else ()
     return RuleFile(rule, tuple(map(_case, cases)), origin)
@@ -109,7 +108,7 @@ def _indexed(folder: Path) -> tuple[Rule, ...]:
 
     try:
         index = json.loads((folder / INDEX).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ()
     if not isinstance(index, dict) or index.get("version") != INDEX_VERSION or index.get("files") != _checksums(folder):
         return ()
@@ -185,10 +184,13 @@ def _template(node: Node, words: Sequence[str]) -> str:
     return text
 
 
-def _options(node: Node, check: Check) -> Mapping[str, object]:
+def _options(node: Node | None, root: Node, check: Check) -> Mapping[str, object]:
     """Read `with:`, and see that the check takes it."""
     from ckptlint.core.fields import fill
 
+    if node is None:
+        root.located(fill, check.options, {})
+        return {}
     node.into(lambda values: fill(check.options, values))
     return {key: value.plain() for key, value in node.entries().items()}
 
