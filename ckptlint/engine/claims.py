@@ -28,6 +28,11 @@ class Claims:
         """Return the keys of a rewrite, pattern by pattern."""
         return [key for matches in self.matches[rewrite] for key, _ in matches]
 
+    def idle(self, number: int, rewrite: Rewrite) -> list[str]:
+        """Return the patterns of a rewrite that claim no key, as text."""
+        pairs = zip(patterns_of(rewrite), self.matches[number], strict=True)
+        return [str(pattern) for pattern, matches in pairs if not matches]
+
 
 def patterns_of(rewrite: Rewrite) -> tuple[Template | Selector, ...]:
     """Return the patterns by which a rewrite claims keys; ties, and what is new, claim none."""

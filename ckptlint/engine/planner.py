@@ -11,12 +11,13 @@ from ckptlint.core.schema import Schema
 from ckptlint.engine.board import Board
 from ckptlint.engine.edges import composed, in_order
 from ckptlint.engine.facts import HeaderFacts
-from ckptlint.engine.faults import NOT_APPLICABLE, Faults, fault
+from ckptlint.engine.faults import BAD_VALUE, NOT_APPLICABLE, Faults, PlanFaults, fault
 from ckptlint.engine.guards import Scene
 from ckptlint.engine.params import Params, resolve_params
 from ckptlint.engine.prefix import strip_and_add
 from ckptlint.engine.stage import StageRun
 from ckptlint.engine.ties import ties_of
+from ckptlint.errors import CkptlintError
 
 NO_FACTS = HeaderFacts()
 
@@ -51,9 +52,7 @@ def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -
         edges = [Edge((key,), (name,), (), migration.prefix.where) for key, name in zip(inputs, names, strict=True)]
     specs = {key: board.specs[value] for key, value in values.items()}
     params = resolve_params(migration, specs, facts)
-    if not Scene(specs, params, facts).holds(migration.when):
-        where = migration.when.where if migration.when else migration.origin
-        raise fault(NOT_APPLICABLE, "the migration's condition `when` does not hold", where=where)
+    _check_applicable(migration, Scene(specs, params, facts))
     stages: list[StageRun] = []
     for number, stage in enumerate(migration.stages):
         run = StageRun(number, stage, board, values, params, facts, Faults())
@@ -63,6 +62,20 @@ def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -
         edges = run.edges if not number and migration.prefix is None else composed(edges, run.edges)
         values = run.result
     return Draft(_plan(schema, board, inputs, values, edges), tuple(stages), board, params)
+
+
+def _check_applicable(migration: Migration, scene: Scene) -> None:
+    if migration.when is None:
+        return
+    where = migration.when.where or migration.origin
+    try:
+        holds = scene.holds(migration.when)
+    except PlanFaults:
+        raise
+    except CkptlintError as error:
+        raise fault(BAD_VALUE, error.message, where=where, hint=error.hint) from error
+    if not holds:
+        raise fault(NOT_APPLICABLE, "the migration's condition `when` does not hold", where=where)
 
 
 def _numbered(schema: Schema, board: Board) -> dict[str, int]:

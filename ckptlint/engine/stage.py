@@ -12,7 +12,7 @@ from ckptlint.engine.board import CLONE, Board
 from ckptlint.engine.calls import Workshop
 from ckptlint.engine.claims import Claims, Match, claim, patterns_of
 from ckptlint.engine.facts import HeaderFacts
-from ckptlint.engine.faults import BAD_VALUE, MATCHES_NOTHING, UNCLAIMED, Faults, PlanFaults
+from ckptlint.engine.faults import BAD_VALUE, MATCHES_NOTHING, UNCLAIMED, Faults
 from ckptlint.engine.guards import Scene
 from ckptlint.engine.moves import carry_out
 from ckptlint.engine.new import make_new
@@ -24,12 +24,16 @@ from ckptlint.errors import CkptlintError
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A rewrite as it met the keys of its stage: whether its condition held, the keys it claimed, and its edges."""
+    """A rewrite as it met the keys of its stage: whether its condition held, the keys it claimed, and its edges.
+
+    `idle` are the patterns that matched nothing though the condition held.
+    """
 
     rewrite: Rewrite
     active: bool
     keys: tuple[str, ...] = ()
     edges: tuple[Edge, ...] = ()
+    idle: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -71,7 +75,7 @@ class StageRun:
             try:
                 if scene.holds(rewrite.when):
                     active[number] = rewrite
-            except PlanFaults as error:
+            except CkptlintError as error:
                 self._note(error, rewrite.where)
         return active
 
@@ -84,16 +88,17 @@ class StageRun:
             self.board.owner = (self.number, number)
             edges: list[Edge] = []
             keys: list[str] = []
+            idle: list[str] = []
             if number in active and patterns_of(rewrite):
-                keys = claims.keys(number)
+                keys, idle = claims.keys(number), claims.idle(number, rewrite)
                 if keys:
                     edges = _carried_out(work, workshop, rewrite, claims, number)
                 elif number not in claims.crowded and not _may_be_idle(rewrite):
-                    patterns = " or ".join(map(str, patterns_of(rewrite)))
                     hint = "say `optional: true` where it may be absent"
-                    self.faults.add(MATCHES_NOTHING, f"no key matches {patterns}", where=rewrite.where, hint=hint)
+                    text = f"no key matches {' or '.join(idle)}"
+                    self.faults.add(MATCHES_NOTHING, text, where=rewrite.where, hint=hint)
             self.edges.extend(edges)
-            self.bound.append(Bound(rewrite, number in active, tuple(keys), tuple(edges)))
+            self.bound.append(Bound(rewrite, number in active, tuple(keys), tuple(edges), tuple(idle)))
 
     def _keep_rest(self, work: Work, active: Mapping[int, Rewrite], claims: Claims) -> None:
         """Keys that no rewrite claims stay where `rest: keep` says so, or a tie names them."""
