@@ -70,6 +70,11 @@ def schema(reference: str, building: Building, *, section: str | None = None) ->
         return weights(checkpoint, section).schema(reference)
 
 
+def is_checkpoint(reference: str) -> bool:
+    """Whether the argument names a checkpoint file or folder, not a document or a model."""
+    return os.path.exists(reference) and _document(reference) is None
+
+
 def _document(path: str) -> Schema | None:
     """Read a lock or a JSON object of keys; None for anything else, which is a checkpoint."""
     if not os.path.isfile(path):
