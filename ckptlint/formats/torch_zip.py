@@ -43,9 +43,19 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
         origin=source.name,
         parts=(source,),
         storages=storages,
-        notes={**notes, "protocol": str(pickle.protocol)},
+        notes=notes | pickle_notes(pickle),
         checksums=_checksums(archive, root, storages) if archive.has_checksums else {},
     )
+
+
+def pickle_notes(pickle: pickles.Pickle) -> dict[str, str]:
+    """What a checkpoint's notes say of its pickle: protocol, classes and functions it names, and oddities."""
+    notes = {"protocol": str(pickle.protocol)}
+    if pickle.globals:
+        notes["globals"] = ", ".join(f"{use.module}.{use.name}" for use in pickle.globals)
+    if pickle.notes:
+        notes["oddities"] = "; ".join(note.text for note in pickle.notes)
+    return notes
 
 
 def _pickle(archive: Archive, root: str, source: ByteSource) -> pickles.Pickle:
