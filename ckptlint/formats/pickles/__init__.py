@@ -2,6 +2,7 @@
 
 from ckptlint.formats.pickles.limits import Limits
 from ckptlint.formats.pickles.machine import GlobalUse, Pickle, read
+from ckptlint.formats.pickles.pickler import write
 from ckptlint.formats.pickles.state import Note
 
-__all__ = ["GlobalUse", "Limits", "Note", "Pickle", "read"]
+__all__ = ["GlobalUse", "Limits", "Note", "Pickle", "read", "write"]

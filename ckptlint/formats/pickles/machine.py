@@ -15,6 +15,7 @@ from ckptlint.formats.pickles.objects import OBJECTS
 from ckptlint.formats.pickles.state import HALT, Handler, Note, State
 
 _ROUND: Final = 16_384  # operations between two looks at the limits
+_LARGE: Final = 1 << 16  # bytes from which reading records whole pays
 _U8 = struct.Struct("<Q").unpack_from
 
 
@@ -44,10 +45,14 @@ def read(data: bytes | memoryview, origin: str, *, limits: Limits = DEFAULT, off
     Every malformed pickle, and every one that passes the limits, is a `FormatError` whose place is `origin: byte N`.
     """
     state = State(data, origin, limits, offset)
+    if len(data) - offset > _LARGE:
+        from ckptlint.formats.pickles.records import (
+            Records,  # its pattern takes a few ms, which small files shall not pay
+        )
+
+        state.records = Records(state, run_until)
     try:
-        _run(state, offset, state.end)
-        if state.stopped < 0:
-            raise state.fail("the pickle ends before its STOP", state.end)
+        _run(state)
         root = _root(state)
         if state.stopped - offset > limits.depth:
             _check_depth(state, root)
@@ -57,21 +62,40 @@ def read(data: bytes | memoryview, origin: str, *, limits: Limits = DEFAULT, off
     return Pickle(root, tuple(state.storages.values()), state.stopped, state.protocol, tuple(uses), tuple(state.notes))
 
 
-def _run(state: State, position: int, end: int) -> int:
+def _run(state: State) -> None:
+    """Run to STOP. The end of the data needs no test: it is an `IndexError`, as HALT is."""
     data = state.data
     handlers = _HANDLERS
+    position = state.start
     try:
         while True:
             for _ in range(_ROUND):
-                if position >= end:
-                    return position
                 position = handlers[data[position]](state, position + 1)
             state.rounds += 1
             if state.rounds * _ROUND > state.limits.operations:
                 raise state.fail(f"the pickle has more than {state.limits.operations} operations", position)
             state.check(position)
     except (IndexError, struct.error):
+        if state.stopped < 0:
+            raise state.short(position) from None
+
+
+def run_until(state: State, position: int, end: int) -> int:
+    """Run a part that must stop at `end`; return where it stopped."""
+    data = state.data
+    handlers = _HANDLERS
+    operations = 0
+    try:
+        while position < end:
+            position = handlers[data[position]](state, position + 1)
+            operations += 1
+            if operations > state.limits.operations:
+                raise state.fail(f"the pickle has more than {state.limits.operations} operations", position)
+            if operations % _ROUND == 0:
+                state.check(position)
+    except (IndexError, struct.error):
         raise state.short(position) from None
+    return position
 
 
 def _root(state: State) -> Value:
@@ -138,7 +162,7 @@ def _frame(state: State, position: int) -> int:
         raise state.fail("a frame begins inside a frame", position - 1)
     end = state.reach(position + 8, _U8(state.data, position)[0], "a frame")
     state.frame_end = end
-    reached = _run(state, position + 8, end)
+    reached = run_until(state, position + 8, end)
     if end not in {reached, state.stopped}:
         raise state.fail("an operation crosses the end of its frame", position - 1)
     return reached

@@ -20,7 +20,9 @@ def _reduce(state: State, position: int) -> int:
         raise state.fail("the arguments of a call are not a tuple", position - 1)
     if type(function) is Global:
         maker = state.makers.get(function) or _find_maker(state, function)
-        stack[-1] = maker(state, function, arguments, position)
+        value = stack[-1] = maker(state, function, arguments, position)
+        if state.records is not None and type(value) is Tensor:
+            return state.records.run(position)
     else:
         stack[-1] = _opaque(state, function, arguments, position)
     return position
@@ -38,7 +40,7 @@ def _opaque(state: State, function: Value, arguments: Tuple, position: int) -> O
     return Opaque(Call(function, arguments))
 
 
-def _ordered_dict(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+def ordered_dict(state: State, function: Global, arguments: Tuple, position: int) -> Value:
     """`OrderedDict()`, or Python 2's `OrderedDict([[key, value], ...])`."""
     if not arguments.items:
         return Dict([], Call(function, arguments))
@@ -228,7 +230,7 @@ def _buffer(state: State, position: int) -> int:
 
 MAKERS: dict[tuple[str, str], Maker] = {
     **TENSOR_MAKERS,
-    ("collections", "OrderedDict"): _ordered_dict,
+    ("collections", "OrderedDict"): ordered_dict,
     ("collections", "defaultdict"): _default_dict,
     ("collections", "Counter"): _counter,
     ("builtins", "set"): _set,

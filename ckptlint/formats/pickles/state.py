@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from ckptlint.core.tree import Global, Storage, Tuple, Value
 from ckptlint.errors import FormatError
@@ -19,6 +19,22 @@ class Note(NamedTuple):
     kind: str
     text: str
     offset: int
+
+
+class Ahead(Protocol):
+    """A reader of whole runs of opcodes. It may leave memo entries absent as long as nobody asks for them."""
+
+    def run(self, position: int) -> int:
+        """Read on from behind the call that made a tensor, as far as it goes; return the next position."""
+        ...
+
+    def recall(self, index: int) -> None:
+        """Fill the memo entries that were left absent with this one."""
+        ...
+
+    def settle(self) -> None:
+        """Fill all of them, and never run again."""
+        ...
 
 
 class _Absent(Tuple):
@@ -42,7 +58,6 @@ class State:
         "end",
         "frame_end",
         "globals",
-        "late",
         "limits",
         "made",
         "makers",
@@ -51,6 +66,7 @@ class State:
         "origin",
         "outer",
         "protocol",
+        "records",
         "rounds",
         "sparse",
         "stack",
@@ -71,7 +87,7 @@ class State:
         self.absent = _Absent(())
         self.empty = Tuple(())
         self.sparse = False
-        self.late: Callable[[int], Value] | None = None  # fills a memo entry that was put off
+        self.records: Ahead | None = None
         self.globals: dict[tuple[str, str], Global] = {}
         self.makers: dict[Global, Maker] = {}
         self.called: set[Global] = set()
@@ -124,6 +140,8 @@ class State:
         value = self.stack[-1]
         gap = index - len(self.memo)
         if gap < 0:
+            if self.records is not None:
+                self.records.settle()
             self.memo[index] = value
             return
         if index > position:
@@ -134,8 +152,10 @@ class State:
 
     def get(self, index: int, position: int) -> Value:
         """Return a memo entry that is absent or was put off."""
-        if self.late is not None and index < len(self.memo):
-            return self.late(index)
+        if self.records is not None and index < len(self.memo):
+            self.records.recall(index)
+            if self.memo[index] is not self.absent:
+                return self.memo[index]
         raise self.fail(f"memo entry {index} was never stored", position)
 
     def check(self, position: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from math import prod
-from typing import NamedTuple
 
 from ckptlint.core.dtype import BY_STORAGE, BY_TORCH, DType
 from ckptlint.core.tree import Call, Dict, Global, List, Opaque, Persistent, Storage, Tensor, Tuple, Value, Wrap
@@ -16,14 +15,6 @@ _RANK = 64
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UNTYPED = ("UntypedStorage", "_UntypedStorage")
 _BYTE = BY_TORCH["uint8"]
-
-
-class _Place(NamedTuple):
-    """The run of elements that a tensor may lie in: a storage, or in files of 2017 a part of one."""
-
-    storage: Storage
-    first: int
-    nbytes: int
 
 
 def persistent(state: State, pid: Value, position: int) -> Value:
@@ -40,7 +31,9 @@ def _storage(state: State, pid: Tuple, position: int) -> Value:
     items = pid.items
     if len(items) not in {5, 6}:
         raise state.fail(f"a storage is described by {len(items)} values", position - 1)
-    dtype = _storage_dtype(state, items[1], position)
+    dtype = storage_dtype(items[1])
+    if dtype is None:
+        raise state.fail("a storage is of an unknown class", position - 1)
     key, location, numel = items[2:5]
     if type(key) is not str or _KEY.fullmatch(key) is None:
         raise state.fail(f"{str(key)[:40]!a} is not the name of a storage", position - 1)
@@ -56,18 +49,26 @@ def _storage(state: State, pid: Tuple, position: int) -> Value:
     return known if len(items) == 5 or items[5] is None else Persistent(pid)
 
 
-def _storage_dtype(state: State, owner: Value, position: int) -> DType:
+def storage_dtype(owner: Value) -> DType | None:
+    """Return the element type of a storage class, bytes for an untyped one; None where it is no such class."""
     if type(owner) is Global and (owner.module == "torch" or owner.module.startswith("torch.")):
-        dtype = _BYTE if owner.name in _UNTYPED else BY_STORAGE.get(owner.name)
-        if dtype is not None:
-            return dtype
-    raise state.fail(f"{owner if type(owner) is Global else 'a value'} is not a storage class", position - 1)
+        return _BYTE if owner.name in _UNTYPED else BY_STORAGE.get(owner.name)
+    return None
 
 
-def _place(state: State, value: Value, position: int) -> _Place | None:
-    """Return where a tensor may lie; None where it is made from something that is no storage of this file."""
-    if type(value) is Storage:
-        return _Place(value, 0, value.nbytes)
+def _view(state: State, pid: Tuple, position: int) -> tuple[Storage, int, int]:
+    """A part of a storage under a name of its own, as files of 2017 have it: (key, first element, elements)."""
+    view = pid.items[5]
+    storage = state.storages[str(pid.items[2])]
+    if type(view) is Tuple and len(view.items) == 3:
+        _, first, numel = view.items
+        if type(first) is int and type(numel) is int and first >= 0 <= numel <= storage.numel - first:
+            return storage, first, numel
+    raise state.fail(f"the view of storage {storage.key} lies outside of it", position - 1)
+
+
+def _room(state: State, value: Value, position: int) -> tuple[Storage, int, int] | None:
+    """Return the run a tensor may lie in as (storage, first element, elements); None where it is no storage of this file."""
     if type(value) is Persistent and type(value.pid) is Tuple and len(value.pid.items) == 6:
         return _view(state, value.pid, position)
     if isinstance(value, Opaque | Persistent | Global):
@@ -75,15 +76,16 @@ def _place(state: State, value: Value, position: int) -> _Place | None:
     raise state.fail(f"a tensor lies in a {type(value).__name__}, not in a storage", position - 1)
 
 
-def _view(state: State, pid: Tuple, position: int) -> _Place:
-    """A part of a storage under a name of its own: (key, first element, elements)."""
-    view = pid.items[5]
-    storage = state.storages[str(pid.items[2])]
-    if type(view) is Tuple and len(view.items) == 3:
-        _, first, numel = view.items
-        if type(first) is int and type(numel) is int and first >= 0 <= numel <= storage.numel - first:
-            return _Place(storage, first, storage.dtype.nbytes(numel))
-    raise state.fail(f"the view of storage {storage.key} lies outside of it", position - 1)
+def span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Return how many elements lie between a tensor's first and its last, both counted; more than any storage has, where torch
+    could not count the elements themselves.
+    """
+    if 0 in shape:
+        return 0
+    last = 1
+    for size, step in zip(shape, stride, strict=True):
+        last += (size - 1) * step
+    return last if prod(shape) <= MOST else MOST
 
 
 def _numbers(state: State, value: Value, what: str, position: int) -> tuple[int, ...]:
@@ -98,27 +100,31 @@ def _numbers(state: State, value: Value, what: str, position: int) -> tuple[int,
 
 def _strided(state: State, values: tuple[Value, ...], dtype: DType | None, position: int) -> Tensor | None:
     """Return the tensor of (storage, offset, size, stride); None where it lies in something unknown."""
-    place = _place(state, values[0], position)
-    if place is None:
-        return None
-    storage = place.storage
-    offset = values[1]
+    storage, offset = values[:2]
+    first = 0
+    if type(storage) is Storage:
+        elements = storage.numel
+    else:
+        room = _room(state, storage, position)
+        if room is None:
+            return None
+        storage, first, elements = room
     shape = _numbers(state, values[2], "size", position)
     stride = _numbers(state, values[3], "stride", position)
     if type(offset) is not int or not 0 <= offset <= MOST or len(shape) != len(stride):
         raise state.fail("a tensor has an impossible offset, or not as many strides as sizes", position - 1)
-    dtype = dtype or storage.dtype
-    if 0 not in shape:
-        last = offset
-        for size, step in zip(shape, stride, strict=True):
-            last += (size - 1) * step
-        if dtype.nbytes(last + 1) > place.nbytes or prod(shape) > MOST:
-            raise state.fail(
-                f"a tensor of shape {list(shape)} and stride {list(stride)} from element {offset} reaches beyond "
-                f"storage {storage.key}, which has {place.nbytes} bytes",
-                position - 1,
-            )
-    return Tensor(storage, dtype, shape, stride, offset + place.first)
+    if dtype is None:
+        dtype = storage.dtype
+    elif dtype is not storage.dtype:
+        elements = storage.dtype.nbytes(elements) * 8 // dtype.bits
+    spanned = span(shape, stride)
+    if spanned and offset + spanned > elements:
+        raise state.fail(
+            f"a tensor of shape {list(shape)} and stride {list(stride)} from element {offset} reaches beyond "
+            f"storage {storage.key}, which has room for {elements}",
+            position - 1,
+        )
+    return Tensor(storage, dtype, shape, stride, offset + first)
 
 
 def _is_plain(hooks: Value) -> bool:
@@ -142,7 +148,7 @@ def _tensor_v1(state: State, function: Global, arguments: Tuple, position: int) 
     return Opaque(Call(function, arguments)) if tensor is None else tensor
 
 
-def _tensor_v2(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+def tensor_v2(state: State, function: Global, arguments: Tuple, position: int) -> Value:
     items = arguments.items
     if len(items) not in {6, 7}:
         raise state.fail("a tensor is not described by 6 or 7 values", position - 1)
@@ -202,7 +208,7 @@ def _subclass(state: State, function: Global, arguments: Tuple, position: int) -
 
 _UTILS = "torch._utils"
 _INNER: dict[tuple[str, str], Maker] = {
-    (_UTILS, "_rebuild_tensor_v2"): _tensor_v2,
+    (_UTILS, "_rebuild_tensor_v2"): tensor_v2,
     (_UTILS, "_rebuild_tensor_v3"): _tensor_v3,
     (_UTILS, "_rebuild_parameter"): _parameter,
     (_UTILS, "_rebuild_parameter_with_state"): _parameter,
