@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ckptlint.core.schema import Schema
@@ -53,18 +54,20 @@ def build_schema(
     arguments = Arguments.parse(args, work.cwd)
     if model.is_file and not (work.cwd / model.place).is_file():
         raise ModelError(f"there is no file {model.place!r}", where=str(model))
-    attempts = _Attempts(model, arguments, work, time.monotonic() + timeout)
+    attempts = Attempts(model, arguments, work, timeout)
     return attempts.first_that_works() if device == "auto" else attempts.only(device)
 
 
 @dataclass(frozen=True, slots=True)
-class _Attempts:
-    """Builds of one model, under one deadline."""
+class Attempts:
+    """Builds of one model, under one time limit, in seconds."""
 
     reference: ModelReference
     arguments: Arguments
     workplace: Workplace
-    deadline: float
+    timeout: float
+    run: Callable[[Request, Workplace], str] = process.run
+    started: float = field(default_factory=time.monotonic)
 
     def only(self, device: str) -> BuiltModel:
         outcome = self._build(device)
@@ -77,26 +80,34 @@ class _Attempts:
                 where=str(self.reference),
                 hint="--device auto accepts that, --device cpu builds all of it in memory",
             )
-        return _model(outcome, device)
+        return _model(outcome)
 
     def first_that_works(self) -> BuiltModel:
         """Try meta, then the CPU: only where the CPU does it, meta was to blame; else its own error is the user's."""
         outcome = self._build("meta")
         if isinstance(outcome, Built):
             stray = _stray(outcome)
-            return _model(outcome, "meta", *([f"although it was built on meta, {_listed(stray)}"] if stray else []))
+            return _model(outcome, *([f"although it was built on meta, {_listed(stray)}"] if stray else []))
         if outcome.kind != "device":
             raise self._error(outcome)
         second = self._build("cpu")
         if isinstance(second, Failure):
             raise self._error(second, before=f"; on meta, {outcome.message}" if second.kind == "memory" else "")
-        return _model(second, "cpu", f"built on the CPU, for on meta {outcome.message}")
+        return _model(second, f"built on the CPU, for on meta {outcome.message}")
 
     def _build(self, device: str) -> Built | Failure:
-        seconds = max(self.deadline - time.monotonic(), 1.0)
-        request = Request.of(self.reference, self.arguments, device, seconds, self.workplace.allowed)
+        request = Request(
+            place=self.reference.place,
+            names=self.reference.names,
+            positional=self.arguments.positional,
+            keywords=dict(self.arguments.keywords),
+            device=device,
+            memory=self.workplace.allowed,
+            seconds=max(self.started + self.timeout - time.monotonic(), 1.0),
+            timeout=self.timeout,
+        )
         try:
-            return read_reply(process.run(request, self.workplace), str(self.reference))
+            return read_reply(self.run(request, self.workplace), str(self.reference))
         except ModelError as error:
             raise error.at(str(self.reference)) from None
 
@@ -104,14 +115,14 @@ class _Attempts:
         kind = UsageError if failure.kind == "arguments" else ModelError
         hint = failure.hint
         if failure.kind == "memory":
-            hint = f"it may use {self.workplace.allowed / 2**20:,.0f} MiB; on meta (--device meta) it would need none"
+            hint = f"it may use {self.workplace.allowed / 2**20:,.0f} MiB"
         elif failure.kind == "device" and on_meta:
             hint = "if that is because tensors on meta have no values, --device auto builds it on the CPU"
         return kind(failure.message + before, where=str(self.reference), hint=hint)
 
 
-def _model(built: Built, device: str, *notes: str) -> BuiltModel:
-    asked = [f"it asks for {' and '.join(built.asked)}: {device} took its place"] if built.asked else []
+def _model(built: Built, *notes: str) -> BuiltModel:
+    asked = [f"it asks for {' and '.join(built.asked)}, and is described without"] if built.asked else []
     return BuiltModel(built.schema, (*notes, *asked, *built.notes))
 
 

@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ckptlint.errors import ModelError, UsageError
-from ckptlint.source.arguments import Arguments
-from ckptlint.source.reference import ModelReference
 
 _CHILD = Path(__file__).parent / "child" / "__main__.py"
 _GRACE = 2.0  # seconds for the child to write where it stood before its group is killed
@@ -50,14 +48,9 @@ class Request:
     positional: tuple[object, ...]
     keywords: dict[str, object]
     device: str
-    seconds: float
     memory: int
-
-    @classmethod
-    def of(cls, reference: ModelReference, arguments: Arguments, device: str, seconds: float, memory: int) -> Request:
-        return cls(
-            reference.place, reference.names, arguments.positional, dict(arguments.keywords), device, seconds, memory
-        )
+    seconds: float  # left for this build
+    timeout: float  # what the user allowed for all, for the message
 
 
 def run(request: Request, workplace: Workplace) -> str:
@@ -109,7 +102,7 @@ def _death(code: int | None, stack: Path, request: Request, cwd: Path) -> ModelE
     at = f" at {place}" if place else ""
     if code is None or text.startswith("Timeout"):
         return ModelError(
-            f"building it took more than {request.seconds:g} s, and was ended{at}",
+            f"building it took more than {request.timeout:g} s, and was ended{at}",
             hint="allow more with --timeout, or compare with a committed lock (ckptlint lock)",
         )
     if code == -signal.SIGKILL:

@@ -7,6 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -117,7 +118,7 @@ def _signature(found: Callable[..., object]) -> str:
 
 
 def _a(value: object) -> str:
-    name = type(value).__name__
+    name = "Python module" if isinstance(value, ModuleType) else type(value).__name__
     return "None" if value is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 

@@ -43,13 +43,14 @@ def describe(model: nn.Module, *, finished: bool, asked: list[str]) -> Descripti
     Raises:
         BuildError: a lazy parameter has no shape yet, or `state_dict()` gives no mapping.
     """
+    _refuse_cycle(model)
     _refuse_lazy(model)
     state = _state_dict(model)
     tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, torch.Tensor)}
     groups: dict[object, list[str]] = {}
     for key, tensor in tensors.items():
         groups.setdefault(_identity(tensor), []).append(key)
-    saved, unnamed = _parameters(model, groups)
+    saved, unnamed = _parameters(model, tensors, groups)
     unsaved = dict(_unsaved(model))
     others = [key for key in state if key not in tensors]
     return Description(
@@ -73,6 +74,23 @@ def class_of(module: nn.Module) -> str:
     kind = type_before_parametrizations(module)
     home = getattr(kind, "__module__", "")
     return f"{home.removesuffix('.py')}.{kind.__qualname__}"
+
+
+def _refuse_cycle(model: nn.Module) -> None:
+    """A module that is its own descendant has no end of keys. Walked by hand: torch's own walk would not end either."""
+    path: dict[int, str] = {}
+    work: list[tuple[str, nn.Module | None]] = [("", model)]
+    while work:
+        name, module = work.pop()
+        if module is None:
+            path.popitem()
+            continue
+        if id(module) in path:
+            raise BuildError(f"module {name!r} is {path[id(module)] or 'the model itself'!r} again: it contains itself")
+        path[id(module)] = name
+        work.append(("", None))
+        children = ((child_name, child) for child_name, child in module._modules.items() if child is not None)  # noqa: SLF001  named_children() leaves out what is shared
+        work.extend((f"{name}.{child_name}".lstrip("."), child) for child_name, child in children)
 
 
 def _refuse_lazy(model: nn.Module) -> None:
@@ -106,10 +124,17 @@ def _identity(tensor: torch.Tensor) -> object:
         return id(tensor)
 
 
-def _parameters(model: nn.Module, groups: Mapping[object, list[str]]) -> tuple[list[str], list[str]]:
+def _parameters(
+    model: nn.Module, tensors: Mapping[str, torch.Tensor], groups: Mapping[object, list[str]]
+) -> tuple[list[str], list[str]]:
     """Parameters in the order of `model.parameters()`, each by its first key; and the names of those without a key."""
-    named = [(name, groups.get(_identity(parameter))) for name, parameter in model.named_parameters()]
-    return [keys[0] for _, keys in named if keys], [name for name, keys in named if not keys]
+    keys = {id(tensor): key for key, tensor in reversed(list(tensors.items()))}
+    saved: list[str] = []
+    unnamed: list[str] = []
+    for name, parameter in model.named_parameters():
+        key = keys.get(id(parameter)) or next(iter(groups.get(_identity(parameter), ())), None)
+        (unnamed if key is None else saved).append(key or name)
+    return saved, unnamed
 
 
 def _unsaved(model: nn.Module) -> Iterable[tuple[str, torch.Tensor]]:

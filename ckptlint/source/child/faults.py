@@ -11,7 +11,14 @@ from .places import Project, places
 # `model`: nothing else would do. `arguments`: the call is wrong, not the model. `device`: on another device it may work.
 Kind = Literal["model", "arguments", "device", "memory"]
 
-_NO_GPU = ("not compiled with cuda", "no nvidia driver", "no cuda gpus", "requires cuda", "without aten_cuda")
+_NO_GPU = (
+    "not compiled with cuda",
+    "no nvidia driver",
+    "no cuda gpus",
+    "requires cuda",
+    "without aten_cuda",
+    "on a cuda device",
+)
 _NO_MEMORY = ("defaultcpuallocator", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 _LONGEST = 400
 

@@ -23,10 +23,7 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where the named module is found: its dotted name, and the folder that must be on `sys.path` for it.
-
-    `file` is set for a lone file, outside any package; it is loaded by its path.
-    """
+    """Where the named module is found: its dotted name, the folder that must be on `sys.path` for it, and the file if named."""
 
     name: str
     folder: Path
@@ -34,16 +31,20 @@ class Origin:
 
     @classmethod
     def of(cls, place: str, cwd: Path) -> Origin:
-        """Resolve a dotted name, found from `cwd` as `python -m` would, or a file, found by its path."""
+        """Resolve a dotted name, found from `cwd` as `python -m` would, or a file, whose packages `__init__.py` marks."""
         if not place.endswith(".py"):
             return cls(place, cwd)
         path = (cwd / place).resolve()
         names, folder = [path.stem], path.parent
         while (folder / "__init__.py").is_file() and folder.name.isidentifier():
             names, folder = [folder.name, *names], folder.parent
-        if len(names) == 1:
-            return cls(path.stem, folder, path)
-        return cls(".".join(names[:-1] if path.stem == "__init__" else names), folder)
+        packaged = len(names) > 1 and path.stem == "__init__"
+        return cls(".".join(names[:-1] if packaged else names), folder, path)
+
+    @property
+    def is_lone(self) -> bool:
+        """Whether it is a file outside any package: loaded by its path, it may be called as it likes."""
+        return self.file is not None and self.file.parent == self.folder
 
 
 def project(origin: Origin, cwd: Path) -> Project:
@@ -67,7 +68,7 @@ def load(origin: Origin, names: Sequence[str], cwd: Path) -> object:
         BuildError: it cannot be imported, or has nothing of that name.
     """
     try:
-        module = _import_file(origin) if origin.file else _import(origin)
+        module = _import_file(origin) if origin.is_lone else _import(origin)
     except BaseException as error:
         raise explain(error, f"importing {origin.name!r}", project(origin, cwd)) from error
     found: object = module
@@ -94,7 +95,13 @@ def _import(origin: Origin) -> ModuleType:
     missing = _first_missing(origin.name)
     if missing is not None:
         raise _no_such_module(missing, origin.folder)
-    return importlib.import_module(origin.name)
+    module = importlib.import_module(origin.name)
+    if origin.file and Path(str(module.__file__)).resolve() != origin.file:
+        raise BuildError(
+            f"{origin.file} is module {origin.name!r} by its packages, but Python finds that at {module.__file__}",
+            hint="is another package of this name installed, or on PYTHONPATH?",
+        )
+    return module
 
 
 def _first_missing(name: str) -> str | None:

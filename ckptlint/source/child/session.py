@@ -52,7 +52,7 @@ def _build(request: dict[str, Any]) -> Description:
     with _explained(f"calling {loading.name_of(found)}", project):
         model = calling.build(found, call, there)
     with _explained(f"state_dict() of {type(model).__name__}", project):
-        return describing.describe(model, finished=model is found, asked=[*here.asked, *there.asked])
+        return describing.describe(model, finished=model is found, asked=[*(here.asked | there.asked)])
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def _import_torch() -> None:
     """Import torch before the user's folder is on the path, so that a `types.py` there cannot break it."""
     try:
         import torch  # noqa: F401
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # OSError: one of its shared libraries does not load
         raise BuildError(
             f"torch cannot be imported by {sys.executable}: {error}",
             hint="install it there (pip install 'ckptlint[torch]'), or compare with a committed lock, which needs no torch",
