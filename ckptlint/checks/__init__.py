@@ -1,1 +1,31 @@
-"""The vocabulary of rules: functions from a comparison to facts."""
+"""The questions that rules ask. To add one, write the function in the file whose idea it belongs to, and name it there.
+
+The order is the order of precedence: what a check explains is not reported again by those after it.
+"""
+
+from ckptlint.checks.base import Check
+from ckptlint.checks.buffers import BUFFER_CHECKS
+from ckptlint.checks.dtypes import DTYPE_CHECKS
+from ckptlint.checks.keys import KEY_CHECKS
+from ckptlint.checks.naming import NAMING_CHECKS
+from ckptlint.checks.policy import POLICY_CHECKS
+from ckptlint.checks.rewritten import REWRITTEN_CHECKS
+from ckptlint.checks.sections import SECTION_CHECKS
+from ckptlint.checks.shapes import SHAPE_CHECKS
+from ckptlint.checks.storages import STORAGE_CHECKS
+from ckptlint.checks.ties import TIE_CHECKS
+from ckptlint.checks.variants import VARIANT_CHECKS
+
+CHECKS: dict[str, Check] = {
+    **SECTION_CHECKS,
+    **NAMING_CHECKS,
+    **REWRITTEN_CHECKS,
+    **TIE_CHECKS,
+    **BUFFER_CHECKS,
+    **VARIANT_CHECKS,
+    **SHAPE_CHECKS,
+    **DTYPE_CHECKS,
+    **KEY_CHECKS,
+    **STORAGE_CHECKS,
+    **POLICY_CHECKS,
+}

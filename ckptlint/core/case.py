@@ -27,7 +27,8 @@ class Case:
     """What must (`expect`) or must not (`expect: []`) fire.
 
     Of the file: `checkpoint` its keys and specs, `at` the tree path where they lie, `sections` further state dicts by tree path
-    and `kinds` what those are for (weights unless said), `tree` its other values as nested mappings, lists and scalars.
+    and `kinds` what those are for (weights unless said), `tree` its other values as nested mappings, lists and scalars, `twins` paths
+    in it whose last step is there as a number as well, `moments` the optimizer states by tree path: one `exp_avg` a parameter.
     Of the tensors: `ties` the groups that share one tensor, `storages` the elements of a storage that is larger than
     the tensor in it, `repeated` the keys stored twice. Of the state dict: `module`
     the class of a whole pickled module, `versions` torch's `_metadata`, `format` the reader's name.
@@ -42,6 +43,8 @@ class Case:
     sections: Mapping[str, Mapping[str, TensorSpec]] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=dict)
     tree: Mapping[str, object] = field(default_factory=dict)
+    twins: tuple[str, ...] = ()
+    moments: Mapping[str, tuple[TensorSpec, ...]] = field(default_factory=dict)
     ties: tuple[tuple[str, ...], ...] = ()
     storages: Mapping[str, int] = field(default_factory=dict)
     repeated: tuple[str, ...] = ()
@@ -79,8 +82,14 @@ class Case:
     def subject(self) -> Checkpoint:
         """Return the checkpoint that a reader would make of the file described."""
         storages: list[Storage] = []
-        root = _node(self.tree)
-        assert isinstance(root, Dict)  # noqa: S101  the field's type says so
+        root = Dict([])
+        for key, value in self.tree.items():
+            root.items.append((key, _node(value)))
+        for path in self.twins:
+            above, _, last = path.rpartition("/")
+            _home(root, above).items.append((int(last), None))
+        for path, specs in self.moments.items():
+            _home(root, path).items.extend(_optimizer(specs))
         found = [_section(self, path, keys, root, storages) for path, keys in self._state_dicts()]
         whole = next((section.node for section in found if section.path == "/"), root)
         return Checkpoint(whole, tuple(found), format=self.format, origin=self.name, parts=(), storages=tuple(storages))
@@ -90,15 +99,28 @@ class Case:
         return [*own, *self.sections.items()]
 
 
-def _section(case: Case, path: str, keys: Mapping[str, TensorSpec], root: Dict, storages: list[Storage]) -> Section:
-    tensors = _tensors(keys, case, storages)
-    home = root
-    for step in path.strip("/").split("/") if path != "/" else []:
-        child = home.get(step)
+def _home(root: Dict, path: str) -> Dict:
+    """Return the dict at a path, made where there is none."""
+    for step in path.strip("/").split("/") if path.strip("/") else []:
+        child = root.get(step)
         if not isinstance(child, Dict):
             child = Dict([])
-            home.items.append((step, child))
-        home = child
+            root.items.append((step, child))
+        root = child
+    return root
+
+
+def _optimizer(specs: tuple[TensorSpec, ...]) -> list[tuple[Value, Value]]:
+    states: list[tuple[Value, Value]] = []
+    for number, spec in enumerate(specs):
+        states.append((number, Dict([("exp_avg", _tensor(Storage(f"moment {number}", spec.dtype, spec.numel), spec))])))
+    groups: Value = List([Dict([("params", List([number for number, _ in states]))])])
+    return [("state", Dict(states)), ("param_groups", groups)]
+
+
+def _section(case: Case, path: str, keys: Mapping[str, TensorSpec], root: Dict, storages: list[Storage]) -> Section:
+    tensors = _tensors(keys, case, storages)
+    home = _home(root, path)
     home.items[:0] = list(tensors.items())
     own = path == case.at
     module = case.module if own else ""
@@ -129,8 +151,12 @@ def _tensors(keys: Mapping[str, TensorSpec], case: Case, storages: list[Storage]
             continue
         storage = Storage(str(len(storages)), spec.dtype, case.storages.get(key, spec.numel))
         storages.append(storage)
-        made[key] = Tensor(storage, spec.dtype, spec.shape, contiguous(spec.shape))
+        made[key] = _tensor(storage, spec)
     return made
+
+
+def _tensor(storage: Storage, spec: TensorSpec) -> Tensor:
+    return Tensor(storage, spec.dtype, spec.shape, contiguous(spec.shape))
 
 
 def _node(value: object) -> Value:

@@ -1,13 +1,13 @@
 """Fill the typed fields of a dataclass from the plain values of a YAML document.
 
 What a document may say is what the dataclass declares: an unknown field, a missing one or a value of another type is a
-`DocumentError` that names the field. A field's annotation picks its reader; a field with a type of its own names one: `option(read)`.
+`DocumentError` that names the field. A field's annotation picks its reader; a field with a type of its own names one: `read_by`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
 
 from ckptlint.core.dtype import DType
@@ -30,11 +30,9 @@ def fill(cls: type[R], values: Mapping[str, object]) -> R:
     return cls(**{known[name].name: _read(known[name], value) for name, value in values.items()})
 
 
-def option(read: Reader, default: object = MISSING) -> Any:
-    """Declare a field that `read` makes of the plain value."""
-    if default is MISSING:
-        return field(metadata={"read": read})
-    return field(default=default, metadata={"read": read})
+def read_by(read: Reader) -> dict[str, Reader]:
+    """Return the metadata of a field that `read` makes of the plain value: `field(metadata=read_by(Shape.read))`."""
+    return {"read": read}
 
 
 def _did_you_mean(name: str, known: Mapping[str, object]) -> str:
@@ -129,5 +127,6 @@ READERS: dict[str, Reader] = {
     "Mapping[str, tuple[str, ...]]": mapped(texts),
     "Mapping[str, TensorSpec]": mapped(a_spec),
     "Mapping[str, TensorSpec] | None": mapped(a_spec),
+    "Mapping[str, tuple[TensorSpec, ...]]": mapped(several(a_spec)),
     "Mapping[str, Mapping[str, TensorSpec]]": mapped(mapped(a_spec)),
 }

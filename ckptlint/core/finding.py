@@ -59,7 +59,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All findings about one checkpoint, in the order they are shown; `headline` is the likely single cause and its cure."""
+    """All findings about one checkpoint, in the order they are shown; `headline` is the likely single cause and its cure.
+
+    `ignored` counts the facts that the project has accepted, `keys` the keys that were looked at.
+    """
 
     checkpoint: str
     section: str
@@ -67,6 +70,7 @@ class Report:
     coverage: Coverage | None = None
     headline: str = ""
     ignored: int = 0
+    keys: int = 0
 
     def failed(self, level: Severity = Severity.ERROR) -> bool:
         return any(finding.severity.rank >= level.rank for finding in self.findings)

@@ -24,11 +24,11 @@ class Ignore:
 class Selection:
     """Codes are ids (`CKK101`), prefixes of ids (`CKK1`) or slugs (`missing-key`).
 
-    A rule runs if `select` or `extend` names it and `ignore` does not; of two codes the longer decides, so that `select: CKK101`
-    wins over `ignore: CKK`. `severity` overrides the rules' own, None turns a rule off.
+    A rule runs if `select` (empty: all) or `extend` names it and `ignore` does not; of two codes the longer decides, so that
+    `select: CKK101` wins over `ignore: CKK`. `severity` overrides the rules' own, None turns a rule off.
     """
 
-    select: tuple[str, ...] = ("CK",)
+    select: tuple[str, ...] = ()
     extend: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     severity: Mapping[str, Severity | None] = field(default_factory=dict)

@@ -1,0 +1,152 @@
+"""Find, from two sets of keys alone, the prefix that one side has and the other has not.
+
+Wrappers (`module.`, `_orig_mod.` ...) are recognised wherever they stand and however they are nested; any other prefix must account for
+at least half of what does not match.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ckptlint.core.schema import Schema
+from ckptlint.core.spec import TensorSpec
+
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+"""Segments that DataParallel, torch.compile, FSDP, activation checkpointing and DeepSpeed put into keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """A change of prefix that makes `pairs` (the checkpoint's key, the model's) equal.
+
+    `strip` is what the checkpoint's keys lose, `add` what they gain, each a run of segments with a dot at the end; `inside` where it
+    stands within the keys, not in front; `others` prefixes that would do as well as `strip`.
+    """
+
+    strip: str
+    add: str
+    pairs: tuple[tuple[str, str], ...]
+    inside: bool = False
+    others: tuple[str, ...] = ()
+
+
+def renamings(
+    stored: Mapping[str, TensorSpec], wanted: Mapping[str, TensorSpec], wrappers: Collection[str] = WRAPPERS
+) -> Iterator[Renaming]:
+    """Yield the changes of prefix that account for keys which do not match, the wrappers first."""
+    left, needed = dict(stored), dict(wanted)
+    for change in _unwrappings(left, needed, frozenset(wrappers)):
+        yield change
+        _forget(change, left, needed)
+    while left and needed:
+        best = _best(_one_prefix(left, needed, adding=False), _one_prefix(needed, left, adding=True))
+        if best is None:
+            return
+        yield best
+        _forget(best, left, needed)
+
+
+def matches(stored: Schema, wanted: Schema) -> int:
+    """Count the keys of `wanted` that `stored` has, under the same name or after a change of prefix."""
+    same = sum(key in stored.tensors for key in wanted.tensors)
+    if same == len(wanted.tensors):
+        return same
+    left = {key: spec for key, spec in stored.tensors.items() if key not in wanted.tensors}
+    needed = {key: spec for key, spec in wanted.tensors.items() if key not in stored.tensors}
+    return same + sum(len(change.pairs) for change in renamings(left, needed))
+
+
+def _forget(change: Renaming, left: dict[str, TensorSpec], needed: dict[str, TensorSpec]) -> None:
+    for stored, key in change.pairs:
+        del left[stored], needed[key]
+
+
+def _best(*changes: Renaming | None) -> Renaming | None:
+    found = [change for change in changes if change is not None]
+    return max(found, key=lambda change: len(change.pairs), default=None)
+
+
+def bare(key: str, wrappers: Collection[str]) -> str:
+    """Return the key without the segments of wrappers."""
+    return ".".join(part for part in key.split(".") if part not in wrappers)
+
+
+def _unwrappings(
+    left: Mapping[str, TensorSpec], needed: Mapping[str, TensorSpec], wrappers: frozenset[str]
+) -> list[Renaming]:
+    stored_by_bare, wanted_by_bare = _by_bare(left, wrappers), _by_bare(needed, wrappers)
+    found: dict[tuple[str, str, bool], list[tuple[str, str]]] = {}
+    for name, group in stored_by_bare.items():
+        rivals = wanted_by_bare.get(name, [])
+        if len(group) == len(rivals) == 1:
+            pair = (group[0], rivals[0])
+            found.setdefault(_change(*pair, wrappers), []).append(pair)
+    return [Renaming(strip, add, tuple(pairs), inside) for (strip, add, inside), pairs in found.items()]
+
+
+def _by_bare(keys: Iterable[str], wrappers: frozenset[str]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault(bare(key, wrappers), []).append(key)
+    return groups
+
+
+def _change(stored: str, key: str, wrappers: frozenset[str]) -> tuple[str, str, bool]:
+    """Return which wrappers `stored` has too many and too few, and whether any of them stands inside."""
+    have, want = _wrappers_of(stored, wrappers), _wrappers_of(key, wrappers)
+    strip, add = Counter(have) - Counter(want), Counter(want) - Counter(have)
+    if not strip and not add:  # the same ones in other places
+        strip, add = Counter(have), Counter(want)
+    inside = not stored.startswith(_run(have, strip)) or not key.startswith(_run(want, add))
+    return _run(have, strip), _run(want, add), inside
+
+
+def _wrappers_of(key: str, wrappers: frozenset[str]) -> list[str]:
+    return [part for part in key.split(".") if part in wrappers]
+
+
+def _run(parts: list[str], chosen: Counter[str]) -> str:
+    left = chosen.copy()
+    taken = []
+    for part in parts:
+        if left[part] > 0:
+            left[part] -= 1
+            taken.append(part)
+    return "".join(f"{part}." for part in taken)
+
+
+def _one_prefix(
+    longer: Mapping[str, TensorSpec], shorter: Mapping[str, TensorSpec], *, adding: bool
+) -> Renaming | None:
+    """Return the prefix P for which most of `shorter` is in `longer` as P + key, if it is worth believing."""
+    named: Counter[str] = Counter()
+    fitting: Counter[str] = Counter()
+    for key, spec in longer.items():
+        for rest in _tails(key):
+            found = shorter.get(rest)
+            if found is not None:
+                prefix = key[: -len(rest)]
+                named[prefix] += 1
+                fitting[prefix] += spec.shape == found.shape
+    if not named:
+        return None
+    best = max(named, key=lambda prefix: (fitting[prefix], named[prefix]))
+    rivals = [p for p in named if p != best and (fitting[p], named[p]) == (fitting[best], named[best])]
+    few = min(len(longer), len(shorter))
+    alone = named[best] == 1 and (few > 1 or rivals or not fitting[best])
+    if named[best] * 2 < few or alone:
+        return None
+    pairs = [(best + rest, rest) for rest in shorter if best + rest in longer]
+    if adding:
+        return Renaming("", best, tuple((rest, key) for key, rest in pairs), others=tuple(rivals))
+    return Renaming(best, "", tuple(pairs), others=tuple(rivals))
+
+
+def _tails(key: str) -> Iterator[str]:
+    """Yield what follows each dot, the longest first."""
+    place = key.find(".")
+    while place >= 0:
+        yield key[place + 1 :]
+        place = key.find(".", place + 1)

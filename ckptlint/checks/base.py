@@ -1,0 +1,184 @@
+"""What a check is, and what it looks at: a checkpoint's keys beside a model's, and what of the difference is still unexplained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
+from ckptlint.core.finding import Fact
+from ckptlint.core.schema import Schema
+from ckptlint.core.spec import TensorSpec
+
+NO_MODEL = Schema({})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A tensor of the checkpoint and the one of the model that it would be loaded into."""
+
+    key: str  # the model's
+    stored: str  # the checkpoint's
+    actual: TensorSpec
+    expected: TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Explained(Fact):
+    """A fact that accounts for differences: what it names is not reported again by the checks that follow.
+
+    `missing` are keys of the model, `unexpected` keys of the checkpoint, `mismatched` keys of pairs whose shapes differ. `pair`
+    (the checkpoint's key, the model's) says that two keys mean one tensor: specs and ties are then compared across it.
+    """
+
+    missing: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
+    mismatched: tuple[str, ...] = ()
+    pair: tuple[str, str] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every key it is about, on either side."""
+        return (self.key, *self.missing, *self.mismatched, *(self.pair or self.unexpected))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One state dict beside a model, or alone (`model` None).
+
+    `pairs` are the tensors both sides have, in the model's order; `missing`, `unexpected` and `mismatched` (shapes differ, by the
+    model's key) what no check has explained yet. `checkpoint` and `section` are there where the subject is a file, not a schema;
+    `named` whether the user chose the section.
+    `settled` are the keys of pairs that an explanation has spoken for.
+    """
+
+    file: Schema
+    model: Schema | None
+    pairs: Mapping[str, Pair]
+    missing: Mapping[str, TensorSpec]
+    unexpected: Mapping[str, TensorSpec]
+    mismatched: Mapping[str, Pair]
+    checkpoint: Checkpoint | None = None
+    section: Section | None = None
+    named: bool = False
+    settled: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls,
+        file: Schema,
+        model: Schema | None,
+        *,
+        checkpoint: Checkpoint | None = None,
+        section: Section | None = None,
+        named: bool = False,
+    ) -> Comparison:
+        """Compare by equal keys; without a model nothing is missing or unexpected."""
+        wanted = (model or NO_MODEL).tensors
+        pairs = {key: Pair(key, key, file.tensors[key], spec) for key, spec in wanted.items() if key in file.tensors}
+        return cls(
+            file,
+            model,
+            pairs,
+            {key: spec for key, spec in wanted.items() if key not in pairs},
+            {key: spec for key, spec in file.tensors.items() if key not in pairs} if model else {},
+            {key: pair for key, pair in pairs.items() if pair.actual.shape != pair.expected.shape},
+            checkpoint,
+            section,
+            named,
+        )
+
+    def without(self, explained: Iterable[Explained]) -> Comparison:
+        """Return what is left when these explanations are accepted."""
+        accepted = list(explained)
+        missing = {key for each in accepted for key in each.missing}
+        unexpected = {key for each in accepted for key in (*each.unexpected, *(each.pair or ())[:1])}
+        mismatched = {key for each in accepted for key in each.mismatched}
+        found = {pair.key: pair for each in accepted if each.pair for pair in [self._pair(*each.pair)]}
+        differing = {key: pair for key, pair in found.items() if pair.actual.shape != pair.expected.shape}
+        return replace(
+            self,
+            pairs=self._in_model_order({**self.pairs, **found}) if found else self.pairs,
+            missing={key: spec for key, spec in self.missing.items() if key not in missing and key not in found},
+            unexpected={key: spec for key, spec in self.unexpected.items() if key not in unexpected},
+            mismatched={key: pair for key, pair in {**self.mismatched, **differing}.items() if key not in mismatched},
+            settled=self.settled | mismatched,
+        )
+
+    def _pair(self, stored: str, key: str) -> Pair:
+        return Pair(key, stored, self.file.tensors[stored], self.wanted[key])
+
+    def _in_model_order(self, pairs: Mapping[str, Pair]) -> dict[str, Pair]:
+        return {key: pairs[key] for key in self.wanted if key in pairs}
+
+    @property
+    def wanted(self) -> Mapping[str, TensorSpec]:
+        """The model's tensors; none without a model."""
+        return (self.model or NO_MODEL).tensors
+
+    @cached_property
+    def parameters(self) -> frozenset[str] | None:
+        """The model's parameters; None where nobody knows them."""
+        named = self.model.parameters if self.model else None
+        return None if named is None else frozenset(named)
+
+    @cached_property
+    def prefixes(self) -> tuple[tuple[str, str], ...]:
+        """What the checkpoint's keys lose and gain on the way to the model's, as far as pairs have shown it; nothing first."""
+        changed = (pair for pair in self.pairs.values() if pair.stored != pair.key)
+        strips = {(each.stored.removesuffix(each.key), "") for each in changed if each.stored.endswith(each.key)}
+        changed = (pair for pair in self.pairs.values() if pair.stored != pair.key)
+        adds = {("", each.key.removesuffix(each.stored)) for each in changed if each.key.endswith(each.stored)}
+        return (("", ""), *sorted(strips | adds))
+
+    def names(self, stored: str) -> Iterator[str]:
+        """Yield what a key of the checkpoint may be called in the model: itself, then itself after each change of prefix."""
+        for strip, add in self.prefixes:
+            if stored.startswith(strip):
+                yield add + stored[len(strip) :]
+
+    @cached_property
+    def unclaimed(self) -> Mapping[str, str]:
+        """The checkpoint's key of each unexpected tensor, by every name it may have in the model."""
+        found: dict[str, str] = {}
+        for stored in self.unexpected:
+            for name in self.names(stored):
+                found.setdefault(name, stored)
+        return found
+
+    @cached_property
+    def weights(self) -> tuple[Section, ...]:
+        """The sections that hold model weights."""
+        sections = self.checkpoint.sections if self.checkpoint else ()
+        return tuple(each for each in sections if each.kind is SectionKind.WEIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """The options of a check that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A question that rules ask.
+
+    `facts` yields what it sees, given an instance of `options`; `words` are those its facts carry, for the rule's message and
+    hint. It is asked only where there is what it `needs`: a model, or a file.
+    """
+
+    facts: Callable[[Comparison, Any], Iterator[Fact]]
+    words: tuple[str, ...] = ()
+    options: type = NoOptions
+    needs: frozenset[str] = field(default_factory=frozenset)
+    together: bool = False  # facts with equal words are one finding, however many patterns their keys make
+
+    def applies(self, comparison: Comparison) -> bool:
+        present = {"model": comparison.model is not None, "checkpoint": comparison.checkpoint is not None}
+        return all(present[need] for need in self.needs)
+
+
+MODEL = frozenset({"model"})
+CHECKPOINT = frozenset({"checkpoint"})
+BOTH = MODEL | CHECKPOINT

@@ -1,0 +1,64 @@
+"""Checks of buffers: tensors that are not trained, and that a model saves or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ckptlint.checks.base import BOTH, MODEL, Check, Comparison, Explained, NoOptions
+
+
+@dataclass(frozen=True, slots=True)
+class NamedOptions:
+    """`names` are last segments of keys."""
+
+    names: tuple[str, ...]
+
+
+def unsaved(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+    """Keys that the model has as buffers it does not save: it makes them itself, and a strict load refuses them."""
+    unsaved_here = seen.model.unsaved if seen.model else {}
+    for key, spec in seen.unexpected.items():
+        if any(name in unsaved_here for name in seen.names(key)):
+            yield Explained(key, {"actual": str(spec)}, unexpected=(key,))
+
+
+def leftover(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
+    """Keys of buffers, known by name, that versions of a library used to save."""
+    names = frozenset(options.names)
+    for key, spec in seen.unexpected.items():
+        if key.rpartition(".")[2] in names:
+            yield Explained(key, {"actual": str(spec)}, unexpected=(key,))
+
+
+def untracked(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+    """Counters of batch norm in a file older than they are: torch fills them in (`_metadata` version below 2, or none)."""
+    for key, spec in seen.missing.items():
+        owner, _dot, name = key.rpartition(".")
+        if name == "num_batches_tracked" and _version(seen, owner) < 2:
+            yield Explained(key, {"expected": str(spec)}, missing=(key,))
+
+
+def _version(seen: Comparison, owner: str) -> int:
+    """Return what version of the owner's state the file says it holds, 0 where it says nothing."""
+    versions = seen.section.versions if seen.section else {}
+    return max((versions.get(strip + owner.removeprefix(add), 0) for strip, add in seen.prefixes), default=0)
+
+
+def missing_buffer(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
+    """Keys of the model that are missing and no parameters: nothing trained is lost.
+
+    Where nobody knows which keys are parameters, buffers are known by `names`.
+    """
+    for key, spec in seen.missing.items():
+        known = seen.parameters is not None
+        if key not in (seen.parameters or ()) if known else key.rpartition(".")[2] in options.names:
+            yield Explained(key, {"expected": str(spec)}, missing=(key,))
+
+
+BUFFER_CHECKS = {
+    "unsaved-buffer": Check(unsaved, words=("actual",), needs=MODEL),
+    "leftover-buffer": Check(leftover, words=("actual",), options=NamedOptions, needs=MODEL),
+    "untracked-batches": Check(untracked, words=("expected",), needs=BOTH),
+    "missing-buffer": Check(missing_buffer, words=("expected",), options=NamedOptions, needs=MODEL),
+}

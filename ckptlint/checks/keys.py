@@ -1,0 +1,49 @@
+"""Checks of which keys are there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptlint.checks.base import CHECKPOINT, MODEL, Check, Comparison, NoOptions
+from ckptlint.checks.nodes import nodes
+from ckptlint.core.finding import Fact
+from ckptlint.core.paths import join, step
+from ckptlint.core.tree import Dict
+
+
+def missing(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Keys of the model that the checkpoint lacks and nothing else explains."""
+    for key, spec in seen.missing.items():
+        yield Fact(key, {"expected": str(spec)})
+
+
+def unexpected(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Keys of the checkpoint that the model lacks and nothing else explains."""
+    for key, spec in seen.unexpected.items():
+        yield Fact(key, {"actual": str(spec)})
+
+
+def repeated(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Keys that the file stores more than once; a loader keeps the last."""
+    for section in seen.checkpoint.sections if seen.checkpoint else ():
+        for key in dict.fromkeys(section.repeated):
+            yield Fact(key, {"section": section.path})
+
+
+def number_and_text(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Dicts with two keys that read alike, as the number 0 and the text "0" do: no path can tell them apart."""
+    for path, node in nodes(seen.checkpoint.root) if seen.checkpoint else ():
+        if not isinstance(node, Dict) or all(type(key) is str for key, _value in node.items):
+            continue
+        kinds: dict[str, type] = {}
+        for key, _value in node.items:
+            if kinds.setdefault(step(key), type(key)) is not type(key):
+                yield Fact(join(path, key))
+
+
+KEY_CHECKS = {
+    "missing-key": Check(missing, words=("expected",), needs=MODEL),
+    "unexpected-key": Check(unexpected, words=("actual",), needs=MODEL),
+    "repeated-key": Check(repeated, words=("section",), needs=CHECKPOINT),
+    "number-and-text": Check(number_and_text, needs=CHECKPOINT),
+}

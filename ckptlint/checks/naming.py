@@ -1,0 +1,123 @@
+"""Checks of keys that are there under another name: with a prefix, in other case, or twice over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ckptlint.checks.alignment import WRAPPERS, Renaming, bare, renamings
+from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
+from ckptlint.core.fields import one_of, read_by
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixOptions:
+    """`side` is who has the prefix; `wrappers` are segments that may stand anywhere in a key and mean nothing."""
+
+    side: str = field(default="checkpoint", metadata=read_by(one_of("checkpoint", "model")))
+    wrappers: tuple[str, ...] = WRAPPERS
+
+
+@dataclass(frozen=True, slots=True)
+class WrapperOptions:
+    """`wrappers` are segments that may stand anywhere in a key and mean nothing."""
+
+    wrappers: tuple[str, ...] = WRAPPERS
+
+
+def prefix(seen: Comparison, options: PrefixOptions) -> Iterator[Explained]:
+    """Keys that are equal but for a prefix, in whatever order wrappers nest."""
+    if not seen.missing or not seen.unexpected:
+        return
+    for change in renamings(seen.unexpected, seen.missing, options.wrappers):
+        if bool(change.strip) == (options.side == "checkpoint"):
+            words = _words(change, seen)
+            for pair in change.pairs:
+                yield Explained(pair[0], words, pair=pair)
+
+
+def _words(change: Renaming, seen: Comparison) -> dict[str, str]:
+    total, count = len(seen.wanted), len(change.pairs)
+    what = "taking out" if change.inside else "stripping"
+    parts = [f"{what} `{change.strip}`"] if change.strip else []
+    parts += [f"adding `{change.add}`"] if change.add else []
+    return {
+        "prefix": change.strip or change.add,
+        "change": " and ".join(parts),
+        "fits": f"all {total} keys of the model" if count == total else f"{count} of the model's {total} keys",
+        "also": "".join(f"; `{other}` would do as well" for other in change.others),
+        "cure": _cure(change, seen),
+    }
+
+
+def _cure(change: Renaming, seen: Comparison) -> str:
+    """Write what a migration has to say."""
+    if change.inside:
+        return f"rename: {{{', '.join(dict.fromkeys(_taken_out(*pair) for pair in change.pairs))}}}"
+    everywhere = all(key.startswith(change.strip) for key in seen.file.tensors)
+    if change.strip and not change.add and everywhere:
+        return f"prefix: {{strip: [{', '.join(f'{part}.' for part in change.strip.split('.') if part)}]}}"
+    return f'rename: {{"{change.strip}{{p:path}}": "{change.add}{{p}}"}}'
+
+
+def _taken_out(stored: str, key: str) -> str:
+    """Return the line of a rename that turns this key, and those of its siblings, into the model's."""
+    have, want = stored.split("."), key.split(".")
+    tail = 0
+    while tail < min(len(have), len(want)) and have[-1 - tail] == want[-1 - tail]:
+        tail += 1
+    before, after = have[: len(have) - tail], want[: len(want) - tail]
+    source = ".".join([*_numbered(before, "{%s:int}"), "{p:path}"])
+    return f'"{source}": "{".".join([*_numbered(after, "{%s}"), "{p}"])}"'
+
+
+def _numbered(parts: list[str], form: str) -> list[str]:
+    """Write captures in the places of numbers, named i, j, k ... in their order."""
+    names = iter("ijklmnabcdefghoqrstuvwxyz" * len(parts))
+    return [form % next(names) if part.isdecimal() else part for part in parts]
+
+
+def colliding(seen: Comparison, options: WrapperOptions) -> Iterator[Explained]:
+    """Keys of the checkpoint that become equal once the prefix is gone: a loader would keep one of them, whichever comes last."""
+    wrappers = frozenset(options.wrappers)
+    groups: dict[str, list[str]] = {}
+    for key in seen.unexpected:
+        groups.setdefault(bare(key, wrappers), []).append(key)
+    for name, keys in groups.items():
+        for key in keys:
+            prefixes = [key.removesuffix(other) for other in seen.names(key) if other != key and other in seen.pairs]
+            if prefixes or len(keys) > 1 or (name != key and name in seen.pairs):
+                word = prefixes[0] if prefixes else _wrapper_of(key, wrappers)
+                yield Explained(key, {"prefix": word}, unexpected=(key,))
+
+
+def _wrapper_of(key: str, wrappers: frozenset[str]) -> str:
+    return "".join(f"{part}." for part in key.split(".") if part in wrappers)
+
+
+def case_only(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+    """Keys that are there in another mixture of upper and lower case, and in one only; the words are the segments that differ."""
+    spellings = Counter(key.casefold() for key in (*seen.unexpected, *seen.missing))
+    wanted = {key.casefold(): key for key in seen.missing}
+    for stored in seen.unexpected:
+        key = wanted.get(stored.casefold())
+        if key is not None and spellings[stored.casefold()] == 2:
+            both = list(zip(stored.split("."), key.split("."), strict=True))
+            yield Explained(
+                stored,
+                {
+                    "actual": ", ".join(dict.fromkeys(have for have, want in both if have != want)),
+                    "expected": ", ".join(dict.fromkeys(want for have, want in both if have != want)),
+                },
+                pair=(stored, key),
+            )
+
+
+NAMING_CHECKS = {
+    "prefix": Check(
+        prefix, words=("prefix", "change", "fits", "also", "cure"), options=PrefixOptions, needs=MODEL, together=True
+    ),
+    "case-only": Check(case_only, words=("actual", "expected"), needs=MODEL),
+    "colliding-keys": Check(colliding, words=("prefix",), options=WrapperOptions, needs=MODEL),
+}

@@ -1,0 +1,38 @@
+"""Every object of a checkpoint's tree, each once, however often it is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptlint.core.paths import children, join, stored
+from ckptlint.core.tree import Call, Node, Opaque, Set, Tensor, Value
+
+_HIDDEN = "@"
+
+
+def nodes(root: Value) -> Iterator[tuple[str, Node]]:
+    """Yield each node under the first path that leads to it, outer before inner; also what no path leads to (arguments, sets)."""
+    seen: set[int] = set()
+    waiting: list[tuple[str, Value]] = [("/", root)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, Node) and id(value) not in seen:
+            seen.add(id(value))
+            yield path, value
+            waiting.extend(reversed([*_inside(path, value)]))
+
+
+def _inside(path: str, node: Node) -> Iterator[tuple[str, Value]]:
+    yield from ((join(path, key), member) for key, member in children(node))
+    yield (f"{path}{_HIDDEN}", stored(node))
+    if isinstance(node, Set):
+        yield from ((path, member) for member in node.items)
+    if isinstance(node, Opaque):
+        yield from ((path, part) for part in _parts(node.call))
+        yield from ((path, part) for change in node.changes for part in change[1:])
+    if isinstance(node, Tensor) and node.wrap is not None:
+        yield from ((path, argument) for argument in node.wrap.arguments)
+
+
+def _parts(call: Call) -> tuple[Value, ...]:
+    return (call.function, call.arguments, call.keywords)

@@ -1,0 +1,78 @@
+"""Checks of what a project asks of its checkpoints, whatever the model: `require` and `forbid`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptlint.checks.base import Check, Comparison
+from ckptlint.checks.conditions import Conditions, PathSelector
+from ckptlint.core.finding import Fact
+from ckptlint.core.paths import walk
+
+
+def require(seen: Comparison, options: Conditions) -> Iterator[Fact]:
+    """Tensors selected by `keys` that break a condition; selectors and paths that nothing matches; a file of another size."""
+    for key, spec in seen.file.tensors.items() if options.of_tensors else ():
+        if options.selects(key):
+            for name in options.of_tensors:
+                if options.verdict(name, spec, _kind(key, seen)) is False:
+                    yield Fact(key, {"actual": str(spec), "condition": options.wish(name)})
+    for selector in options.keys:
+        if not any(map(selector.matches, seen.file.tensors)):
+            yield Fact("", {"actual": "no such key", "condition": f"key {selector}"})
+    for path in options.path if seen.checkpoint else ():
+        if not any(True for _ in _matching(seen, path)):
+            yield Fact("", {"actual": "no such path", "condition": f"path {path}"})
+    total = _total(seen)
+    if options.checkpoint_bytes is not None and not options.checkpoint_bytes.holds(total):
+        yield Fact("", {"actual": f"{total} bytes", "condition": options.wish("checkpoint_bytes")})
+
+
+def forbid(seen: Comparison, options: Conditions) -> Iterator[Fact]:
+    """Tensors of which every condition holds; paths that are there; a file of that size."""
+    if options.keys or options.of_tensors:
+        wish = ", ".join(map(options.wish, options.of_tensors)) or ", ".join(f"key {each}" for each in options.keys)
+        for key, spec in seen.file.tensors.items():
+            verdicts = (options.verdict(name, spec, _kind(key, seen)) for name in options.of_tensors)
+            if options.selects(key) and all(verdicts):
+                yield Fact(key, {"actual": str(spec), "condition": wish})
+    for path in options.path:
+        for found in _matching(seen, path):
+            yield Fact(found, {"actual": "there", "condition": f"path {path}"})
+    total = _total(seen)
+    if options.checkpoint_bytes is not None and options.checkpoint_bytes.holds(total):
+        yield Fact("", {"actual": f"{total} bytes", "condition": options.wish("checkpoint_bytes")})
+
+
+def _matching(seen: Comparison, selector: PathSelector) -> Iterator[str]:
+    """Yield the tree paths that match, but none inside another one that does."""
+    inside = ""
+    for path, _ in walk(seen.checkpoint.root) if seen.checkpoint else ():
+        if inside and path.startswith(inside):
+            continue
+        if selector.matches(path):
+            inside = f"{path.rstrip('/')}/"
+            yield path
+
+
+def _kind(key: str, seen: Comparison) -> str:
+    """Return parameter or buffer, empty where neither the model nor the file tells them apart."""
+    if seen.file.parameters is not None:
+        return "parameter" if key in seen.file.parameters else "buffer"
+    known = seen.parameters
+    if known is None:
+        return ""
+    name = next((name for name in seen.names(key) if name in seen.wanted), "")
+    return ("parameter" if name in known else "buffer") if name else ""
+
+
+def _total(seen: Comparison) -> int:
+    """Bytes of the file, or of the tensors where there is no file."""
+    parts = seen.checkpoint.parts if seen.checkpoint else ()
+    return sum(part.size for part in parts) or sum(spec.nbytes for spec in seen.file.tensors.values())
+
+
+POLICY_CHECKS = {
+    "require": Check(require, words=("actual", "condition"), options=Conditions),
+    "forbid": Check(forbid, words=("actual", "condition"), options=Conditions),
+}

@@ -1,0 +1,189 @@
+"""Checks of tensors that another library, or another version of one, stores in another form under related names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ckptlint.checks.base import MODEL, Check, Comparison, Explained
+from ckptlint.core.fields import mapped, one_of, read_by, several, texts
+from ckptlint.core.spec import TensorSpec
+from ckptlint.errors import DocumentError
+
+
+@dataclass(frozen=True, slots=True)
+class FormsOptions:
+    """`stored` and `wanted` are the last parts of the keys that one tensor `x` has on either side, `{}` for its own name.
+
+    Weight norm of old and new torch: stored `["{}_g", "{}_v"]`, wanted `["parametrizations.{}.original0", ...]`.
+    """
+
+    stored: tuple[str, ...]
+    wanted: tuple[str, ...]
+
+
+def other_form(seen: Comparison, options: FormsOptions) -> Iterator[Explained]:
+    """Tensors that are there in the stored form, complete, where the model wants the other, complete."""
+    if not seen.missing or not seen.unexpected:
+        return
+    before, after = _around(options.wanted[0])
+    for key in seen.missing:
+        owner, found = _owner_and_name(key, before, after)
+        if not found:
+            continue
+        wanted = [_filled(owner, form, found) for form in options.wanted]
+        stored = [seen.unclaimed.get(_filled(owner, form, found), "") for form in options.stored]
+        if all(stored) and all(other in seen.missing for other in wanted):
+            words = {"wanted": ", ".join(form.replace("{}", found) for form in options.wanted)}
+            words["stored"] = ", ".join(form.replace("{}", found) for form in options.stored)
+            yield Explained(key, words, missing=tuple(wanted), unexpected=tuple(stored))
+
+
+def _around(form: str) -> tuple[str, str]:
+    before, hole, after = form.partition("{}")
+    if not hole:
+        raise DocumentError(f"{form!r} has no {{}} for the tensor's name")
+    return before, after
+
+
+def _owner_and_name(key: str, before: str, after: str) -> tuple[str, str]:
+    """Return `conv.` and `weight` of `conv.parametrizations.weight.original0`; no name where the key has another form."""
+    if not key.endswith(after):
+        return "", ""
+    stem = key[: len(key) - len(after)]
+    owner, _dot, name = stem.rpartition(".")
+    owner = f"{owner}." if owner else ""
+    if before and not owner.endswith(before):
+        return "", ""
+    return owner[: len(owner) - len(before)], name
+
+
+def _filled(owner: str, form: str, name: str) -> str:
+    return owner + form.replace("{}", name)
+
+
+@dataclass(frozen=True, slots=True)
+class FusedOptions:
+    """`parts` are names of modules that one side keeps apart, `whole` names of the one that the other side keeps instead.
+
+    `side` is who keeps them apart.
+    """
+
+    parts: tuple[tuple[str, ...], ...] = field(metadata=read_by(several(texts)))
+    whole: tuple[str, ...] = ()
+    side: str = field(default="checkpoint", metadata=read_by(one_of("checkpoint", "model")))
+
+
+def fused(seen: Comparison, options: FusedOptions) -> Iterator[Explained]:
+    """Siblings on one side (`q`, `k`, `v`) whose sizes along one axis add up to a tensor of the other side (`qkv`)."""
+    if not seen.missing or not seen.unexpected:
+        return
+    stored = {name: seen.unexpected[key] for name, key in seen.unclaimed.items()}
+    apart, joined = (stored, seen.missing) if options.side == "checkpoint" else (seen.missing, stored)
+    for key, spec in joined.items():
+        for names, members in _members(key, apart, options):
+            if _adds_up([apart[member] for member in members], spec):
+                words = {"parts": ", ".join(names[1:]), "whole": names[0]}
+                split = tuple(seen.unclaimed.get(member, member) for member in members)
+                whole = (seen.unclaimed.get(key, key),)
+                if options.side == "checkpoint":
+                    yield Explained(key, words, missing=(key,), unexpected=split)
+                else:
+                    yield Explained(whole[0], words, missing=tuple(members), unexpected=whole)
+                break
+
+
+def _members(
+    key: str, apart: Mapping[str, TensorSpec], options: FusedOptions
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Yield the (whole, *parts) names and the keys of the parts that may together be `key`."""
+    owner, _dot, leaf = key.rpartition(".")
+    above, dot, module = owner.rpartition(".")
+    for whole in options.whole:
+        if leaf.startswith(f"{whole}_"):  # attn.in_proj_weight
+            place, tail = f"{owner}." if owner else "", leaf[len(whole) + 1 :]
+        elif module == whole:  # attn.qkv.weight
+            place, tail = above + dot, leaf
+        else:
+            continue
+        for parts in options.parts:
+            members = [f"{place}{part}.{tail}" for part in parts]
+            if all(member in apart for member in members):
+                yield (whole, *parts), members
+
+
+def _adds_up(parts: list[TensorSpec], whole: TensorSpec) -> bool:
+    shapes = [part.shape for part in parts]
+    if any(len(shape) != len(whole.shape) for shape in shapes):
+        return False
+    for axis, size in enumerate(whole.shape):
+        others = {shape[:axis] + shape[axis + 1 :] for shape in shapes}
+        if sum(shape[axis] for shape in shapes) == size and others == {whole.shape[:axis] + whole.shape[axis + 1 :]}:
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterOptions:
+    """`marks` are segments that only keys of adapters have, `base` the segment an adapter puts before what it wraps."""
+
+    marks: tuple[str, ...]
+    base: str = "base_layer"
+
+
+def adapter(seen: Comparison, options: AdapterOptions) -> Iterator[Explained]:
+    """Keys of adapters (LoRA) that have not been merged into the weights they belong to."""
+    marks = frozenset(options.marks)
+    found = tuple(key for key in seen.unexpected if not marks.isdisjoint(key.split(".")))
+    alone = len(found) == len(seen.file.tensors)
+    words = {"holds": "nothing but an adapter" if alone else "an adapter that is not merged"}
+    for key in found[:1]:
+        yield Explained(key, words, missing=tuple(seen.missing) if alone else (), unexpected=(key,))
+    for key in found[1:]:
+        yield Explained(key, words, unexpected=(key,))
+    for name, key in seen.unclaimed.items() if found else ():
+        wrapped = f".{name}".replace(f".{options.base}.", ".").removeprefix(".")
+        if wrapped != name and wrapped in seen.missing:
+            yield Explained(key, words, pair=(key, wrapped))
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedOptions:
+    """`marks` are, by scheme, the last parts of the keys that stand beside or in place of `weight`."""
+
+    marks: Mapping[str, tuple[str, ...]] = field(metadata=read_by(mapped(texts)))
+
+
+def quantized(seen: Comparison, options: QuantizedOptions) -> Iterator[Explained]:
+    """Weights stored in a quantized form: their scales and codes beside or in place of what the model wants."""
+    for scheme, marks in options.marks.items():
+        for name, key in seen.unclaimed.items():
+            mark = next((each for each in marks if name.endswith(f".{each}")), "")
+            owner = name.removesuffix(f".{mark}") if mark else ""
+            weight = f"{owner}.weight"
+            if mark and weight in seen.wanted:
+                pair = seen.pairs.get(weight)
+                yield Explained(
+                    key,
+                    {"scheme": scheme},
+                    missing=(weight,) if weight in seen.missing else (),
+                    unexpected=(key,),
+                    mismatched=(weight,) if pair is not None and pair.actual != pair.expected else (),
+                )
+
+
+def flat_parameter(seen: Comparison, options: AdapterOptions) -> Iterator[Explained]:
+    """Parameters that FSDP has flattened into one: which of them it holds, the keys do not say."""
+    marks = tuple(options.marks)
+    for key, spec in seen.unexpected.items():
+        if key.rpartition(".")[2].startswith(marks):
+            yield Explained(key, {"actual": str(spec)}, unexpected=(key,))
+
+
+REWRITTEN_CHECKS = {
+    "adapter": Check(adapter, words=("holds",), options=AdapterOptions, needs=MODEL, together=True),
+    "quantized": Check(quantized, words=("scheme",), options=QuantizedOptions, needs=MODEL, together=True),
+    "flat-parameter": Check(flat_parameter, words=("actual",), options=AdapterOptions, needs=MODEL),
+    "other-form": Check(other_form, words=("stored", "wanted"), options=FormsOptions, needs=MODEL),
+    "fused": Check(fused, words=("parts", "whole"), options=FusedOptions, needs=MODEL),
+}

@@ -1,0 +1,115 @@
+"""Checks of where in a file the weights lie, and of what lies beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ckptlint.checks.alignment import matches
+from ckptlint.checks.base import BOTH, CHECKPOINT, NO_MODEL, Check, Comparison, Explained, NoOptions
+from ckptlint.core.checkpoint import Section, SectionKind
+from ckptlint.core.finding import Fact
+from ckptlint.core.tree import Dict, List, Tensor, Value
+
+
+def nested(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """The weights lie inside the file's tree, where a plain `load_state_dict(torch.load(...))` does not look."""
+    if seen.section is not None and seen.section.path != "/" and not seen.named:
+        yield Fact("", {"section": seen.section.path, "index": _index(seen.section.path)})
+
+
+def _index(path: str) -> str:
+    return "".join(f"[{step!r}]" for step in path.strip("/").split("/"))
+
+
+def no_weights(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+    """The file holds no state dict at all."""
+    if seen.checkpoint and seen.section is None:
+        yield Explained("", missing=tuple(seen.missing))
+
+
+def wrong_section(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+    """The user named a section of which nothing fits, and another one fits."""
+    if not seen.named or seen.pairs or seen.section is None or seen.checkpoint is None:
+        return
+    others = [each for each in seen.checkpoint.sections if each.path != seen.section.path]
+    best = max(others, key=lambda each: _fitting(each, seen), default=None)
+    if best is not None and _fitting(best, seen) * 2 >= max(len(seen.wanted), 1):
+        words = {"section": seen.section.path, "better": best.path}
+        yield Explained("", words, missing=tuple(seen.missing), unexpected=tuple(seen.unexpected))
+
+
+def ambiguous(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Other state dicts of weights fit the model as well as the one chosen."""
+    if seen.named or seen.section is None:
+        return
+    fitting = _fitting(seen.section, seen)
+    for other in seen.weights:
+        if fitting and other.path != seen.section.path and _fitting(other, seen) == fitting:
+            yield Fact("", {"section": seen.section.path, "other": other.path})
+
+
+def _fitting(section: Section, seen: Comparison) -> int:
+    return matches(section.schema(), seen.model or NO_MODEL)
+
+
+def pickled_module(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """State dicts that are whole pickled modules: loading one needs the class, of the same version."""
+    for section in seen.checkpoint.sections if seen.checkpoint else ():
+        if section.module:
+            yield Fact("", {"section": section.path, "class": section.modules.get("", "unknown")})
+
+
+def optimizer_parameters(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Optimizer states that hold more parameters than the model has (fewer may be a frozen part)."""
+    for section, slots in _optimizers(seen):
+        expected = len(_parameters(seen))
+        if len(slots) > expected:
+            yield Fact("", {"section": section.path, "actual": str(len(slots)), "expected": str(expected)})
+
+
+def optimizer_order(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Optimizer states whose moments have other shapes than the model's parameters of that number: the order has changed."""
+    for section, slots in _optimizers(seen):
+        names = _parameters(seen)
+        for name, state in zip(names, slots, strict=True) if len(slots) == len(names) else ():
+            expected = seen.wanted.get(name)
+            fits = name in seen.pairs and name not in seen.mismatched
+            if expected is not None and fits and any(shape != expected.shape for shape in _moments(state)):
+                yield Fact(name, {"section": section.path})
+
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum")
+
+
+def _moments(state: Value) -> Iterator[tuple[int, ...]]:
+    found = [state.get(name) for name in _MOMENTS] if isinstance(state, Dict) else []
+    return (each.shape for each in found if isinstance(each, Tensor))
+
+
+def _parameters(seen: Comparison) -> tuple[str, ...]:
+    return (seen.model.parameters or ()) if seen.model else ()
+
+
+def _optimizers(seen: Comparison) -> Iterator[tuple[Section, list[Value]]]:
+    """Yield each optimizer of the file with the states of its parameters, by number (None where one has none)."""
+    for section in seen.checkpoint.sections if seen.checkpoint and _parameters(seen) else ():
+        if section.kind is SectionKind.OPTIMIZER and isinstance(section.node, Dict):
+            states = section.node.get("state")
+            groups = [group for group in _members(section.node.get("param_groups")) if isinstance(group, Dict)]
+            numbers = [number for group in groups for number in _members(group.get("params"))]
+            yield section, [states.get(number) if isinstance(states, Dict) else None for number in numbers]
+
+
+def _members(node: Value) -> list[Value]:
+    return node.items if isinstance(node, List) else []
+
+
+SECTION_CHECKS = {
+    "no-weights": Check(no_weights, needs=CHECKPOINT),
+    "wrong-section": Check(wrong_section, words=("section", "better"), needs=BOTH),
+    "nested-section": Check(nested, words=("section", "index"), needs=CHECKPOINT),
+    "ambiguous-section": Check(ambiguous, words=("section", "other"), needs=BOTH),
+    "pickled-module": Check(pickled_module, words=("section", "class"), needs=CHECKPOINT),
+    "optimizer-parameters": Check(optimizer_parameters, words=("section", "actual", "expected"), needs=BOTH),
+    "optimizer-order": Check(optimizer_order, words=("section",), needs=BOTH),
+}

@@ -1,0 +1,137 @@
+"""Checks of tensors that both sides have in different shapes, from the most telling reading to the plainest.
+
+Each reading is a check of its own, and a tensor gets the first that fits it in the order of the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import permutations
+from math import prod
+
+from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions, Pair
+from ckptlint.core.fields import one_of, read_by
+from ckptlint.core.finding import Fact
+
+Shape = tuple[int, ...]
+SHAPE_WORDS = ("actual", "expected")
+
+
+def _words(pair: Pair) -> dict[str, str]:
+    return {"actual": str(pair.actual), "expected": str(pair.expected)}
+
+
+def _explain(pair: Pair, **words: str) -> Explained:
+    return Explained(pair.key, {**_words(pair), **words}, mismatched=(pair.key,))
+
+
+def reading(fits: Callable[[Shape, Shape], bool]) -> Callable[[Comparison, NoOptions], Iterator[Explained]]:
+    """Return the check of all mismatched tensors whose (actual, expected) shapes fit."""
+
+    def facts(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+        for pair in seen.mismatched.values():
+            if fits(pair.actual.shape, pair.expected.shape):
+                yield _explain(pair)
+
+    return facts
+
+
+def one_in_a_scalar(actual: Shape, expected: Shape) -> bool:
+    """Torch itself reads a vector of one element into a scalar (files of torch 0.3)."""
+    return expected == () and actual == (1,)
+
+
+def same_count(actual: Shape, expected: Shape) -> bool:
+    """As many elements, laid out in another shape."""
+    return prod(actual) == prod(expected)
+
+
+def broadcastable(actual: Shape, expected: Shape) -> bool:
+    """The stored tensor could be repeated along axes of size 1 to fill the model's."""
+    if len(actual) > len(expected):
+        return False
+    padded = (1,) * (len(expected) - len(actual)) + actual
+    return all(have in (1, want) for have, want in zip(padded, expected, strict=True))
+
+
+def transposed(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+    """The same axes in another order; `axes` is that order, where sizes leave no doubt of it."""
+    for pair in seen.mismatched.values():
+        actual, expected = pair.actual.shape, pair.expected.shape
+        if sorted(actual) == sorted(expected):
+            yield _explain(pair, axes=_order(actual, expected))
+
+
+def _order(actual: Shape, expected: Shape) -> str:
+    if len(set(actual)) < len(actual):
+        orders = [o for o in permutations(range(len(actual))) if tuple(actual[i] for i in o) == expected][:2]
+        return str(list(orders[0])) if len(orders) == 1 else "one of several orders"
+    return str([actual.index(size) for size in expected])
+
+
+@dataclass(frozen=True, slots=True)
+class ResizedOptions:
+    """`axis` is the one that differs, `names` the words of which a key must hold one (none: any key will do)."""
+
+    axis: str = field(default="any", metadata=read_by(one_of("first", "last", "any")))
+    names: tuple[str, ...] = ()
+
+
+def resized(seen: Comparison, options: ResizedOptions) -> Iterator[Explained]:
+    """Tensors with one axis of another size: a vocabulary, a head, a table of positions."""
+    for pair in seen.mismatched.values():
+        axis = _only_difference(pair.actual.shape, pair.expected.shape)
+        if axis is None or (options.names and not any(name in pair.key.lower() for name in options.names)):
+            continue
+        last = len(pair.actual.shape) - 1
+        if axis in {"first": (0,), "last": (last,), "any": range(last + 1)}[options.axis]:
+            have, want = pair.actual.shape[axis], pair.expected.shape[axis]
+            yield _explain(pair, axis=str(axis), have=str(have), want=str(want))
+
+
+def _only_difference(actual: Shape, expected: Shape) -> int | None:
+    if len(actual) != len(expected):
+        return None
+    differing = [axis for axis, sizes in enumerate(zip(actual, expected, strict=True)) if sizes[0] != sizes[1]]
+    return differing[0] if len(differing) == 1 else None
+
+
+def mismatch(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Every tensor of another shape that no other reading has explained."""
+    for pair in seen.mismatched.values():
+        yield Fact(pair.key, _words(pair))
+
+
+def other_width(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
+    """The same names in another size throughout: one size of the checkpoint always stands where one of the model stands.
+
+    Sound only where at least half of the tensors differ, and a size changes on the input and on the output axis of matrices:
+    a new head or vocabulary changes one of them.
+    """
+    differing = [pair for pair in seen.mismatched.values() if len(pair.actual.shape) == len(pair.expected.shape)]
+    if len(differing) < 6 or len(differing) * 2 < len(seen.pairs):
+        return
+    sizes: dict[int, set[int]] = {}
+    axes: dict[int, set[int]] = {}
+    for pair in differing:
+        for axis, (have, want) in enumerate(zip(pair.actual.shape, pair.expected.shape, strict=True)):
+            if have != want:
+                sizes.setdefault(have, set()).add(want)
+                axes.setdefault(have, set()).update({axis} if len(pair.actual.shape) > 1 else ())
+    if any(len(wanted) > 1 for wanted in sizes.values()) or all(len(places) < 2 for places in axes.values()):
+        return
+    change = ", ".join(f"{have} -> {want}" for have, (want,) in sorted(sizes.items()))
+    for pair in differing:
+        yield Explained(pair.key, {"sizes": change}, mismatched=(pair.key,))
+
+
+SHAPE_CHECKS = {
+    "other-width": Check(other_width, words=("sizes",), needs=MODEL, together=True),
+    "one-in-a-scalar": Check(reading(one_in_a_scalar), words=SHAPE_WORDS, needs=MODEL),
+    "transposed": Check(transposed, words=(*SHAPE_WORDS, "axes"), needs=MODEL),
+    "same-count": Check(reading(same_count), words=SHAPE_WORDS, needs=MODEL),
+    "broadcastable": Check(reading(broadcastable), words=SHAPE_WORDS, needs=MODEL),
+    "resized-axis": Check(resized, words=(*SHAPE_WORDS, "axis", "have", "want"), options=ResizedOptions, needs=MODEL),
+    "shape-mismatch": Check(mismatch, words=SHAPE_WORDS, needs=MODEL),
+}

@@ -1,0 +1,189 @@
+"""Judge a checkpoint: run the checks that rules ask for, and turn the facts they see into findings folded by key pattern."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ckptlint.checks.base import Comparison, Explained
+from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.families import fold
+from ckptlint.core.finding import Coverage, Fact, Finding, Report
+from ckptlint.core.schema import Schema
+from ckptlint.core.selection import Selection
+from ckptlint.core.selector import Selector
+from ckptlint.engine.headline import headline
+from ckptlint.engine.sections import choose_section
+from ckptlint.engine.selected import LintRule, Running, closeness, running
+from ckptlint.errors import DocumentError, UsageError
+
+_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class LintOptions:
+    """`section` is the tree path to judge (empty: the weights that cover the model best), `name` what to call the checkpoint.
+
+    For a partial load: `only` selects the keys of the model to look at, `allow_missing` those that may be absent (selectors).
+    """
+
+    name: str = ""
+    section: str = ""
+    selection: Selection = field(default_factory=Selection)
+    only: tuple[str, ...] = ()
+    allow_missing: tuple[str, ...] = ()
+
+
+def lint(
+    subject: Checkpoint | Schema,
+    model: Schema | None,
+    rules: Iterable[LintRule],
+    options: LintOptions = LintOptions(),
+) -> Report:
+    """Judge a file's section, or any schema in its place, against a model, or (None) alone.
+
+    Raises `UsageError` for a section or code that there is not, `DocumentError` for a rule that is wrong in itself.
+    """
+    chosen = running(rules, options.selection)
+    scope = _Scope.of(options, model)
+    seen = _comparison(subject, model, options.section)
+    first = seen
+    judged: list[tuple[Running, list[Finding]]] = []
+    ignored = 0
+    for each in chosen:
+        if not each.check.applies(seen):
+            continue
+        facts = list(each.check.facts(seen, each.options))
+        kept = [fact for fact in facts if scope.covers(fact, first)]
+        accepted = scope.accepted(each.rule, kept)
+        ignored += len(kept) - len(accepted)
+        judged.append((each, list(_findings(each, accepted, options.name or seen.file.origin, seen))))
+        seen = seen.without([fact for fact in facts if isinstance(fact, Explained)])
+    coverage = _coverage(seen, scope) if model is not None else None
+    return Report(
+        options.name or seen.file.origin,
+        seen.section.path if seen.section else "",
+        _in_reading_order(judged),
+        coverage,
+        headline(judged, coverage),
+        ignored,
+        len(seen.file.tensors),
+    )
+
+
+def _comparison(subject: Checkpoint | Schema, model: Schema | None, named: str) -> Comparison:
+    if isinstance(subject, Schema):
+        if named:
+            raise UsageError("a schema has no sections", where=subject.origin, hint="leave --section out")
+        return Comparison.of(subject, model)
+    section = choose_section(subject, model, named)
+    schema = section.schema(subject.origin) if section else Schema({}, origin=subject.origin)
+    return Comparison.of(schema, model, checkpoint=subject, section=section, named=bool(named))
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What the user wants to hear of: a part of the model, and not what the project lives with."""
+
+    only: tuple[Selector, ...]
+    allowed: tuple[Selector, ...]
+    ignores: tuple[tuple[str, Selector | None], ...]
+
+    @classmethod
+    def of(cls, options: LintOptions, model: Schema | None) -> _Scope:
+        only, allowed = (tuple(map(Selector.parse, texts)) for texts in (options.only, options.allow_missing))
+        for selector in only if model is not None else ():
+            if not any(map(selector.matches, model.tensors if model else ())):
+                raise UsageError(f"--only {selector} selects no key of the model")
+        for ignore in options.selection.ignores:
+            if not ignore.reason.strip():
+                raise UsageError(f"the ignore of {ignore.rule} has no reason", hint="say why in `reason`")
+        ignores = ((each.rule, Selector.parse(each.keys) if each.keys else None) for each in options.selection.ignores)
+        return cls(only, allowed, tuple(ignores))
+
+    def includes(self, key: str) -> bool:
+        return not self.only or any(selector.matches(key) for selector in self.only)
+
+    def covers(self, fact: Fact, first: Comparison) -> bool:
+        """Whether a fact is about keys that were asked for, and not about one that may be missing."""
+        if fact.key == "" or not (self.only or self.allowed):
+            return True
+        names = fact.names if isinstance(fact, Explained) else (fact.key,)
+        if self.only and not any(map(self.includes, names)):
+            return False
+        absent = fact.key in first.missing and not (isinstance(fact, Explained) and fact.pair)
+        return not (absent and any(selector.matches(fact.key) for selector in self.allowed))
+
+    def accepted(self, rule: LintRule, facts: Sequence[Fact]) -> list[Fact]:
+        """Return the facts that no ignore of the project is about."""
+        selectors = [keys for code, keys in self.ignores if closeness(rule, (code,))]
+        if None in selectors:
+            return []
+        return [f for f in facts if not any(keys.matches(f.key) for keys in selectors if keys is not None)]
+
+
+def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Comparison) -> Iterable[Finding]:
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for fact in facts:
+        groups.setdefault(tuple(fact.words.items()), []).append(fact.key)
+    for items, keys in groups.items():
+        words = dict(items)
+        for pattern, members in _patterns(keys, together=each.check.together):
+            full = {**words, "pattern": pattern, "count": str(len(members))}
+            yield Finding(
+                each.rule.id,
+                each.rule.slug,
+                each.severity,
+                _phrase(each.rule, each.rule.message, full),
+                members,
+                pattern,
+                words,
+                _phrase(each.rule, each.rule.hint, full),
+                checkpoint,
+                words.get("section", seen.section.path if seen.section else ""),
+            )
+
+
+def _patterns(keys: Sequence[str], *, together: bool) -> Iterable[tuple[str, tuple[str, ...]]]:
+    distinct = tuple(key for key in dict.fromkeys(keys) if key)
+    if not distinct:
+        return [("", ())]
+    families = fold(distinct)
+    if together:
+        return [(", ".join(family.pattern for family in families), distinct)]
+    return [(family.pattern, family.keys) for family in families]
+
+
+def _phrase(rule: LintRule, text: str, words: Mapping[str, str]) -> str:
+    """Fill the `{words}` of a message; `{{` and `}}` stand for braces."""
+
+    def fill_in(found: re.Match[str]) -> str:
+        if found[1] is None:
+            return found[0][0]
+        if found[1] not in words:
+            hint = f"there are {', '.join(words)}"
+            raise DocumentError(f"the text of {rule.slug} names {found[0]}, which its check does not say", hint=hint)
+        return words[found[1]]
+
+    return _PLACEHOLDER.sub(fill_in, text)
+
+
+def _in_reading_order(judged: Sequence[tuple[Running, list[Finding]]]) -> tuple[Finding, ...]:
+    """The worst first, then by rule, then as the checks saw them."""
+    found = [finding for _, findings in judged for finding in findings]
+    return tuple(sorted(found, key=lambda finding: (-finding.severity.rank, finding.rule)))
+
+
+def _coverage(seen: Comparison, scope: _Scope) -> Coverage:
+    """Count what of the model the checkpoint fills; each tied tensor's elements count once."""
+    model = seen.model or Schema({})
+    leader = {key: group[0] for group in model.ties for key in group}
+    fitting = [key for key, pair in seen.pairs.items() if pair.actual.shape == pair.expected.shape]
+    filled = {leader.get(key, key): None for key in fitting if scope.includes(key)}
+    return Coverage(
+        sum(map(scope.includes, fitting)),
+        len(model.tensors),
+        sum(model.tensors[key].numel for key in filled),
+        model.numel,
+    )

@@ -1,0 +1,45 @@
+"""Every case of every shipped rule, judged as a user's checkpoint would be: with all rules together."""
+
+from pathlib import Path
+
+import pytest
+
+from ckptlint.core.case import Case
+from ckptlint.core.rule import Rule
+from ckptlint.documents.rules import RuleFile, read_folder
+from ckptlint.engine.lint import LintOptions, lint
+
+RULES = read_folder(Path(__file__).parent.parent / "rules")
+CASES = [pytest.param(file, case, id=f"{file.rule.id}: {case.name}") for file in RULES for case in file.cases]
+
+
+def patterns(rule: Rule, case: Case) -> list[str]:
+    options = LintOptions(section=case.section, only=case.only, allow_missing=case.allow_missing)
+    report = lint(case.subject(), case.model_schema(), [_with(file.rule, rule, case) for file in RULES], options)
+    return [finding.pattern for finding in report.findings if finding.rule == rule.id]
+
+
+def _with(rule: Rule, judged: Rule, case: Case) -> Rule:
+    if rule.id != judged.id or not case.with_:
+        return rule
+    return Rule(
+        rule.id,
+        rule.slug,
+        rule.check,
+        rule.severity,
+        rule.summary,
+        rule.message,
+        rule.why,
+        rule.hint,
+        case.with_,
+    )
+
+
+@pytest.mark.parametrize(("file", "case"), CASES)
+def test_a_rule_does_what_its_case_says(file: RuleFile, case: Case) -> None:
+    assert patterns(file.rule, case) == list(case.expect)
+
+
+@pytest.mark.parametrize("file", RULES, ids=lambda file: file.rule.id)
+def test_a_rule_has_cases_of_both_kinds(file: RuleFile) -> None:
+    assert {bool(case.expect) for case in file.cases} == {True, False}
