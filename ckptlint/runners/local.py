@@ -1,0 +1,190 @@
+"""Carry out a plan on this machine: say, value by value, where the bytes of the output come from.
+
+Nothing is run when the runner is made. Every value of the plan is first followed symbolically; one whose bytes lie in a source in long
+runs is copied from there and never seen, any other is gathered (and cast) a block at a time, so that memory does not grow with the
+tensors. What has to be in memory as a whole is in `holdings.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final, Generic, TypeVar
+
+from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.pieces import Piece
+from ckptlint.core.plan import Plan
+from ckptlint.core.tree import Tensor
+from ckptlint.errors import CkptlintError, PlanError, ShapeError
+from ckptlint.ops.layout_kit import Converted, Gathered, Value, View
+from ckptlint.ops.layout_runs import Run, blocks, runs, simplified
+from ckptlint.runners.gather import ArrayKit, conversions
+from ckptlint.runners.holdings import Holdings, as_it_lies
+from ckptlint.runners.streams import first_difference
+
+T = TypeVar("T")
+_COPIED: Final = 64 << 10  # bytes of a run from which on it is copied as it lies
+_FEW: Final = 16  # runs of one value that are copied even if they are shorter
+_BLOCK: Final = 8 << 20  # bytes of a gathered block: small beside a tensor, large beside the cost of a read
+_COPIES: Final = 4  # times a block is in memory at worst: as read, as gathered, as cast, row-major
+_STRIP: Final = 4 << 10  # bytes of the runs that a block of a transposed tensor is read in, where memory allows
+
+
+class LocalRunner(Generic[T]):
+    """The supply of one section's new tensors.
+
+    `tensors` are the section's tensors by key, `arrays` the kit that gathers and computes, `memory` the bytes that gathering a block may
+    take. Only `pieces`, `kept` and `check_equal` read data.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        tensors: Mapping[str, Tensor],
+        checkpoint: Checkpoint,
+        arrays: ArrayKit[T],
+        *,
+        memory: int = 1 << 30,
+    ) -> None:
+        self._plan = plan
+        self._checkpoint = checkpoint
+        self._arrays = arrays
+        self._memory = memory
+        sources = {number: tensors[key] for key, number in plan.inputs.items()}  # names of one number are of one tensor
+        self._holdings = Holdings(sources, checkpoint, arrays)
+        for step in plan.steps:
+            self._holdings.follow(step, plan.specs)
+        self._values = self._holdings.values
+        self._supplied: set[int] = set()
+        for number in dict.fromkeys(plan.outputs.values()):
+            self._holdings.use((self._values[number],))
+
+    @property
+    def held(self) -> int:
+        """How many values are in memory as a whole now."""
+        return len(self._holdings)
+
+    def pieces(self, number: int) -> Iterator[Piece]:
+        """Return the bytes of a value, row-major and little-endian; `ShapeError` where a cast refuses elements of it."""
+        value = self._values[number]
+        yield from self._named_pieces(number)
+        self._holdings.release((value,), again=number in self._supplied)
+        self._supplied.add(number)
+
+    def kept(self, tensor: Tensor) -> Iterator[Piece]:
+        """Return the bytes of a source tensor, whether of this section or not, row-major and little-endian."""
+        alone = Holdings({0: tensor}, self._checkpoint, self._arrays)
+        return self._pieces(as_it_lies(0, tensor), alone)
+
+    def check_equal(self) -> None:
+        """Raise `PlanError` where data that the plan is going to tie is not equal, bit for bit."""
+        for one, other in self._plan.must_equal:
+            left, right = self._values[one], self._values[other]
+            if left == right:
+                continue
+            names = f"{self._key(one)} and {self._key(other)} are to be one tensor, but"
+            hint = "tie only what is equal, or drop one of them with a reason"
+            if left.spec != right.spec:
+                raise PlanError(f"{names} are {left.spec} and {right.spec}", hint=hint)
+            place = first_difference(self._named_pieces(one), self._named_pieces(other), left.spec)
+            if place is not None:
+                raise PlanError(f"{names} differ at [{','.join(map(str, place))}]", hint=hint)
+        self._holdings.drop()
+
+    def peak_bytes(self) -> int:
+        """Estimate the most memory that supplying all outputs in plan order needs at once; copied runs need none."""
+        outputs = [self._values[number] for number in dict.fromkeys(self._plan.outputs.values())]
+        parts = [tuple(simplified(value)) for value in outputs]
+        needs = [self._holdings.needed(part) for part in parts]
+        last = {base: at for at, bases in enumerate(needs) for base in bases}
+        alive: dict[int | Gathered, int] = {}
+        peak = 0
+        for at, bases in enumerate(needs):
+            alive.update(bases)
+            peak = max(peak, sum(alive.values()) + max(map(self._block_bytes, parts[at]), default=0))
+            alive = {base: nbytes for base, nbytes in alive.items() if last[base] > at}
+        return peak
+
+    def _named_pieces(self, number: int) -> Iterator[Piece]:
+        try:
+            yield from self._pieces(self._values[number], self._holdings)
+        except ShapeError as error:
+            raise self._refusal(number, error) from error
+
+    def _pieces(self, value: Value, holdings: Holdings[T]) -> Iterator[Piece]:
+        for part in simplified(value):
+            copied = _copied(part, holdings)
+            if copied is not None:
+                for run in copied:
+                    yield from _run_pieces(run, holdings)
+                continue
+            for block in blocks(part, self._limit(part)):
+                yield holdings.gatherer.sequence(block)
+
+    def _limit(self, part: Value) -> int:
+        """Bytes of a block: more than usual where a transposed tensor would otherwise be read in crumbs."""
+        view = part.value if isinstance(part, Converted) else part
+        if not isinstance(view, View) or not view.spec.nbytes:
+            return min(_BLOCK, self._memory // _COPIES)
+        dims = [dim for dim, size in enumerate(view.box.shape) if size > 1]
+        outer = next((dim for dim in view.box.by_stride() if dim in dims), 0)
+        if not dims or outer == dims[0]:
+            return min(_BLOCK, self._memory // _COPIES)
+        row = view.spec.nbytes // view.box.shape[dims[0]]
+        return min(max(_BLOCK, row * _STRIP * 8 // view.dtype.bits), self._memory // _COPIES)
+
+    def _block_bytes(self, part: Value) -> int:
+        if _copied(part, self._holdings) is not None:
+            return 0
+        return _COPIES * min(part.spec.nbytes, self._limit(part))
+
+    def _refusal(self, number: int, error: ShapeError) -> CkptlintError:
+        """Say of the whole value what a block said of itself."""
+        message = error.message
+        for cast in reversed(list(conversions(self._values[number]))):
+            refused, sample = 0, ""
+            for block in blocks(cast.value, _BLOCK):
+                found = self._arrays.refused(self._holdings.gatherer.array(block), cast.dtype, saturate=cast.saturate)
+                refused, sample = refused + found.elements, sample or found.sample
+            if refused:
+                message = f"{refused} of {cast.spec.numel} elements do not fit {cast.dtype}, such as {sample}"
+                break
+        return ShapeError(f"{self._key(number)}: {message}", where=self._where(number), hint=error.hint)
+
+    def _where(self, number: int) -> str:
+        """The place in the migration of the last step towards a value that decodes elements."""
+        made_by = {output: step for step in self._plan.steps for output in step.outputs}
+        todo = [number]
+        while todo:
+            step = made_by.get(todo.pop())
+            if step is not None and not step.op.layout:
+                return step.where
+            if step is not None:
+                todo += step.inputs
+        return ""
+
+    def _key(self, number: int) -> str:
+        named = (
+            key for keys in (self._plan.outputs, self._plan.inputs) for key, value in keys.items() if value == number
+        )
+        return next(named, f"value {number}")
+
+
+def _copied(part: Value, holdings: Holdings[T]) -> Iterator[Run] | None:
+    """Return the runs of a value that is to be copied as it lies, None for one that is to be gathered."""
+    whole_bytes = part.spec.dtype.bits % 8 == 0
+    if holdings.swapped(part):
+        return None
+    found = runs(part, min(_COPIED, -(-part.spec.nbytes // _FEW)) if whole_bytes else 1)
+    if found is None and not whole_bytes:
+        raise ShapeError(f"{part.spec}: {part.spec.dtype} elements are smaller than a byte and cannot be gathered")
+    return found
+
+
+def _run_pieces(run: Run, holdings: Holdings[T]) -> Iterator[Piece]:
+    if not run.element:
+        yield holdings.range(run.base, run.start, run.length)
+        return
+    count = run.length // len(run.element)
+    most = _BLOCK // len(run.element)
+    for start in range(0, count, most):
+        yield run.element * min(most, count - start)
