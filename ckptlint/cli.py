@@ -102,7 +102,7 @@ _migrations = click.option(
 @_config
 def lint(**given: Any) -> None:
     """Check CHECKPOINTS against a model, its lock, or anything that has a schema."""
-    from ckptlint.commands import lint as command
+    import ckptlint.commands.lint as command
 
     _finish(command.run, given)
 
@@ -122,7 +122,7 @@ def lint(**given: Any) -> None:
 )
 def inspect(**given: Any) -> None:
     """Show what CHECKPOINT holds, from its header alone; PATTERN selects tree paths or keys."""
-    from ckptlint.commands import inspect as command
+    import ckptlint.commands.inspect as command
 
     _finish(command.run, given)
 
@@ -142,7 +142,7 @@ def inspect(**given: Any) -> None:
 )
 def diff(**given: Any) -> None:
     """Compare two schemas by key pattern, and the rest of two checkpoints."""
-    from ckptlint.commands import diff as command
+    import ckptlint.commands.diff as command
 
     _finish(command.run, given)
 
@@ -155,7 +155,7 @@ def diff(**given: Any) -> None:
 @_config
 def lock(**given: Any) -> None:
     """Write or check the lock of MODELS: names from the config, or SPECs; all configured ones by default."""
-    from ckptlint.commands import lock as command
+    import ckptlint.commands.lock as command
 
     _finish(command.run, given)
 
@@ -175,7 +175,7 @@ def lock(**given: Any) -> None:
 )
 def prove(**given: Any) -> None:
     """Prove from headers what migrations do, before a byte moves. Without --source the files are checked by themselves."""
-    from ckptlint.commands import prove as command
+    import ckptlint.commands.prove as command
 
     _finish(command.run, given)
 
@@ -204,7 +204,7 @@ def prove(**given: Any) -> None:
 )
 def migrate(**given: Any) -> None:
     """Bring CHECKPOINT up to date: write a new file, whole or not at all."""
-    from ckptlint.commands import migrate as command
+    import ckptlint.commands.migrate as command
 
     _finish(command.run, given)
 
@@ -221,7 +221,7 @@ def migrate(**given: Any) -> None:
 )
 def rules(**given: Any) -> None:
     """List the lint rules."""
-    from ckptlint.commands import rules as command
+    import ckptlint.commands.rules as command
 
     _finish(command.run, given)
 
@@ -237,7 +237,7 @@ def rules(**given: Any) -> None:
 )
 def ops(**given: Any) -> None:
     """List the operations of migrations."""
-    from ckptlint.commands import ops as command
+    import ckptlint.commands.ops as command
 
     _finish(command.run, given)
 
@@ -247,7 +247,7 @@ def ops(**given: Any) -> None:
 @click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
 def explain(**given: Any) -> None:
     """Explain a rule by its CODE or slug, or an operation by its name."""
-    from ckptlint.commands import explain as command
+    import ckptlint.commands.explain as command
 
     _finish(command.run, given)
 

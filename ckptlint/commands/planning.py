@@ -14,7 +14,6 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Dict, Node, Scalar
 from ckptlint.engine.compose import compose
 from ckptlint.engine.facts import HeaderFacts
-from ckptlint.engine.infer_source import infer_source
 from ckptlint.engine.invert import invert
 from ckptlint.engine.planner import make_plan
 from ckptlint.errors import PlanError
@@ -63,6 +62,8 @@ def _back(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts, s
         plan = chain(source, migrations, facts)
         _same(plan.target, schema)
         return invert(plan)
+    from ckptlint.engine.infer_source import infer_source
+
     plans: list[Plan] = []
     for migration in reversed(migrations):
         old = infer_source(schema, migration, facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -11,6 +11,7 @@ from typing import BinaryIO, Protocol
 from ckptlint.commands.planning import Work
 from ckptlint.commands.talk import progress
 from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.paths import step
 from ckptlint.core.pieces import Piece, Range, Supply
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Dict, Node, Storage, Value
@@ -41,7 +42,9 @@ class _Writer(Protocol):
     @property
     def data_nbytes(self) -> int: ...
 
-    def write(self, file: BinaryIO, supply: Supply, progress: object, *, verify: bool) -> None: ...
+    def write(
+        self, file: BinaryIO, supply: Supply, progress: Callable[[int], object], *, verify: bool = True
+    ) -> None: ...
 
 
 def check_suffix(output: str) -> None:
@@ -138,7 +141,7 @@ def _check_nothing_lost(checkpoint: Checkpoint, work: Work, writing: Writing) ->
 
 
 def _top(root: Value) -> list[str]:
-    return [f"/{key}" for key, _ in root.items] if isinstance(root, Dict) else ["/"]
+    return [f"/{step(key)}" for key, _ in root.items] if isinstance(root, Dict) else ["/"]
 
 
 def _verify(path: str, work: Work, *, tensors_only: bool) -> None:

@@ -28,6 +28,10 @@ class ByteSource(Protocol):
         """The descriptor for system copies, None where there is none."""
         ...
 
+    def check_unchanged(self) -> None:
+        """`FormatError` where the source was written to since it was opened."""
+        ...
+
 
 class SectionKind(StrEnum):
     """What a state dict is for."""

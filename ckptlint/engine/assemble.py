@@ -93,7 +93,7 @@ class Assembly:
         return same
 
     def _section(self, number: int, section: Section, plan: Plan) -> dict[str, Tensor]:
-        sources = {value: section.tensors[key] for key, value in reversed(plan.inputs.items())}
+        sources = {value: section.tensors[key] for key, value in reversed(tuple(plan.inputs.items()))}
         made: dict[int, Tensor] = {}
         for value in dict.fromkeys(plan.outputs.values()):
             source = sources.get(value)
@@ -197,4 +197,4 @@ def _with_versions(state: Value, old: Mapping[str, int], new: Mapping[str, int])
 
 def _by_version(entries: Mapping[str, Value], versions: Mapping[str, int]) -> dict[int, Value]:
     """One stored entry for each version number, to be used for modules that have a new path."""
-    return {number: entries[path] for path, number in reversed(versions.items()) if path in entries}
+    return {number: entries[path] for path, number in reversed(tuple(versions.items())) if path in entries}

@@ -34,18 +34,28 @@ _Task: TypeAlias = "Value | tuple[Callable[[Any], object], object]"
 _KNOTS = 1000  # objects met again while they are written; more than this is no structure that anyone has saved
 
 
-def write(root: Value, *, protocol: int = 2, storage_key: Callable[[Storage], str]) -> bytes:
+def write(
+    root: Value,
+    *,
+    protocol: int = 2,
+    storage_key: Callable[[Storage], str],
+    replace: Callable[[Node], Value] | None = None,
+) -> bytes:
     """Return the pickle of a tree, each storage under the name that `storage_key` gives it.
 
-    Protocols below 2 become 2. `OutputError` where a value cannot be held.
+    `replace` says what is written in the place of a node (itself, mostly), so that a changed tree need not be built. It is asked
+    whenever a node is met, and must answer the same each time. Protocols below 2 become 2. `OutputError` where a value cannot be held.
     """
-    pickler = _Pickler(max(2, min(protocol, op.HIGHEST_PROTOCOL)), storage_key)
+    pickler = _Pickler(max(2, min(protocol, op.HIGHEST_PROTOCOL)), storage_key, replace)
     return pickler.run(root)
 
 
 class _Pickler:
-    def __init__(self, protocol: int, storage_key: Callable[[Storage], str]) -> None:
+    def __init__(
+        self, protocol: int, storage_key: Callable[[Storage], str], replace: Callable[[Node], Value] | None
+    ) -> None:
         self._emit = Emitter(protocol)
+        self._replace = replace
         self._storage_key = storage_key
         self._todo: list[_Task] = []
         self._open: set[int] = set()
@@ -74,9 +84,12 @@ class _Pickler:
     def run(self, root: Value) -> bytes:
         todo = self._todo
         methods = self._methods
+        replace = self._replace
         todo.append(root)
         while todo:
             task = todo.pop()
+            if replace is not None and isinstance(task, Node):
+                task = replace(task)
             method = methods.get(type(task))
             if method is None:
                 raise TypeError(f"a {type(task).__name__} is no value of a tree")
