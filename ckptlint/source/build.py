@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ckptlint.core.schema import Schema
 from ckptlint.errors import CkptlintError, ModelError, UsageError
@@ -15,7 +14,6 @@ from ckptlint.source.process import Request, Workplace
 from ckptlint.source.reference import ModelReference
 from ckptlint.source.reply import Built, Failure, RealTensor, read_reply
 
-Device = Literal["meta", "cpu", "auto"]
 TIMEOUT = 120.0
 _SHOWN = 3
 
@@ -32,7 +30,7 @@ def build_schema(
     reference: str,
     *,
     args: str | None = None,
-    device: Device = "auto",
+    device: str = "auto",
     timeout: float = TIMEOUT,
     workplace: Workplace | None = None,
 ) -> BuiltModel:
