@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
+from itertools import groupby
 
 from ckptlint.core.plan import Edge, Plan
 
@@ -74,7 +75,7 @@ def _merged(before: list[Edge], after: list[Edge]) -> Edge:
     return Edge(
         _distinct(edge.sources for edge in before),
         _distinct(edge.targets for edge in after) if after else _distinct(edge.targets for edge in before),
-        tuple(word for edge in edges for word in edge.ops),
+        tuple(word for word, _ in groupby(word for edge in edges for word in edge.ops)),
         telling.where or edges[0].where,
         next((edge.reason for edge in edges if edge.reason), ""),
     )
