@@ -1,6 +1,7 @@
 """Places in a checkpoint's tree, written as text: `/model/optimizer/state/0/exp_avg`.
 
-Steps are joined with `/`; inside a step `~1` stands for `/` and `~0` for `~`. Integer keys are bare, tuples and lists go by index.
+Steps are joined with `/`; inside a step `~1` stands for `/` and `~0` for `~`, and `~` alone is the empty key. Integer keys are bare,
+tuples and lists go by index.
 `/cfg@` is the stored state of the opaque object (or the attributes of the dict) at `/cfg`. The root is `/`.
 """
 
@@ -20,6 +21,8 @@ _LISTED = 8
 def step(key: Value) -> str:
     """Write one key of a mapping as a step."""
     if isinstance(key, str):
+        if not key:
+            return "~"
         return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
     return _plain(key).replace("~", "~0").replace("/", "~1")
 
