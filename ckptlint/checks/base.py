@@ -120,9 +120,8 @@ class Comparison:
 
     @cached_property
     def parameters(self) -> frozenset[str] | None:
-        """The model's parameters; None where nobody knows them."""
-        named = self.model.parameters if self.model else None
-        return None if named is None else frozenset(named)
+        """The model's parameters, under all their names; None where nobody tells parameters from buffers."""
+        return parameter_names(self.model or NO_MODEL)
 
     @cached_property
     def prefixes(self) -> tuple[tuple[str, str], ...]:
@@ -153,6 +152,14 @@ class Comparison:
         """The sections that hold model weights."""
         sections = self.checkpoint.sections if self.checkpoint else ()
         return tuple(each for each in sections if each.kind is SectionKind.WEIGHTS)
+
+
+def parameter_names(schema: Schema) -> frozenset[str] | None:
+    """Every key of a parameter, the other names of a tied one among them; None where the schema does not say."""
+    if schema.parameters is None:
+        return None
+    named = frozenset(schema.parameters)
+    return named.union(*(group for group in schema.ties if not named.isdisjoint(group)))
 
 
 @dataclass(frozen=True, slots=True)

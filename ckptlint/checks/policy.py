@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckptlint.checks.base import Check, Comparison
+from ckptlint.checks.base import Check, Comparison, parameter_names
 from ckptlint.checks.conditions import Conditions, PathSelector
 from ckptlint.core.finding import Fact
 from ckptlint.core.paths import walk
@@ -12,10 +12,11 @@ from ckptlint.core.paths import walk
 
 def require(seen: Comparison, options: Conditions) -> Iterator[Fact]:
     """Tensors selected by `keys` that break a condition; selectors and paths that nothing matches; a file of another size."""
+    kinds = _kinds(seen) if options.kind else {}
     for key, spec in seen.file.tensors.items() if options.of_tensors else ():
         if options.selects(key):
             for name in options.of_tensors:
-                if options.verdict(name, spec, _kind(key, seen)) is False:
+                if options.verdict(name, spec, kinds.get(key, "")) is False:
                     yield Fact(key, {"actual": str(spec), "condition": options.wish(name)})
     for selector in options.keys:
         if not any(map(selector.matches, seen.file.tensors)):
@@ -32,8 +33,9 @@ def forbid(seen: Comparison, options: Conditions) -> Iterator[Fact]:
     """Tensors of which every condition holds; paths that are there; a file of that size."""
     if options.keys or options.of_tensors:
         wish = ", ".join(map(options.wish, options.of_tensors)) or ", ".join(f"key {each}" for each in options.keys)
+        kinds = _kinds(seen) if options.kind else {}
         for key, spec in seen.file.tensors.items():
-            verdicts = (options.verdict(name, spec, _kind(key, seen)) for name in options.of_tensors)
+            verdicts = (options.verdict(name, spec, kinds.get(key, "")) for name in options.of_tensors)
             if options.selects(key) and all(verdicts):
                 yield Fact(key, {"actual": str(spec), "condition": wish})
     for path in options.path:
@@ -55,15 +57,15 @@ def _matching(seen: Comparison, selector: PathSelector) -> Iterator[str]:
             yield path
 
 
-def _kind(key: str, seen: Comparison) -> str:
-    """Return parameter or buffer, empty where neither the model nor the file tells them apart."""
-    if seen.file.parameters is not None:
-        return "parameter" if key in seen.file.parameters else "buffer"
-    known = seen.parameters
-    if known is None:
-        return ""
-    name = next((name for name in seen.names(key) if name in seen.wanted), "")
-    return ("parameter" if name in known else "buffer") if name else ""
+def _kinds(seen: Comparison) -> dict[str, str]:
+    """Return parameter or buffer by key; a key of which neither the file nor the model says it is left out."""
+    stored = parameter_names(seen.file)
+    if stored is not None:
+        return {key: "parameter" if key in stored else "buffer" for key in seen.file.tensors}
+    wanted = seen.parameters
+    if wanted is None:
+        return {}
+    return {each.stored: "parameter" if key in wanted else "buffer" for key, each in seen.pairs.items()}
 
 
 def _total(seen: Comparison) -> int:

@@ -56,11 +56,12 @@ def _union(extents: set[tuple[int, int]]) -> int:
 
 
 def size(count: int) -> str:
-    """Write a number of bytes for people: `512 B`, `1.5 MiB`."""
-    scaled, unit = float(count), 0
-    while scaled >= 1024 and unit < 5:
-        scaled, unit = scaled / 1024, unit + 1
-    return f"{count} B" if unit == 0 else f"{scaled:.4g} {('KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit - 1]}"
+    """Write a number of bytes for people, in decimal units: `512 B`, `1.5 MB`."""
+    amount, units = float(count), iter(("kB", "MB", "GB", "TB", "PB"))
+    unit = "B"
+    while amount >= 1000:
+        amount, unit = amount / 1000, next(units, "PB")
+    return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
 
 
 STORAGE_CHECKS = {

@@ -1,0 +1,89 @@
+"""What differs between two schemas, and between what else two checkpoints hold, for people and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ckptlint.engine.compare import Change, Difference
+from ckptlint.report.counts import counted
+from ckptlint.report.escape import escape
+
+_LONGEST = 200  # characters of one value
+
+
+def text(difference: Difference, rest: Mapping[str, object]) -> Iterator[str]:
+    """Yield one line a pattern, `-` for what is gone, `+` for what is new, `~` for what changed, `>` for what moved."""
+    for move in difference.moved:
+        yield escape(f"> {move.pattern}{_keys(move)}: prefix {move.before or '(none)'} -> {move.after or '(none)'}")
+    yield from (escape(f"- {each.pattern}  {each.before}{_keys(each)}") for each in difference.removed)
+    yield from (escape(f"+ {each.pattern}  {each.after}{_keys(each)}") for each in difference.added)
+    yield from (escape(f"~ {each.pattern}  {each.before} -> {each.after}{_keys(each)}") for each in difference.changed)
+    yield from (escape(f"~ {' = '.join(group)}  now one tensor") for group in difference.tied)
+    yield from (escape(f"~ {', '.join(group)}  no longer one tensor") for group in difference.untied)
+    if difference.reordered:
+        yield "~ the keys that both have come in another order"
+    yield from _beside(rest)
+    yield _last_line(difference)
+
+
+def as_json(difference: Difference, rest: Mapping[str, object]) -> Iterator[str]:
+    """Yield one object, which `docs/json.md` describes."""
+    import json
+
+    entry = {
+        "version": 1,
+        "added": _changes(difference.added),
+        "removed": _changes(difference.removed),
+        "changed": _changes(difference.changed),
+        "moved": _changes(difference.moved),
+        "tied": [list(group) for group in difference.tied],
+        "untied": [list(group) for group in difference.untied],
+        "reordered": difference.reordered,
+        "same": difference.same,
+        "rest": dict(rest),
+    }
+    yield json.dumps(entry, indent=1)
+
+
+def _changes(changes: Sequence[Change]) -> list[dict[str, object]]:
+    return [
+        {"pattern": each.pattern, "keys": list(each.keys), "before": each.before, "after": each.after}
+        for each in changes
+    ]
+
+
+def _beside(rest: Mapping[str, object]) -> Iterator[str]:
+    """Yield what the trees hold beside tensors, by deepdiff's kinds of change."""
+    for kind, changes in rest.items():
+        yield f"beside the tensors, {escape(kind.replace('_', ' '))}:"
+        members = changes.items() if isinstance(changes, Mapping) else ((each, None) for each in _listed(changes))
+        for place, change in members:
+            said = "" if change is None else f"  {_short(change)}"
+            yield escape(f"  {place}{said}")
+
+
+def _listed(changes: object) -> Sequence[object]:
+    return changes if isinstance(changes, list) else [changes]
+
+
+def _short(change: object) -> str:
+    if isinstance(change, Mapping) and {"old_value", "new_value"} <= change.keys():
+        said = f"{change['old_value']!r} -> {change['new_value']!r}"
+    else:
+        said = repr(change)
+    return said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
+
+
+def _keys(change: Change) -> str:
+    return f" ({len(change.keys)} keys)" if len(change.keys) > 1 else ""
+
+
+def _last_line(difference: Difference) -> str:
+    numbers = (
+        (difference.moved, "moved"),
+        (difference.removed, "removed"),
+        (difference.added, "added"),
+        (difference.changed, "changed"),
+    )
+    counts = ", ".join(f"{sum(len(each.keys) for each in changes)} {what}" for changes, what in numbers)
+    return f"{counted(difference.same, 'tensor')} the same, {counts}"

@@ -1,0 +1,79 @@
+"""A lint report for people: the likely cause, then one line a finding with its advice, worst first."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from ckptlint.core.finding import Finding, Report, Severity
+from ckptlint.errors import CkptlintError
+from ckptlint.report.counts import counted, covered, last_line
+from ckptlint.report.escape import escape
+
+MOST = 20  # findings of one checkpoint; more are counted
+_LONGEST = 600  # characters of one message
+_COLOURS = {Severity.ERROR: "1;31", Severity.WARNING: "1;33", Severity.INFO: "1;36"}
+
+
+def render(
+    reports: Sequence[Report],
+    *,
+    everything: bool = False,
+    errors: Sequence[CkptlintError] = (),
+    colour: bool | None = None,
+) -> Iterator[str]:
+    """Yield the lines; colour None asks the terminal. The last line is the summary."""
+    paint = _Paint(colour=_wants_colour() if colour is None else colour)
+    for report in reports:
+        yield from _report(report, paint, everything=everything)
+    yield last_line(reports, len(errors))
+
+
+def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]:
+    place = escape(f"{report.checkpoint}:{report.section}" if report.section not in ("", "/") else report.checkpoint)
+    if report.headline:
+        yield paint(place, "1")
+        yield f"  likely cause: {escape(_short(report.headline))}"
+    elif report.findings:
+        yield paint(place, "1")
+    shown = report.findings if everything else report.findings[:MOST]
+    for number, finding in enumerate(shown):
+        following = shown[number + 1] if number + 1 < len(shown) else None
+        yield from _finding(finding, following, paint)
+    if len(shown) < len(report.findings):
+        yield f"... and {counted(len(report.findings) - len(shown), 'more finding')}; --all shows them"
+    if report.coverage is not None and (report.findings or report.coverage.tensors < report.coverage.of_tensors):
+        yield f"  coverage: {covered(report.coverage)}"
+    if report.findings:
+        yield ""
+
+
+def _finding(finding: Finding, following: Finding | None, paint: _Paint) -> Iterator[str]:
+    label = paint(f"{finding.severity}[{finding.rule} {finding.slug}]", _COLOURS[finding.severity])
+    keys = f" ({len(finding.keys)} keys)" if len(finding.keys) > 1 else ""
+    yield f"{label} {escape(_short(finding.message))}{keys}"
+    same_advice = following is not None and (following.rule, following.hint) == (finding.rule, finding.hint)
+    if finding.hint and not same_advice:
+        yield f"  help: {escape(_short(finding.hint))}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+
+
+class _Paint:
+    """Puts ANSI colour around text, or nothing."""
+
+    def __init__(self, *, colour: bool) -> None:
+        self._colour = colour
+
+    def __call__(self, text: str, style: str) -> str:
+        return f"\033[{style}m{text}\033[0m" if self._colour else text
+
+
+def _wants_colour() -> bool:
+    """On a terminal, unless NO_COLOR says no; everywhere if FORCE_COLOR says so."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
