@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -59,14 +60,23 @@ def run(request: Request, workplace: Workplace) -> str:
     Raises:
         ModelError: no reply: the time is over, or the process died.
     """
-    with tempfile.TemporaryDirectory(prefix="ckptlint-") as folder:
-        exchange = Path(folder)
+    with _exchange() as exchange:
         (exchange / "request.json").write_text(json.dumps(asdict(request)), encoding="utf-8")
         code = _wait(workplace, exchange, request.seconds + _GRACE)
         reply = exchange / "reply.json"
         if code == 0 and reply.is_file():
             return reply.read_text(encoding="utf-8", errors="replace")
         raise _death(code, exchange / "stack.txt", request, workplace.cwd)
+
+
+@contextlib.contextmanager
+def _exchange() -> Iterator[Path]:
+    """Make a folder for the two files that parent and child pass each other."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="ckptlint-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise ModelError(f"a temporary folder for the build cannot be used: {error}") from error
 
 
 def _wait(workplace: Workplace, exchange: Path, seconds: float) -> int | None:

@@ -286,7 +286,7 @@ FACTORY = "or name a factory function that takes none"
         (
             "zoo:lazy",
             "auto",
-            "'0.weight', '0.bias' of LazyLinear has no shape before the first forward pass",
+            "'0.weight', '0.bias' of LazyLinear have no shape before the first forward pass",
             "one batch",
         ),
         # the user's own exceptions

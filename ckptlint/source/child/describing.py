@@ -99,7 +99,7 @@ def _refuse_lazy(model: nn.Module) -> None:
     if lazy:
         owner = model.get_submodule(lazy[0].rpartition(".")[0])
         raise BuildError(
-            f"{_listed(lazy)} of {type(owner).__name__} has no shape before the first forward pass",
+            f"{_listed(lazy)} of {type(owner).__name__} {'has' if len(lazy) == 1 else 'have'} no shape before the first forward pass",
             hint="name a factory function that builds the model and passes one batch through it",
         )
 

@@ -49,7 +49,8 @@ class Origin:
 
 def project(origin: Origin, cwd: Path) -> Project:
     """Return the user's own code: what is below the working folder, beside the file, or in the named package."""
-    return Project(cwd, (cwd, origin.folder, *_homes(origin.name.partition(".")[0])))
+    homes = [] if origin.file else _homes(origin.name.partition(".")[0])
+    return Project(cwd, (cwd, origin.folder, *homes))
 
 
 def _homes(package: str) -> list[Path]:
