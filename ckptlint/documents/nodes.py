@@ -229,6 +229,8 @@ def scalar_kind(text: str) -> Kind:
         return Kind.BOOLEAN
     if text in ("", "null", "~"):
         return Kind.NOTHING
+    if text[0] not in "+-.0123456789":
+        return Kind.TEXT
     if _INTEGER.match(text):
         return Kind.INTEGER
     if _FLOAT.match(text) or _ENDLESS.match(text):

@@ -427,6 +427,12 @@ def test_the_digest_is_of_what_the_file_says():
         .replace("[10]", "[ 10 ]")
     )
     assert read_migration(said_otherwise, "other.yaml").digest == digest
+    assert (
+        read_migration(
+            GRAMMAR.replace("rest: keep\n", "").replace("rewrites:", "rest: keep\nrewrites:"), "g.yaml"
+        ).digest
+        == digest
+    )
     assert read_migration(GRAMMAR.replace("[10]", "[11]"), "g.yaml").digest != digest
     assert read_migration(GRAMMAR.replace("[10]", '["10"]'), "g.yaml").digest != digest
 

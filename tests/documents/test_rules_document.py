@@ -16,7 +16,7 @@ from ckptlint.core.rule import Rule
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.rules import INDEX, RuleFile, index_of, load_rules, read_folder, read_rule
 from ckptlint.documents.shipped import folder
-from ckptlint.errors import DocumentError
+from ckptlint.errors import CkptlintError, DocumentError
 
 ROOT = Path(__file__).parents[2]
 RULE = """\
@@ -211,3 +211,8 @@ def test_mutations_give_rules_or_document_errors(seed):
             text = text[:place] + chance.choice(pieces) + text[place + chance.choice((0, 1, 6)) :]
         with suppress(DocumentError):
             read_rule(text, "r.yaml")
+
+
+def test_what_is_not_shipped_is_missing():
+    with pytest.raises(CkptlintError, match="the shipped spells are missing"):
+        folder("spells")

@@ -99,6 +99,13 @@ REFUSED = {
     "second document": ("a: 1\n---\nb: 1", "2:1", "a second document in one file"),
     "directive": ("%YAML 1.1\n---\na: 1", "1:1", "directives are not accepted"),
     "tag directive": ("%TAG ! x\n---\na: 1", "1:1", "directives are not accepted"),
+    "directive after a document": ("a: 1\n...\n%TAG !a! b\n---\nb: 1", "3:1", "directives are not accepted"),
+    "many directives": ("".join(f"%TAG !a{n}! b\n" for n in range(100_000)), "1:1", "directives are not accepted"),
+    "directive after another line break": (
+        "a: 1\n...\x85%TAG !a! b\x85---\x85b: 1",
+        "2:5",
+        "directives are not accepted",
+    ),
     "NUL": ("a: b\0", "1:5", "has the character U+0000"),
     "escape": ("a: \x1b[31m", "1:4", "has the character U+001B"),
     "NUL by escape": ('a: "\\0"', "1:4", "a NUL or half a surrogate pair"),
