@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ckptlint.core.migration import Copy, Drop, Keep, Move, Rewrite
 from ckptlint.core.template import Captures, Selector, Template
 from ckptlint.engine.faults import OVERLAPPING, Faults
+from ckptlint.engine.matcher import Matcher
 
 Match: TypeAlias = tuple[str, Captures]
 
@@ -52,7 +53,7 @@ def claim(rewrites: Mapping[int, Rewrite], keys: Iterable[str], faults: Faults) 
     places = [(number, slot) for number, each in rewrites.items() for slot in range(len(patterns_of(each)))]
     patterns = [pattern for each in rewrites.values() for pattern in patterns_of(each)]
     claims = Claims({number: [[] for _ in patterns_of(each)] for number, each in rewrites.items()})
-    for key, found in matched(patterns, keys):
+    for key, found in Matcher(patterns).matches(keys):
         owner, slot = places[found[0][0]]
         for other, _ in found[1:]:
             _check(key, rewrites, (owner, slot), places[other], faults)
@@ -60,16 +61,6 @@ def claim(rewrites: Mapping[int, Rewrite], keys: Iterable[str], faults: Faults) 
         claims.owners[key] = owner
         claims.matches[owner][slot].append((key, found[0][1]))
     return claims
-
-
-def matched(
-    patterns: Sequence[Template | Selector], keys: Iterable[str]
-) -> Iterator[tuple[str, list[tuple[int, Captures]]]]:
-    """Yield the keys that some pattern matches, with the number of each such pattern and what it captures."""
-    for key in keys:
-        found = [(n, captures) for n, pattern in enumerate(patterns) if (captures := pattern.match(key)) is not None]
-        if found:
-            yield key, found
 
 
 def _check(

@@ -13,6 +13,8 @@ Fate = tuple[int, ...] | None  # the values that a key became; None where it was
 
 def shared(values: Mapping[str, int]) -> dict[int, list[str]]:
     """Return the values that have several names, with their names in order."""
+    if len(set(values.values())) == len(values):
+        return {}
     names: dict[int, list[str]] = {}
     for key, value in values.items():
         names.setdefault(value, []).append(key)
