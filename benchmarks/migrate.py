@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +27,7 @@ ckptlint: 1
 summary: layers renamed, qkv split, down projection transposed
 rewrites:
   - from: layers.{i:int}.qkv.weight
-    to: [blocks.{i}.q.weight, blocks.{i}.k.weight, blocks.{i}.v.weight]
+    to: ["blocks.{i}.q.weight", "blocks.{i}.k.weight", "blocks.{i}.v.weight"]
     ops: [split: {dim: 0, parts: 3}]
   - from: layers.{i:int}.down.weight
     to: blocks.{i}.down.weight
@@ -65,7 +66,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--megabytes", type=int, default=1500)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
+    if given.make:
+        _make(given.make, given.megabytes)
+        return
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for suffix in (".pt", ".safetensors"):
             source = make(Path(folder) / f"old{suffix}", given.megabytes)
@@ -81,7 +86,13 @@ def main() -> None:
 
 
 def make(path: Path, megabytes: int) -> Path:
-    """Write a checkpoint of this size: 24 layers of four matrices, as torch or safetensors saves it."""
+    """Write a checkpoint in a process of its own: a child's peak memory starts at what its parent has."""
+    subprocess.run([sys.executable, __file__, "--make", str(path), "--megabytes", str(megabytes)], check=True)
+    return path
+
+
+def _make(path: Path, megabytes: int) -> None:
+    """Write a checkpoint of this size: 24 layers of four tensors, as torch or safetensors saves it."""
     import torch
 
     width = 64 * round((megabytes * 1e6 / 4 / 24 / 6) ** 0.5 / 64)
@@ -98,7 +109,6 @@ def make(path: Path, megabytes: int) -> Path:
         from safetensors.torch import save_file
 
         save_file(tensors, path)
-    return path
 
 
 def compare(source: Path, kind: str, text: str, rounds: int) -> dict[str, list[object]]:

@@ -40,7 +40,7 @@ def _plain(value: object) -> Plain:
     if isinstance(value, dict):
         return {str(key): _plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple | set) or type(value).__name__ == "SetOrdered":
-        return [_plain(member) for member in value]  # type: ignore[attr-defined, union-attr]  # SetOrdered is iterable
+        return [_plain(member) for member in value]  # type: ignore[attr-defined]  # SetOrdered is iterable
     return (
         value
         if isinstance(value, bool | int | float | str) or value is None

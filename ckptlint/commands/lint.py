@@ -58,7 +58,7 @@ def run(
     level = config.fail_on if fail_on is None else None if fail_on == "never" else Severity(fail_on)
     found = level is not None and any(report.failed(level) for report in reports)
     code = max((error.exit_code for error in errors), default=int(found))
-    return REPORTERS[form](reports, everything=everything), code
+    return REPORTERS[form](reports, everything=everything, errors=errors), code
 
 
 def judge(request: Request, config: Config) -> tuple[list[Report], list[CkptlintError]]:

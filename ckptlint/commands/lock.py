@@ -81,7 +81,7 @@ def _differences(locking: Locking) -> list[str]:
     if write_lock(committed, model=locking.name, factory=locking.factory) == locking.text:
         return []
     talk(f"{locking.path} is not what {locking.factory} gives")
-    found = list(differences.text(compare(committed, locking.schema)))
+    found = list(differences.text(compare(committed, locking.schema), {}))
     return [
         f"{locking.path}: the lock (-) and the model (+) differ",
         *found,
