@@ -13,9 +13,10 @@ from ckptlint.ops.rearrange import Rearrange
 from ckptlint.ops.rows import Flip, Index, Roll, Slice
 from ckptlint.ops.stack import Stack, Unstack
 
-NUMBERS = (
-    "f64 f32 f16 bf16 f8e4m3fn f8e5m2 f8e4m3fnuz f8e5m2fnuz f8e8m0fnu i64 i32 i16 i8 u64 u32 u16 u8 bool c128 c64 c32"
-).split()
+NUMBERS = [
+    *("f64", "f32", "f16", "bf16", "f8e4m3fn", "f8e5m2", "f8e4m3fnuz", "f8e5m2fnuz", "f8e8m0fnu"),
+    *("i64", "i32", "i16", "i8", "u64", "u32", "u16", "u8", "bool", "c128", "c64", "c32"),
+]
 MOVABLE = [*NUMBERS, "qi8", "bits16", "f4e2m1x2"]
 
 dtypes = st.sampled_from([DType.parse(name) for name in MOVABLE])

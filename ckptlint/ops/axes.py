@@ -94,10 +94,11 @@ class Axes:
                     hint=f"give all but one, for example {unknown[0]}: 2",
                 )
 
-    def decided_by(self, sizes: Iterable[str]) -> bool:
+    def decided_by(self, sizes: Mapping[str, int]) -> bool:
         """Whether these sizes and a tensor's shape tell the sizes of all axes."""
-        sizes = frozenset(sizes)
-        return all(len(self._unknown(group, sizes)) < 2 for group in self.left.groups)
+        given = frozenset(sizes)
+        groups = [(len(self._unknown(group, given)), group) for group in self.left.groups]
+        return all(count == 0 or (count == 1 and all(sizes.get(axis, 1) for axis in group)) for count, group in groups)
 
     def _unknown(self, group: Group, sizes: frozenset[str]) -> list[str]:
         return [axis for axis in group if axis in self.names and axis not in sizes]

@@ -169,9 +169,8 @@ class LayoutKit:
             return self.slice(x, dim, 0, 0)
         if isinstance(x, Converted):
             return replace(x, value=self.take(x.value, dim, indices))
-        entry = spec.dtype.nbytes(prod(spec.shape[dim + 1 :]))
         runs = list(_progressions(indices))
-        if len(runs) == 1 or (entry >= _WORTH_A_PART and prod(spec.shape[:dim]) == 1):
+        if len(runs) == 1 or _better_joined(spec, dim):
             return _join([self._progression(x, dim, run) for run in runs], dim)
         return Taken(x, dim, indices)
 
@@ -257,6 +256,12 @@ def _join(parts: Iterable[Value], dim: int) -> Value:
         else:
             joined[-1] = merged
     return joined[0] if len(joined) == 1 else Joined(dim, tuple(joined))
+
+
+def _better_joined(spec: TensorSpec, dim: int) -> bool:
+    """Whether entries along a dimension are better read one by one; packed elements cannot be chosen from in memory."""
+    entry = spec.dtype.nbytes(prod(spec.shape[dim + 1 :]))
+    return spec.dtype.bits % 8 != 0 or (entry >= _WORTH_A_PART and prod(spec.shape[:dim]) == 1)
 
 
 def _joins(value: Value, dim: int) -> TypeGuard[Joined]:

@@ -19,7 +19,7 @@ from ckptlint.ops.strides import Box, places
 
 T = TypeVar("T")
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
-_SPARSE: Final = 4  # bytes read for each byte wanted, up to which one read is better than many
+_SPARSE: Final = 2  # bytes read for each byte wanted, up to which one read is better than many
 
 
 class Refusals(Protocol):

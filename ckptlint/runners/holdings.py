@@ -111,11 +111,12 @@ class Holdings(Generic[T]):
         todo = list(values)
         while todo:
             for base in bases(todo.pop()):
-                if self._is_held_kind(base) and base not in found:
-                    spec = base.value.spec if isinstance(base, Gathered) else self.values[base].spec
-                    found[base] = spec.nbytes
-                    if not isinstance(base, Gathered):
-                        todo += (self.values[number] for number in self._steps[base].inputs)
+                if isinstance(base, Gathered):
+                    found[base] = base.value.spec.nbytes
+                elif base in self._steps and base not in found:
+                    step = self._steps[base]
+                    found.update((number, self.values[number].spec.nbytes) for number in step.outputs)
+                    todo += (self.values[number] for number in step.inputs)
         return found
 
     def _result(self, number: int) -> Buffer:

@@ -51,6 +51,7 @@ def test_an_operation_documents_itself(name):
 
 @every_op
 @given(data=st.data())
+@settings(max_examples=40, deadline=None)
 def test_specs_and_data_agree(name, data):
     op, specs = data.draw(CALLS[name])
     inputs = tuple(filled(spec, data.draw) for spec in specs)
@@ -59,6 +60,7 @@ def test_specs_and_data_agree(name, data):
 
 @reversible
 @given(data=st.data())
+@settings(max_examples=40, deadline=None)
 def test_what_says_it_is_exact_is_undone_bit_for_bit(name, data):
     op, specs = data.draw(CALLS[name])
     undo = op.inverse(specs)
@@ -72,6 +74,7 @@ def test_what_says_it_is_exact_is_undone_bit_for_bit(name, data):
 
 @every_op
 @given(data=st.data())
+@settings(max_examples=40, deadline=None)
 def test_what_the_outputs_decide_is_undone_too(name, data):
     op, specs = data.draw(CALLS[name])
     undo = op.undone_from(op.apply(SPECS, specs))
