@@ -85,6 +85,12 @@ def _safetensors(source: ByteSource, part: int = 0) -> Checkpoint:
     return safetensors.read(source, part=part)
 
 
+def _legacy(source: ByteSource, part: int = 0) -> Checkpoint:
+    from ckptlint.formats import legacy_pickle
+
+    return legacy_pickle.read(source, part=part)
+
+
 def _sharded(source: ByteSource) -> Checkpoint:
     from ckptlint.formats import sharded
 
@@ -106,7 +112,12 @@ def _single(kind: str, place: str, source: ByteSource) -> Callable[[ByteSource, 
 
 READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "torch-zip": _torch_zip,
+    "torch-legacy": _legacy,
     "safetensors": _safetensors,
     "index": _sharded,
 }
-_SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {"torch-zip": _torch_zip, "safetensors": _safetensors}
+_SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
+    "torch-zip": _torch_zip,
+    "torch-legacy": _legacy,
+    "safetensors": _safetensors,
+}

@@ -13,6 +13,7 @@ from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.tree import Storage
 from ckptlint.errors import FormatError
 from ckptlint.formats import pickles
+from ckptlint.formats.pickle_notes import pickle_notes
 from ckptlint.formats.zip_container import STORED, Archive, Record
 from ckptlint.formats.zip_kinds import find_root
 
@@ -46,16 +47,6 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
         notes=notes | pickle_notes(pickle),
         checksums=_checksums(archive, root, storages) if archive.has_checksums else {},
     )
-
-
-def pickle_notes(pickle: pickles.Pickle) -> dict[str, str]:
-    """What a checkpoint's notes say of its pickle: protocol, classes and functions it names, and oddities."""
-    notes = {"protocol": str(pickle.protocol)}
-    if pickle.globals:
-        notes["globals"] = ", ".join(f"{use.module}.{use.name}" for use in pickle.globals)
-    if pickle.notes:
-        notes["oddities"] = "; ".join(note.text for note in pickle.notes)
-    return notes
 
 
 def _pickle(archive: Archive, root: str, source: ByteSource) -> pickles.Pickle:

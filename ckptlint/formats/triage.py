@@ -76,12 +76,13 @@ _SIGNS = (
         "convert it first",
     ),
     _sign(rb"PYTORCH1", "is in the preview format of torch 1.0", _RESAVE),
-    _sign(rb".{257}ustar", "is a tar archive", _UNPACK),
     _sign(
-        rb"\x80[\x02-\x05](\x95.{8})?" + re.escape(_LEGACY_MAGIC),
-        "is in torch's format before 1.6, which is not read yet",
-        "save it again with a newer torch: torch.save(torch.load(FILE, map_location='cpu'), FILE)",
+        rb"(sys_info|pickle|storages|tensors)\0.{100,256}ustar",
+        "is in torch's format before 0.1.10, which is not read yet",
+        _RESAVE,
     ),
+    _sign(rb".{257}ustar", "is a tar archive", _UNPACK),
+    _sign(rb"\x80[\x02-\x05](\x95.{8})?" + re.escape(_LEGACY_MAGIC), "torch before 1.6", reader="torch-legacy"),
     _sign(
         rb"\x80[\x02-\x05][\x80-\xff]*[(\]}){cC\x8a\x8c\x95X\x58\x4b\x4a]|(\(dp|\(lp|ccopy_reg\n|ccollections\n)",
         "is a bare pickle, which is not read yet",
@@ -95,7 +96,7 @@ _TABLE_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends a LevelDB table
 
 
 def recognise(source: ByteSource) -> str:
-    """Name the reader for `source`: torch-zip, safetensors, index, gzip, bzip2 or zstd.
+    """Name the reader for `source`: torch-zip, torch-legacy, safetensors, index, gzip, bzip2 or zstd.
 
     Everything else is a `FormatError` that says what the file is and what would do.
     """

@@ -242,22 +242,33 @@ def _reaches(entries: list[_Entry]) -> list[int]:
 
 def _check_local(entry: _Entry, head: bytes, directory: Directory) -> int:
     """Length of the local header's extra field, once the header is known to agree with the directory."""
-    signature, _, flags, method, _, _, *local, length, extra = _LOCAL.unpack_from(head)
-    name, where = entry.name, directory.name
-    if signature != b"PK\3\4":
-        raise damaged(f"no record starts where the directory puts {name!r}", f"{where}: byte {entry.header}")
-    if length != len(entry.encoded) or not head.endswith(entry.encoded):
-        message = f"the directory calls a record {name!r}, its own header gives it another name"
-        raise damaged(message, f"{where}: byte {entry.header}")
-    if method != entry.method or (flags ^ entry.flags) & _ENCRYPTED:
-        message = f"the directory and the header of {name!r} disagree about how it is compressed"
-        raise damaged(message, f"{where}: byte {entry.header}")
+    signature, _, flags, method, _, _, checksum, stored, size, length, extra = _LOCAL.unpack_from(head)
     empty = 0 if flags & _LATER else _FULL
-    for here, there in zip(local, (entry.checksum, entry.stored, entry.size), strict=True):
-        if here not in (there, _FULL, empty):
-            message = f"the directory and the header of {name!r} disagree about its size or CRC-32"
-            raise damaged(message, f"{where}: byte {entry.header}")
-    return int(extra)
+    if (
+        signature == b"PK\3\4"
+        and length == len(entry.encoded)
+        and head.endswith(entry.encoded)
+        and method == entry.method
+        and not (flags ^ entry.flags) & _ENCRYPTED
+        and checksum in (entry.checksum, empty)
+        and stored in (entry.stored, _FULL, empty)
+        and size in (entry.size, _FULL, empty)
+    ):
+        return int(extra)
+    raise _disagreement(entry, head, directory)
+
+
+def _disagreement(entry: _Entry, head: bytes, directory: Directory) -> FormatError:
+    signature, _, flags, method, _, _, _, _, _, length, _ = _LOCAL.unpack_from(head)
+    if signature != b"PK\3\4":
+        message = f"no record starts where the directory puts {entry.name!r}"
+    elif length != len(entry.encoded) or not head.endswith(entry.encoded):
+        message = f"the directory calls a record {entry.name!r}, its own header gives it another name"
+    elif method != entry.method or (flags ^ entry.flags) & _ENCRYPTED:
+        message = f"the directory and the header of {entry.name!r} disagree about how it is compressed"
+    else:
+        message = f"the directory and the header of {entry.name!r} disagree about its size or CRC-32"
+    return damaged(message, f"{directory.name}: byte {entry.header}")
 
 
 def _overlap(entry: _Entry, limit: int, directory: Directory) -> FormatError:

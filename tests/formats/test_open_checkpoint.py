@@ -72,9 +72,10 @@ def test_every_reader_is_reached_by_content_alone(tmp_path):
     torch.save({"w": torch.zeros(2)}, tmp_path / "a.safetensors")
     safetensors.save_file({"w": torch.zeros(2)}, tmp_path / "b.pt")
     (tmp_path / "c.txt").write_text(json.dumps({"weight_map": {"w": "b.pt"}}))
-    opened = [open_checkpoint(tmp_path / name) for name in ("a.safetensors", "b.pt", "c.txt")]
-    assert [checkpoint.format for checkpoint in opened] == ["torch-zip", "safetensors", "sharded"]
-    assert len(READERS) == 3
+    torch.save({"w": torch.zeros(2)}, tmp_path / "d.zip", _use_new_zipfile_serialization=False)
+    opened = [open_checkpoint(tmp_path / name) for name in ("a.safetensors", "b.pt", "c.txt", "d.zip")]
+    assert [checkpoint.format for checkpoint in opened] == ["torch-zip", "safetensors", "sharded", "torch-legacy"]
+    assert len(READERS) == len(opened)
     for checkpoint in opened:
         checkpoint.close()
 
@@ -101,12 +102,13 @@ def test_missing_files_say_so(tmp_path):
         open_checkpoint(tmp_path / "a" / "b" / "missing.pt")
 
 
-@pytest.mark.parametrize("name", ["m.pt", "m.safetensors", "m.pt.gz"])
+@pytest.mark.parametrize("name", ["m.pt", "m.safetensors", "m.pt.gz", "old.pt"])
 def test_flipped_and_torn_files_give_typed_errors_or_a_tree(tmp_path, name):
     torch = pytest.importorskip("torch")
     safetensors = pytest.importorskip("safetensors.torch")
     state = {"layer.weight": torch.arange(12.0).reshape(3, 4), "layer.bias": torch.zeros(3)}
     torch.save({"model": state, "epoch": 3}, tmp_path / "m.pt")
+    torch.save({"model": state, "epoch": 3}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     safetensors.save_file(state, tmp_path / "m.safetensors")
     (tmp_path / "m.pt.gz").write_bytes(gzip.compress((tmp_path / "m.pt").read_bytes()))
     good = (tmp_path / name).read_bytes()

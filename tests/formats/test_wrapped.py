@@ -12,7 +12,7 @@ from ckptlint.errors import FormatError
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.wrapped import unpack
 
-CONTENT = os.urandom(3_000_000)
+CONTENT = os.urandom(1_200_000)
 PACK = {"gzip": gzip.compress, "bzip2": bz2.compress}
 kinds = pytest.mark.parametrize("kind", PACK)
 
@@ -49,7 +49,7 @@ def test_a_damaged_stream_is_refused(kind):
 
 
 def test_a_wrong_checksum_is_refused():
-    packed = gzip.compress(b"hello")
+    packed = gzip.compress(b"hello", mtime=0)
     wrong = packed[:-8] + (zlib.crc32(b"hello") ^ 1).to_bytes(4, "little") + packed[-4:]
     with pytest.raises(FormatError, match="damaged: CRC"):
         unpack(Counted(wrong), "gzip")
@@ -81,10 +81,10 @@ def test_a_packed_checkpoint_is_a_checkpoint(tmp_path):
     checkpoint.close()
 
 
-@pytest.mark.parametrize("inner", [gzip.compress(b"x"), b'{"weight_map": {"a": "b"}}'])
+@pytest.mark.parametrize("inner", [gzip.compress(b"x", mtime=0), b'{"weight_map": {"a": "b"}}'])
 def test_what_is_packed_twice_is_refused(tmp_path, inner):
     path = tmp_path / "m.gz"
-    path.write_bytes(gzip.compress(inner))
+    path.write_bytes(gzip.compress(inner, mtime=0))
     with pytest.raises(FormatError, match="where a compressed file holds a checkpoint"):
         open_checkpoint(path)
 
