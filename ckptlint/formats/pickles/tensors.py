@@ -67,9 +67,13 @@ def _view(state: State, pid: Tuple, position: int) -> tuple[Storage, int, int]:
     raise state.fail(f"the view of storage {storage.key} lies outside of it", position - 1)
 
 
+def _is_view(pid: Tuple) -> bool:
+    return len(pid.items) == 6 and pid.items[0] == "storage"
+
+
 def _room(state: State, value: Value, position: int) -> tuple[Storage, int, int] | None:
     """Return the run a tensor may lie in as (storage, first element, elements); None where it is no storage of this file."""
-    if type(value) is Persistent and type(value.pid) is Tuple and len(value.pid.items) == 6:
+    if type(value) is Persistent and type(value.pid) is Tuple and _is_view(value.pid):
         return _view(state, value.pid, position)
     if isinstance(value, Opaque | Persistent | Global):
         return None
