@@ -23,7 +23,7 @@ class Emitter:
         self.protocol = protocol
         self.out = bytearray(_SINGLE[op.PROTO] + _SINGLE[protocol])
         self._count = 0
-        self._nodes: dict[int, int] = {}
+        self._nodes: dict[Node, int] = {}  # by identity; and they stay alive
         self._texts: dict[str, int] = {}
         self._bytes: dict[bytes, int] = {}
         self._names: dict[tuple[str, str], int] = {}
@@ -49,14 +49,14 @@ class Emitter:
         self.out += b"h" + _SINGLE[index] if index < 256 else b"j" + _U4(index)
 
     def remember(self, node: Node) -> None:
-        self._nodes[id(node)] = self.put()
+        self._nodes[node] = self.put()
 
     def knows(self, node: Node) -> bool:
-        return id(node) in self._nodes
+        return node in self._nodes
 
     def recall(self, node: Node) -> bool:
         """Push a node again if it was written before; return whether it was."""
-        index = self._nodes.get(id(node))
+        index = self._nodes.get(node)
         if index is None:
             return False
         self.get(index)

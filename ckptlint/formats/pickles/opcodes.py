@@ -74,5 +74,11 @@ NEXT_BUFFER: Final = 0x97
 READONLY_BUFFER: Final = 0x98
 
 NAMES: Final = {code: name for name, code in list(globals().items()) if type(code) is int}
+ARGUMENT_BYTES: Final = {
+    **dict.fromkeys((BININT1, LONG1, PROTO, BINPUT, BINGET, SHORT_BINSTRING, SHORT_BINBYTES, SHORT_BINUNICODE), 1),
+    BININT2: 2,
+    **dict.fromkeys((BININT, LONG4, LONG_BINPUT, LONG_BINGET, BINSTRING, BINUNICODE, BINBYTES), 4),
+    **dict.fromkeys((BINFLOAT, BINUNICODE8, BINBYTES8, BYTEARRAY8, FRAME), 8),
+}  # of the fixed part behind the opcode
 HIGHEST_PROTOCOL: Final = 5
 BATCH: Final = 1000  # values in one APPENDS, SETITEMS or ADDITEMS, as Python's own pickler writes them

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from ckptlint.core.tree import Global, Storage, Tuple, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats.pickles.limits import Limits
-from ckptlint.formats.pickles.opcodes import NAMES
+from ckptlint.formats.pickles.opcodes import ARGUMENT_BYTES, NAMES
 
 HALT = 1 << 62  # the position after STOP: behind every end
 
@@ -105,10 +105,12 @@ class State:
 
     def short(self, position: int) -> FormatError:
         """Return the error of an opcode that found too few bytes after it, or too few values before it."""
-        name = NAMES.get(self.data[position], "?")
-        if self.stack or self.end - position < 10:
-            return self.fail(f"the pickle ends inside {name}, or {name} lacks a value on the stack", position)
-        return self.fail(f"{name} lacks a value on the stack", position)
+        if position >= self.end:
+            return self.fail("the pickle ends before its STOP", position)
+        code = self.data[position]
+        if position + 1 + ARGUMENT_BYTES.get(code, 0) > self.end:
+            return self.fail(f"the pickle ends inside {NAMES[code]}", position)
+        return self.fail(f"{NAMES[code]} lacks a value on the stack", position)
 
     def pop_mark(self) -> list[Value]:
         """Return the values since the last MARK and forget it; `IndexError`, which the machine turns into its error, without one."""

@@ -1,0 +1,120 @@
+"""Records read at one go give what the machine gives opcode by opcode: same trees, same memo, same faults."""
+
+import random
+import struct
+
+import pytest
+from pickle_forms import form
+
+from ckptlint.core.dtype import BY_TORCH
+from ckptlint.core.spec import contiguous
+from ckptlint.core.tree import Call, Dict, Global, Storage, Tensor, Tuple
+from ckptlint.errors import FormatError
+from ckptlint.formats.pickles import machine, read, records, write
+
+
+def state_dict(count, names="layer.{}.weight"):
+    """A dict of tensors with every kind of size, offset and key that a record may have."""
+    items = []
+    for number in range(count):
+        shape = [(4, 4), (), (7,), (2, 3, 4), (1, 2, 3, 4), (300, 2), (70000,), (0, 5)][number % 8]
+        dtype = BY_TORCH[["float32", "int64", "bfloat16"][number % 3]]
+        storage = Storage(str(1000 + number), dtype, 150_000 + number % 5, "cpu")
+        tensor = Tensor(storage, dtype, shape, contiguous(shape), [0, 3, 300, 70_000][number % 4] if number % 8 < 5 else 0)
+        tensor.requires_grad = number % 7 == 0
+        key = [names.format(number), "step", number, names.format(number)][number % 4]
+        items.append((key, items[-1][1] if number % 11 == 10 else tensor))
+    made_by = Call(Global("collections", "OrderedDict"), Tuple(()))
+    return write(Dict(items, made_by), storage_key=lambda storage: storage.key)
+
+
+def outcome(content):
+    try:
+        found = read(content, "test")
+    except FormatError as error:
+        return str(error)
+    return form(found.root), found.globals, found.notes, found.end, [storage.key for storage in found.storages]
+
+
+@pytest.fixture
+def both(monkeypatch):
+    """Read a pickle both ways; return both outcomes."""
+
+    def run(content):
+        monkeypatch.setattr(machine, "_LARGE", 1 << 40)
+        slow = outcome(content)
+        monkeypatch.setattr(machine, "_LARGE", 0)
+        return slow, outcome(content)
+
+    return run
+
+
+@pytest.fixture
+def matched(monkeypatch):
+    """Count the records that are read at one go."""
+    taken = []
+    entry = records.Records._entry
+
+    def count(self, position):
+        following = entry(self, position)
+        taken.append(following > 0)
+        return following
+
+    monkeypatch.setattr(records.Records, "_entry", count)
+    return taken
+
+
+def test_most_tensors_are_read_at_one_go(both, matched):
+    slow, quick = both(state_dict(2000))
+    assert slow == quick
+    assert not isinstance(slow, str), slow
+    assert sum(matched) > 1200
+
+
+def test_every_memo_entry_can_be_asked_for(both):
+    content = state_dict(60)[:-1]
+    for index in range(420):
+        gets = b"0(j" + struct.pack("<I", index) + b"j" + struct.pack("<I", index) + b"l."
+        slow, quick = both(content + gets)
+        assert slow == quick, index
+
+
+def test_memo_entries_may_be_overwritten_between_records(both):
+    dice = random.Random(5)
+    content = state_dict(60)[:-1]
+    for _ in range(150):
+        after = b"".join(_step(dice) for _ in range(dice.randrange(1, 12)))
+        slow, quick = both(content + b"(" + after + content[2:] + b"l.")
+        assert slow == quick
+
+
+def _step(dice):
+    index = struct.pack("<I", dice.choice([1, 2, 7, 9, dice.randrange(430), dice.randrange(420, 460)]))
+    return dice.choice([b"j" + index, b"K\x05r" + index, b"K\x07", b"X\x01\0\0\0zr" + index])
+
+
+def test_mutated_records_are_judged_alike(both):
+    dice = random.Random(7)
+    whole = state_dict(64)
+    first = whole.index(b"layer.40")
+    for _ in range(1200):
+        content = bytearray(whole)
+        for _ in range(dice.choice([1, 1, 2, 3])):
+            place = dice.randrange(first, len(content))
+            change = dice.randrange(3)
+            if change == 0:
+                content[place] = dice.choice([dice.randrange(256), content[place] ^ 1 << dice.randrange(8)])
+            elif change == 1:
+                del content[place : place + dice.randrange(1, 4)]
+            else:
+                start = dice.randrange(first, len(content))
+                content[place:place] = content[start : start + dice.randrange(1, 40)]
+        slow, quick = both(bytes(content))
+        assert slow == quick
+
+
+def test_a_record_cut_anywhere_is_judged_alike(both):
+    whole = state_dict(60)
+    for stop in range(whole.index(b"layer.56"), len(whole)):
+        slow, quick = both(whole[:stop])
+        assert slow == quick
