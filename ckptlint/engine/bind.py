@@ -117,7 +117,7 @@ class _Binder:
         missing = [number for number in range(min(length, len(keys) + _SHOWN)) if number not in keys][:_SHOWN]
         more = length - len(keys) - len(missing)
         text = f"is missing: {{{self.move.over}}} of {source} must count up from 0 without a gap"
-        names = [_filled(source, {**captures, self.move.over: number}) for number in missing]
+        names = [written(source, {**captures, self.move.over: number}) for number in missing]
         rest = f", and {more} more are" if more else ""
         self.faults.add(GAP, text + rest, keys=names, where=self.move.where)
 
@@ -127,15 +127,15 @@ class _Binder:
         captures = {**group.captures, self.move.over: 0} if self.move.over in source.names else group.captures
         if set(source.names) <= captures.keys():
             text = f"is missing beside {' and '.join(present)}"
-            self.faults.add(MISSING_COMPANION, text, keys=[_filled(source, captures)], where=self.move.where)
+            self.faults.add(MISSING_COMPANION, text, keys=[written(source, captures)], where=self.move.where)
 
 
-def _filled(template: Template, captures: Captures) -> str:
+def written(template: Template, captures: Captures) -> str:
     """The key that a template would match."""
     return "".join(
-        token if isinstance(token, str) else _written(token.kind, captures[token.name]) for token in template.tokens
+        token if isinstance(token, str) else _digits(token.kind, captures[token.name]) for token in template.tokens
     )
 
 
-def _written(kind: Kind, value: int | str) -> str:
+def _digits(kind: Kind, value: int | str) -> str:
     return f"{int(value):0{kind.width}d}" if kind.width else str(value)
