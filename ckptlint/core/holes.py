@@ -88,10 +88,10 @@ class Piece(NamedTuple):
     column: int  # from 1
 
 
-def scan(text: str) -> Iterator[Piece]:
+def scan(text: str, longest: int = _LONGEST) -> Iterator[Piece]:
     """Cut a pattern into literal text (escapes undone), holes and runs of stars."""
-    if len(text) > _LONGEST:
-        raise DocumentError(f"a pattern of {len(text)} characters; at most {_LONGEST} are allowed")
+    if len(text) > longest:
+        raise DocumentError(f"a pattern of {len(text)} characters; at most {longest} are allowed")
     literal, start, column = "", 0, 0
     while column < len(text):
         plain, after = _literal(text, column)
