@@ -94,10 +94,10 @@ def _to_floats(values: Numbers, name: str, *, saturate: bool) -> tuple[Bits, Mas
     rounded = _f64_of(values) if name == "f64" else _f32_of(values)
     refused = _unfit(values, rounded, number) if name != "f64" else np.zeros(values.shape, bool)
     if saturate and refused.any():
-        rounded = rounded.copy()
-        rounded[refused] = np.copysign(np.float32(number.largest), rounded[refused])
+        nearest = np.copysign(np.float32(number.largest), rounded)
         if not number.signed:
-            rounded[rounded <= 0] = number.smallest
+            nearest[rounded <= 0] = number.smallest
+        rounded = np.where(refused, nearest, rounded)
         refused = np.zeros(values.shape, bool)
     return encoded(rounded, name), refused
 

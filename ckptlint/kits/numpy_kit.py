@@ -66,9 +66,7 @@ class NumpyKit:
         if x.dtype is dtype:
             return x
         made, refused = cast_codes(_flat(x), x.dtype, dtype, saturate=saturate)
-        if refused.elements:
-            message = f"{refused.elements} of {x.spec.numel} elements do not fit {dtype}, such as {refused.sample}"
-            raise ShapeError(message, hint="" if saturate else "overflow: saturate takes the nearest that fits")
+        check(refused, x.spec, dtype, saturate=saturate)
         return Array(made.reshape(x.codes.shape), dtype)
 
     def refused(self, x: Array, dtype: DType, *, saturate: bool = False) -> Refused:
@@ -91,6 +89,13 @@ class NumpyKit:
     def dump(self, x: Array) -> memoryview:
         """Return the elements row-major and little-endian."""
         return _bytes_of(_flat(x))
+
+
+def check(refused: Refused, spec: TensorSpec, dtype: DType, *, saturate: bool) -> None:
+    """Raise `ShapeError` where a cast refuses elements."""
+    if refused.elements:
+        message = f"{refused.elements} of {spec.numel} elements do not fit {dtype}, such as {refused.sample}"
+        raise ShapeError(message, hint="" if saturate else "overflow: saturate takes the nearest that fits")
 
 
 def _flat(x: Array) -> NDArray[Any]:

@@ -1,0 +1,83 @@
+"""The kit over torch tensors, for state dicts that are in memory already.
+
+Elements are moved as integers of their size, since torch has no kernels for moving some of its types. What a cast refuses is decided by
+the numpy kit, so that there is one truth of it; the conversion is torch's own (a NaN may become another NaN there).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ckptlint.core.dtype import BY_TORCH, DType
+from ckptlint.core.spec import TensorSpec
+from ckptlint.kits.numpy_cast import stored_as
+from ckptlint.kits.numpy_kit import Array, NumpyKit, check
+from ckptlint.ops.numbers import encode
+
+_BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
+_NUMPY = NumpyKit()
+
+
+class TorchKit:
+    """Tensor primitives on dense, unquantized `torch.Tensor`s; results may share memory with their inputs."""
+
+    def spec(self, x: torch.Tensor) -> TensorSpec:
+        return TensorSpec(BY_TORCH[str(x.dtype).removeprefix("torch.")], tuple(x.shape))
+
+    def reshape(self, x: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        return _moved(x, lambda bits: bits.reshape(shape))
+
+    def permute(self, x: torch.Tensor, dims: tuple[int, ...]) -> torch.Tensor:
+        return _moved(x, lambda bits: bits.permute(dims))
+
+    def concat(self, xs: Sequence[torch.Tensor], dim: int) -> torch.Tensor:
+        return torch.cat([_bits(x) for x in xs], dim).view(xs[0].dtype)
+
+    def slice(self, x: torch.Tensor, dim: int, start: int, stop: int, step: int = 1) -> torch.Tensor:
+        return _moved(x, lambda bits: bits[(slice(None),) * dim + (slice(start, stop, step),)])
+
+    def take(self, x: torch.Tensor, dim: int, indices: tuple[int, ...]) -> torch.Tensor:
+        return _moved(x, lambda bits: bits.index_select(dim, torch.tensor(indices, dtype=torch.int64, device=x.device)))
+
+    def flip(self, x: torch.Tensor, dim: int) -> torch.Tensor:
+        return _moved(x, lambda bits: bits.flip(dim))
+
+    def tile(self, x: torch.Tensor, dim: int, times: int) -> torch.Tensor:
+        return self.concat([x] * times, dim)
+
+    def fill(self, spec: TensorSpec, value: float) -> torch.Tensor:
+        element = torch.frombuffer(bytearray(encode(spec.dtype, value)), dtype=_BITS[spec.dtype.bits // 8])
+        return element.expand(spec.numel).reshape(spec.shape).clone().view(_torch_type(spec.dtype))
+
+    def cast(self, x: torch.Tensor, dtype: DType, *, saturate: bool = False) -> torch.Tensor:
+        array = _array(x)
+        refused = _NUMPY.refused(array, dtype)
+        if refused.elements and saturate:
+            return _tensor(_NUMPY.cast(array, dtype, saturate=True)).to(x.device)
+        check(refused, array.spec, dtype, saturate=saturate)
+        return x.detach().to(_torch_type(dtype))
+
+
+def _moved(x: torch.Tensor, move: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    return move(_bits(x)).view(x.dtype)
+
+
+def _bits(x: torch.Tensor) -> torch.Tensor:
+    return x.detach().resolve_conj().resolve_neg().view(_BITS[x.element_size()])
+
+
+def _array(x: torch.Tensor) -> Array:
+    dtype = BY_TORCH[str(x.dtype).removeprefix("torch.")]
+    return Array(_bits(x).cpu().numpy().view(stored_as(dtype)), dtype)
+
+
+def _tensor(array: Array) -> torch.Tensor:
+    signed = array.codes.dtype.str.replace("u", "i") if array.dtype.bits > 8 else array.codes.dtype.str
+    return torch.from_numpy(array.codes.copy("C").view(signed)).view(_torch_type(array.dtype))
+
+
+def _torch_type(dtype: DType) -> torch.dtype:
+    found: torch.dtype = getattr(torch, dtype.torch)
+    return found
