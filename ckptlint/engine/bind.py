@@ -5,7 +5,7 @@ Captures tell bindings apart. Along the axis of `over`, a slot gathers its keys 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -24,14 +24,14 @@ class Binding(NamedTuple):
     slots: tuple[tuple[str, ...], ...]
 
 
-def bind(move: Move, matches: Sequence[Sequence[Match]], faults: Faults) -> list[Binding]:
+def bind(move: Move, matches: Sequence[Sequence[Match]], there: Container[str], faults: Faults) -> list[Binding]:
     """Return the bindings in the order of their first keys; what does not fit is a fault and left out.
 
-    `matches` holds, for each source template, the keys that match it.
+    `matches` holds, for each source template, the keys that it claims; of the keys that are `there`, another rewrite has the others.
     """
     if len(move.sources) == 1 and not move.over:
         return [Binding(captures, ((key,),)) for key, captures in matches[0]]
-    return list(_Binder(move, faults).bindings(matches))
+    return list(_Binder(move, there, faults).bindings(matches))
 
 
 @dataclass(slots=True)
@@ -43,6 +43,7 @@ class _Group:
 @dataclass(slots=True)
 class _Binder:
     move: Move
+    there: Container[str]
     faults: Faults
     names: tuple[str, ...] = ()
     groups: dict[tuple[object, ...], _Group] = field(default_factory=dict)
@@ -117,17 +118,20 @@ class _Binder:
         missing = [number for number in range(min(length, len(keys) + _SHOWN)) if number not in keys][:_SHOWN]
         more = length - len(keys) - len(missing)
         text = f"is missing: {{{self.move.over}}} of {source} must count up from 0 without a gap"
-        names = [written(source, {**captures, self.move.over: number}) for number in missing]
+        found = [written(source, {**captures, self.move.over: number}) for number in missing]
+        names = [name for name in found if name not in self.there]
         rest = f", and {more} more are" if more else ""
-        self.faults.add(GAP, text + rest, keys=names, where=self.move.where)
+        if names:
+            self.faults.add(GAP, text + rest, keys=names, where=self.move.where)
 
     def _note_missing(self, slot: int, group: _Group) -> None:
         source = self.move.sources[slot]
         present = [str(other) for other, keys in zip(self.move.sources, group.keys, strict=True) if keys]
         captures = {**group.captures, self.move.over: 0} if self.move.over in source.names else group.captures
-        if set(source.names) <= captures.keys():
+        name = written(source, captures)
+        if name not in self.there:
             text = f"is missing beside {' and '.join(present)}"
-            self.faults.add(MISSING_COMPANION, text, keys=[written(source, captures)], where=self.move.where)
+            self.faults.add(MISSING_COMPANION, text, keys=[name], where=self.move.where)
 
 
 def written(template: Template, captures: Captures) -> str:

@@ -19,7 +19,7 @@ from ckptlint.errors import CkptlintError, PlanError, ShapeError
 
 def carry_out(work: Work, workshop: Workshop, move: Move, matches: Sequence[Sequence[Match]]) -> list[Edge]:
     """Add what a move makes of its keys; return the bindings as edges. What does not fit is a fault and left out."""
-    bindings = bind(move, matches, work.faults)
+    bindings = bind(move, matches, work.values, work.faults)
     run = _MoveRun(work, move, tuple(PreparedCall(call, workshop) for call in move.ops))
     return [edge for binding in bindings if (edge := run.edge(binding)) is not None]
 

@@ -69,9 +69,12 @@ class StageRun:
         self.result = work.made.ordered()
 
     def _active(self) -> dict[int, Rewrite]:
+        rewrites = self.stage.rewrites
+        if not any(rewrite.when for rewrite in rewrites):
+            return dict(enumerate(rewrites))
         scene = Scene({key: self.board.specs[value] for key, value in self.values.items()}, self.params, self.facts)
         active: dict[int, Rewrite] = {}
-        for number, rewrite in enumerate(self.stage.rewrites):
+        for number, rewrite in enumerate(rewrites):
             try:
                 if scene.holds(rewrite.when):
                     active[number] = rewrite

@@ -45,35 +45,45 @@ def sources_of(move: Move, calls: Sequence[PreparedCall], captures: Captures, re
 
 
 def _bends(move: Move, calls: Sequence[PreparedCall], captures: Captures, count: int) -> list[_Bend]:
-    """Follow the number of slots forward. An unstack of unknown height makes as many as are needed at the end."""
+    """Follow the slots forward, as far as that can be done without their specs."""
     axes = [move.over if move.over in source.names else "" for source in move.sources]
     bends: list[_Bend] = []
     for prepared in calls:
-        call = prepared.call
-        chosen = tuple(range(len(axes))) if call.only is None else call.only
-        if call.op == "order":
-            bends.append(_Bend(prepared, chosen))
-        elif call.over:
-            folds = prepared.arity == "join"
-            chosen = tuple(place for place in chosen if not folds or axes[place] == call.over)
-            axes = [("" if folds else call.over) if place in chosen else axis for place, axis in enumerate(axes)]
-            bends.append(_Bend(prepared, chosen))
-        elif prepared.arity == "join":
-            axes = [axis for place, axis in enumerate(axes) if place == min(chosen) or place not in chosen]
-            bends.append(_Bend(prepared, chosen))
-        else:
-            pieces = _pieces(prepared, captures, count - len(axes), len(chosen))
-            bends.append(_Bend(prepared, chosen, pieces))
-            axes = [axis for place, axis in enumerate(axes) for _ in range(pieces if place in chosen else 1)]
+        bend = _bend(prepared, captures, axes, count - len(axes))
+        axes = _after(bend, axes)
+        bends.append(bend)
     if len(axes) != count:
-        raise PlanError(
-            f"how many tensors the operations make is not clear: {len(axes)} for {count} keys", where=move.where
-        )
+        text = f"how many tensors the operations make is not clear: {len(axes)} for {count} keys"
+        raise PlanError(text, where=move.where)
     return bends
 
 
+def _bend(prepared: PreparedCall, captures: Captures, axes: Sequence[str], missing: int) -> _Bend:
+    call = prepared.call
+    chosen = tuple(range(len(axes))) if call.only is None else call.only
+    if call.op == "order":
+        return _Bend(prepared, chosen)
+    if call.over:
+        folds = prepared.arity == "join"
+        return _Bend(prepared, tuple(place for place in chosen if not folds or axes[place] == call.over))
+    return _Bend(prepared, chosen, _pieces(prepared, captures, missing, len(chosen)))
+
+
+def _after(bend: _Bend, axes: list[str]) -> list[str]:
+    """The axis of every slot after a call; empty for a slot that is one tensor."""
+    call, chosen = bend.call.call, bend.chosen
+    if call.op == "order":
+        return axes
+    joins = bend.call.arity == "join"
+    if call.over:
+        return [("" if joins else call.over) if place in chosen else axis for place, axis in enumerate(axes)]
+    if joins:
+        return [axis for place, axis in enumerate(axes) if place == min(chosen) or place not in chosen]
+    return [axis for place, axis in enumerate(axes) for _ in range(bend.pieces if place in chosen else 1)]
+
+
 def _pieces(prepared: PreparedCall, captures: Captures, missing: int, chosen: int) -> int:
-    """How many slots one slot becomes."""
+    """How many slots one slot becomes. An unstack of unknown height makes as many as are `missing` at the end."""
     if prepared.arity != "split":
         return 1
     op = prepared.operation(captures)

@@ -419,3 +419,84 @@ rest: keep
     assert list(plan.target.tensors) == expected
     assert [plan.target.tensors[new] for new in expected] == [schema.tensors[key] for key in left]
     assert sorted(key for edge in plan.edges for key in edge.sources) == sorted(keys)
+
+
+def test_a_companion_that_another_rewrite_has_is_not_called_missing():
+    body = """
+rewrites:
+- {rename: {"{x:one(a)}": c}}
+- {from: [a, b], to: ab, ops: [{concat: {dim: 0}}]}
+"""
+    assert [code for code, _ in faults(schema_of("a: f32[1]; b: f32[1]"), body)] == ["CKM102"]
+
+
+def test_a_capture_that_a_source_lacks_must_have_one_value():
+    body = 'rewrites: [{from: ["x.{i:int}", s], to: "y.{i}", ops: [{concat: {dim: 0}}]}]'
+    assert target(schema_of("x.3: f32[1]; s: f32[1]"), body) == ["y.3: f32[2]"]
+    assert faults(schema_of("x.3: f32[1]; x.4: f32[1]; s: f32[1]"), body)[0] == (
+        "CKM105",
+        "s: would be taken 2 times, once for each {i}",
+    )
+
+
+GROUPED = """
+summary: the example of the grammar
+params:
+  heads: {tree: /cfg/num_heads}
+  kv: {tree: /cfg/num_kv_heads, else: heads}
+  E: {count: ["layers.{l:int}.experts.{e:int}.w1.weight", e]}
+when: {has: layers.0.experts.0.w1.weight}
+rewrites:
+- rename:
+    encoder.{p:path}: backbone.{p}
+    stages.{i:int}.down.{p:path}: stages.{i+1}.down.{p}
+- from: layers.{l:int}.qkv.{t:one(weight|bias)}
+  to: ["layers.{l}.q.{t}", "layers.{l}.k.{t}", "layers.{l}.v.{t}"]
+  ops:
+  - {rearrange: "(g t d) ... -> g t d ...", g: kv, t: heads/kv + 2}
+  - split: {dim: 1, sizes: [heads/kv, 1, 1]}
+  - rearrange: g t d ... -> (g t d) ...
+- from: ["layers.{l:int}.experts.{e:int}.w1.weight", "layers.{l:int}.experts.{e:int}.w3.weight"]
+  to: layers.{l}.experts.gate_up
+  over: e
+  expect: E
+  ops: [{stack: {over: e, dim: 0}}, {concat: {dim: 1}}]
+- {from: pos_embed, to: pos_embed, ops: [{cast: {dtype: f16, overflow: error}}]}
+- new: {key: head.bias, shape: [10], dtype: f32, fill: zeros}
+- copy: {embed.weight: lm_head.weight, as: tie}
+- drop: {keys: "{p:path}.inv_freq", reason: recomputed at load}
+rest: keep
+"""
+
+
+def test_the_example_of_the_grammar():
+    schema = schema_of(
+        "embed.weight: f32[9,4]; encoder.a.w: f32[1]; stages.0.down.w: f32[1]; layers.0.qkv.weight: f32[16,4];"
+        "layers.0.qkv.bias: f32[16]; layers.0.rot.inv_freq: f32[1]; layers.0.experts.0.w1.weight: f32[5,4];"
+        "layers.0.experts.0.w3.weight: f32[5,4]; layers.0.experts.1.w1.weight: f32[5,4];"
+        "layers.0.experts.1.w3.weight: f32[5,4]; pos_embed: f16[2]; other: i64[]"
+    )
+    plan = plan_of(schema, GROUPED, tree={"/cfg/num_heads": 4, "/cfg/num_kv_heads": 2})
+    assert spec_lines(plan.target) == [
+        "embed.weight: f32[9,4]",
+        "lm_head.weight: f32[9,4]",
+        "backbone.a.w: f32[1]",
+        "stages.1.down.w: f32[1]",
+        "layers.0.q.weight: f32[8,4]",
+        "layers.0.k.weight: f32[4,4]",
+        "layers.0.v.weight: f32[4,4]",
+        "layers.0.q.bias: f32[8]",
+        "layers.0.k.bias: f32[4]",
+        "layers.0.v.bias: f32[4]",
+        "layers.0.experts.gate_up: f32[2,10,4]",
+        "pos_embed: f16[2]",
+        "other: i64[]",
+        "head.bias: f32[10]",
+    ]
+    tensors = ranged(schema)
+    groups = tensors["layers.0.qkv.bias"].codes.reshape(
+        2, 4, 2
+    )  # kv groups of two queries, a key and a value, of width 2
+    made = run(plan, tensors)
+    assert np.array_equal(made["layers.0.q.bias"].codes, groups[:, :2].reshape(-1))
+    assert np.array_equal(made["layers.0.k.bias"].codes, groups[:, 2].reshape(-1))
