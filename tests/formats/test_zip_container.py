@@ -106,6 +106,7 @@ BROKEN = {
     "zip64 end record that the end record points to is missing": archive(A, count=0xFFFF),
     "zip64 end record is not where its locator says": archive(A, zip64=True, wide_locator=3),
     "zip64 end record has a wrong length": archive(A, zip64=True, wide_length=45),
+    "zip64 end record has a wrong length or": archive(A, zip64=True, wide_here=2),
     "two end records of the archive disagree": archive(A, zip64=True, wide_count=2),
     "zip64 field is missing": archive(A, B.lying(size=0xFFFFFFFF)),
     "zip64 field is missing or": archive(A, B.lying(size=0xFFFFFFFF, extra=struct.pack("<HHQ", 1, 200, 13))),
@@ -192,6 +193,15 @@ def test_a_compressed_record_has_the_size_it_says(size, message):
     lying = replace(A, method=8, central={"size": size}, local={"size": size})
     with pytest.raises(FormatError, match=message):
         Archive(Counted(archive(lying))).read("r/a", 100)
+
+
+@pytest.mark.parametrize(("flush", "more"), [(zlib.Z_SYNC_FLUSH, b""), (zlib.Z_FINISH, b"x")])
+def test_compression_ends_where_the_record_ends(flush, more):
+    machine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = machine.compress(b"first" * 9) + machine.flush(flush) + more
+    truth = {"method": 8, "size": 45, "crc": zlib.crc32(b"first" * 9)}
+    with pytest.raises(FormatError, match="does not give the 45 bytes"):
+        Archive(Counted(archive(Member(b"r/a", packed, central=truth, local=truth)))).read("r/a", 1000)
 
 
 def test_damaged_compression_is_an_error():

@@ -107,7 +107,7 @@ def archive(*members: Member, prefix: bytes = b"", comment: bytes = b"", zip64: 
             45,
             0,
             0,
-            wide["count"],
+            wide.get("here", wide["count"]),
             wide["count"],
             wide["size"],
             wide["start"],
