@@ -52,6 +52,13 @@ class Renamed(nn.Linear):
     def state_dict(self):
         return {"w": self.weight.detach(), "step": 3}
 def renamed(): return Renamed(2, 1)
+class Views(nn.Module):
+    def __init__(self):
+        super().__init__()
+        base = torch.zeros(4, 2)
+        self.first, self.second = nn.Parameter(base[:2]), nn.Parameter(base[2:])
+        self.twin, self.turned = nn.Parameter(base[:2]), nn.Parameter(base[:2].t())
+        self.empty, self.void = nn.Parameter(torch.empty(0)), nn.Parameter(torch.empty(0))
 class Extra(nn.Linear):
     def get_extra_state(self): return {"a": 1}
 def extra(): return Extra(2, 1)
@@ -196,6 +203,13 @@ def test_a_shared_module_is_tied_to_itself(folder):
     assert list(schema.unsaved) == ["0.mask", "2.mask"]
 
 
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_only_the_same_view_of_one_storage_is_a_tie(device, folder):
+    schema = build("zoo:Views", folder, device=device).schema
+    assert schema.ties == (("first", "twin"),)
+    assert schema.parameters == ("first", "second", "twin", "turned", "empty", "void")
+
+
 def test_hooks_and_overrides_decide_what_is_saved(folder):
     hooked, renamed, extra = (build(f"zoo:{name}", folder) for name in ("hooked", "renamed", "extra"))
     assert list(hooked.schema.lines()) == ["weight: f32[1,2]"]
@@ -315,7 +329,12 @@ FACTORY = "or name a factory function that takes none"
         ("zoo:SETTINGS", "auto", "is a dict, not an nn.Module class, a factory function or a module", ""),
         ("zoo:torch", "auto", "is a Python module, not an nn.Module class", ""),
         # what is named
-        ("zoo:Nte", "auto", "module 'zoo' has no 'Nte'; did you mean 'Net'?", "it defines Block, Breaks, Extra, Net"),
+        (
+            "zoo:Nte",
+            "auto",
+            "module 'zoo' has no 'Nte'; did you mean 'Net'?",
+            "it defines Block, Breaks, Extra, Net, NoMapping, Own, Renamed, Views",
+        ),
         ("zoo:Two.Iner", "auto", "class 'zoo.Two' has no 'Iner'; did you mean 'Inner'?", ""),
         ("zoo:Net.depth", "auto", "class 'zoo.Net' has no 'depth'", ""),
         ("zooo:Net", "auto", "there is no module 'zooo'; did you mean 'zoo'?", "it must be importable for"),

@@ -51,10 +51,10 @@ class OneDevice(TorchFunctionMode):
         target = self._target(tensor)
         moved = [self._redirect(tensor, value, target) for value in rest]
         options |= {
-            name: self._redirect(tensor, options[name], target) for name in ("device", "other") if name in options
+            name: self._redirect(tensor, options[name], target) for name in ("device", "tensor") if name in options
         }
-        if isinstance(options.get("other"), torch.dtype):
-            options["dtype"] = options.pop("other")
+        if isinstance(options.get("tensor"), torch.dtype):
+            options["dtype"] = options.pop("tensor")
         return torch.Tensor.to(tensor, *moved, **options)
 
     def _target(self, tensor: torch.Tensor) -> str:
