@@ -6,14 +6,18 @@ at least half of what does not match.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
 
-WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+_WRAPPED = re.compile(
+    r"(?<![^.\n])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."
+)
 """Segments that DataParallel, torch.compile, FSDP, activation checkpointing and DeepSpeed put into keys."""
 
 
@@ -32,12 +36,10 @@ class Renaming:
     others: tuple[str, ...] = ()
 
 
-def renamings(
-    stored: Mapping[str, TensorSpec], wanted: Mapping[str, TensorSpec], wrappers: Collection[str] = WRAPPERS
-) -> Iterator[Renaming]:
+def renamings(stored: Mapping[str, TensorSpec], wanted: Mapping[str, TensorSpec]) -> Iterator[Renaming]:
     """Yield the changes of prefix that account for keys which do not match, the wrappers first."""
     left, needed = dict(stored), dict(wanted)
-    for change in _unwrappings(left, needed, frozenset(wrappers)):
+    for change in _unwrappings(left, needed):
         yield change
         _forget(change, left, needed)
     while left and needed:
@@ -68,53 +70,58 @@ def _best(*changes: Renaming | None) -> Renaming | None:
     return max(found, key=lambda change: len(change.pairs), default=None)
 
 
-def bare(key: str, wrappers: Collection[str]) -> str:
+def bare(key: str) -> str:
     """Return the key without the segments of wrappers."""
-    return ".".join(part for part in key.split(".") if part not in wrappers)
+    return _WRAPPED.sub("", key)
 
 
-def _unwrappings(
-    left: Mapping[str, TensorSpec], needed: Mapping[str, TensorSpec], wrappers: frozenset[str]
-) -> list[Renaming]:
-    stored_by_bare, wanted_by_bare = _by_bare(left, wrappers), _by_bare(needed, wrappers)
+def _unwrappings(left: Mapping[str, TensorSpec], needed: Mapping[str, TensorSpec]) -> list[Renaming]:
+    if not _WRAPPED.search("\n".join((*left, *needed))):
+        return []
+    stored_by_bare, wanted_by_bare = _by_bare(left), _by_bare(needed)
     found: dict[tuple[str, str, bool], list[tuple[str, str]]] = {}
     for name, group in stored_by_bare.items():
         rivals = wanted_by_bare.get(name, [])
         if len(group) == len(rivals) == 1:
-            pair = (group[0], rivals[0])
-            found.setdefault(_change(*pair, wrappers), []).append(pair)
+            found.setdefault(_change(group[0], rivals[0]), []).append((group[0], rivals[0]))
     return [Renaming(strip, add, tuple(pairs), inside) for (strip, add, inside), pairs in found.items()]
 
 
-def _by_bare(keys: Iterable[str], wrappers: frozenset[str]) -> dict[str, list[str]]:
+def _by_bare(keys: Iterable[str]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for key in keys:
-        groups.setdefault(bare(key, wrappers), []).append(key)
+        groups.setdefault(bare(key), []).append(key)
     return groups
 
 
-def _change(stored: str, key: str, wrappers: frozenset[str]) -> tuple[str, str, bool]:
+def wrappers(key: str) -> tuple[str, ...]:
+    """Return the segments of wrappers in a key, each with its dot."""
+    return tuple(_WRAPPED.findall(key))
+
+
+def _change(stored: str, key: str) -> tuple[str, str, bool]:
     """Return which wrappers `stored` has too many and too few, and whether any of them stands inside."""
-    have, want = _wrappers_of(stored, wrappers), _wrappers_of(key, wrappers)
+    strip, add = _excess(wrappers(stored), wrappers(key))
+    return strip, add, not (stored.startswith(strip) and key.startswith(add))
+
+
+@cache
+def _excess(have: tuple[str, ...], want: tuple[str, ...]) -> tuple[str, str]:
+    """Return what each side has that the other has not; everything, where they have the same in other places."""
     strip, add = Counter(have) - Counter(want), Counter(want) - Counter(have)
-    if not strip and not add:  # the same ones in other places
+    if not strip and not add:
         strip, add = Counter(have), Counter(want)
-    inside = not stored.startswith(_run(have, strip)) or not key.startswith(_run(want, add))
-    return _run(have, strip), _run(want, add), inside
+    return _run(have, strip), _run(want, add)
 
 
-def _wrappers_of(key: str, wrappers: frozenset[str]) -> list[str]:
-    return [part for part in key.split(".") if part in wrappers]
-
-
-def _run(parts: list[str], chosen: Counter[str]) -> str:
+def _run(parts: tuple[str, ...], chosen: Counter[str]) -> str:
     left = chosen.copy()
     taken = []
     for part in parts:
         if left[part] > 0:
             left[part] -= 1
             taken.append(part)
-    return "".join(f"{part}." for part in taken)
+    return "".join(taken)
 
 
 def _one_prefix(
@@ -124,12 +131,14 @@ def _one_prefix(
     named: Counter[str] = Counter()
     fitting: Counter[str] = Counter()
     for key, spec in longer.items():
-        for rest in _tails(key):
-            found = shorter.get(rest)
+        place = key.find(".") + 1
+        while place:
+            found = shorter.get(key[place:])
             if found is not None:
-                prefix = key[: -len(rest)]
+                prefix = key[:place]
                 named[prefix] += 1
                 fitting[prefix] += spec.shape == found.shape
+            place = key.find(".", place) + 1
     if not named:
         return None
     best = max(named, key=lambda prefix: (fitting[prefix], named[prefix]))
@@ -142,11 +151,3 @@ def _one_prefix(
     if adding:
         return Renaming("", best, tuple((rest, key) for key, rest in pairs), others=tuple(rivals))
     return Renaming(best, "", tuple(pairs), others=tuple(rivals))
-
-
-def _tails(key: str) -> Iterator[str]:
-    """Yield what follows each dot, the longest first."""
-    place = key.find(".")
-    while place >= 0:
-        yield key[place + 1 :]
-        place = key.find(".", place + 1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, lru_cache
+from typing import Any, TypeVar
 
+from ckptlint.checks.alignment import Renaming, renamings
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.finding import Fact
 from ckptlint.core.schema import Schema
@@ -91,8 +92,10 @@ class Comparison:
         )
 
     def without(self, explained: Iterable[Explained]) -> Comparison:
-        """Return what is left when these explanations are accepted."""
+        """Return what is left when these explanations are accepted; itself where there are none."""
         accepted = list(explained)
+        if not accepted:
+            return self
         missing = {key for each in accepted for key in each.missing}
         unexpected = {key for each in accepted for key in (*each.unexpected, *(each.pair or ())[:1])}
         mismatched = {key for each in accepted for key in each.mismatched}
@@ -101,9 +104,9 @@ class Comparison:
         return replace(
             self,
             pairs=self._in_model_order({**self.pairs, **found}) if found else self.pairs,
-            missing={key: spec for key, spec in self.missing.items() if key not in missing and key not in found},
-            unexpected={key: spec for key, spec in self.unexpected.items() if key not in unexpected},
-            mismatched={key: pair for key, pair in {**self.mismatched, **differing}.items() if key not in mismatched},
+            missing=_left(self.missing, missing | found.keys()),
+            unexpected=_left(self.unexpected, unexpected),
+            mismatched=_left({**self.mismatched, **differing} if differing else self.mismatched, mismatched),
             settled=self.settled | mismatched,
         )
 
@@ -139,8 +142,15 @@ class Comparison:
                 yield add + stored[len(strip) :]
 
     @cached_property
+    def renamings(self) -> tuple[Renaming, ...]:
+        """The changes of prefix that would account for keys which are missing or unexpected."""
+        return tuple(renamings(self.unexpected, self.missing)) if self.missing and self.unexpected else ()
+
+    @cached_property
     def unclaimed(self) -> Mapping[str, str]:
         """The checkpoint's key of each unexpected tensor, by every name it may have in the model."""
+        if len(self.prefixes) == 1:
+            return {stored: stored for stored in self.unexpected}
         found: dict[str, str] = {}
         for stored in self.unexpected:
             for name in self.names(stored):
@@ -152,6 +162,19 @@ class Comparison:
         """The sections that hold model weights."""
         sections = self.checkpoint.sections if self.checkpoint else ()
         return tuple(each for each in sections if each.kind is SectionKind.WEIGHTS)
+
+
+V = TypeVar("V")
+
+
+def _left(tensors: Mapping[str, V], gone: Collection[str]) -> Mapping[str, V]:
+    return {key: value for key, value in tensors.items() if key not in gone} if gone else tensors
+
+
+@lru_cache(maxsize=4096)
+def said(spec: TensorSpec) -> str:
+    """Write a spec; a checkpoint has many tensors and few specs."""
+    return str(spec)
 
 
 def parameter_names(schema: Schema) -> frozenset[str] | None:

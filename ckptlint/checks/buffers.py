@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ckptlint.checks.base import BOTH, MODEL, Check, Comparison, Explained, NoOptions
+from ckptlint.checks.base import BOTH, MODEL, Check, Comparison, Explained, NoOptions, said
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ def unsaved(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     unsaved_here = seen.model.unsaved if seen.model else {}
     for key, spec in seen.unexpected.items():
         if any(name in unsaved_here for name in seen.names(key)):
-            yield Explained(key, {"actual": str(spec)}, unexpected=(key,))
+            yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
 
 
 def leftover(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
@@ -28,7 +28,7 @@ def leftover(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
     names = frozenset(options.names)
     for key, spec in seen.unexpected.items():
         if key.rpartition(".")[2] in names:
-            yield Explained(key, {"actual": str(spec)}, unexpected=(key,))
+            yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
 
 
 def untracked(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -36,7 +36,7 @@ def untracked(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     for key, spec in seen.missing.items():
         owner, _dot, name = key.rpartition(".")
         if name == "num_batches_tracked" and _version(seen, owner) < 2:
-            yield Explained(key, {"expected": str(spec)}, missing=(key,))
+            yield Explained(key, {"expected": said(spec)}, missing=(key,))
 
 
 def _version(seen: Comparison, owner: str) -> int:
@@ -53,7 +53,7 @@ def missing_buffer(seen: Comparison, options: NamedOptions) -> Iterator[Explaine
     for key, spec in seen.missing.items():
         known = seen.parameters is not None
         if key not in (seen.parameters or ()) if known else key.rpartition(".")[2] in options.names:
-            yield Explained(key, {"expected": str(spec)}, missing=(key,))
+            yield Explained(key, {"expected": said(spec)}, missing=(key,))
 
 
 BUFFER_CHECKS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from ckptlint.checks.base import MODEL, Check, Comparison
 from ckptlint.core.dtype import ANY, DType
@@ -50,6 +51,7 @@ def dtype_differs(seen: Comparison, options: DTypeOptions) -> Iterator[Fact]:
             yield Fact(pair.key, {"actual": str(have), "expected": str(want)})
 
 
+@cache
 def effect_of(have: DType, want: DType) -> str:
     """Say what a cast between two different dtypes does, one of `EFFECTS`."""
     ours, theirs = _family(have), _family(want)

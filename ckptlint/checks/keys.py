@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckptlint.checks.base import CHECKPOINT, MODEL, Check, Comparison, NoOptions
+from ckptlint.checks.base import CHECKPOINT, MODEL, Check, Comparison, NoOptions, said
 from ckptlint.checks.nodes import nodes
 from ckptlint.core.finding import Fact
 from ckptlint.core.paths import join, step
@@ -14,13 +14,13 @@ from ckptlint.core.tree import Dict
 def missing(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
     """Keys of the model that the checkpoint lacks and nothing else explains."""
     for key, spec in seen.missing.items():
-        yield Fact(key, {"expected": str(spec)})
+        yield Fact(key, {"expected": said(spec)})
 
 
 def unexpected(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
     """Keys of the checkpoint that the model lacks and nothing else explains."""
     for key, spec in seen.unexpected.items():
-        yield Fact(key, {"actual": str(spec)})
+        yield Fact(key, {"actual": said(spec)})
 
 
 def repeated(seen: Comparison, _: NoOptions) -> Iterator[Fact]:

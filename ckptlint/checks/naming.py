@@ -6,31 +6,21 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ckptlint.checks.alignment import WRAPPERS, Renaming, bare, renamings
+from ckptlint.checks.alignment import Renaming, bare, wrappers
 from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.fields import one_of, read_by
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixOptions:
-    """`side` is who has the prefix; `wrappers` are segments that may stand anywhere in a key and mean nothing."""
+    """`side` is who has the prefix."""
 
     side: str = field(default="checkpoint", metadata=read_by(one_of("checkpoint", "model")))
-    wrappers: tuple[str, ...] = WRAPPERS
-
-
-@dataclass(frozen=True, slots=True)
-class WrapperOptions:
-    """`wrappers` are segments that may stand anywhere in a key and mean nothing."""
-
-    wrappers: tuple[str, ...] = WRAPPERS
 
 
 def prefix(seen: Comparison, options: PrefixOptions) -> Iterator[Explained]:
     """Keys that are equal but for a prefix, in whatever order wrappers nest."""
-    if not seen.missing or not seen.unexpected:
-        return
-    for change in renamings(seen.unexpected, seen.missing, options.wrappers):
+    for change in seen.renamings:
         if bool(change.strip) == (options.side == "checkpoint"):
             words = _words(change, seen)
             for pair in change.pairs:
@@ -78,22 +68,17 @@ def _numbered(parts: list[str], form: str) -> list[str]:
     return [form % next(names) if part.isdecimal() else part for part in parts]
 
 
-def colliding(seen: Comparison, options: WrapperOptions) -> Iterator[Explained]:
+def colliding(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     """Keys of the checkpoint that become equal once the prefix is gone: a loader would keep one of them, whichever comes last."""
-    wrappers = frozenset(options.wrappers)
     groups: dict[str, list[str]] = {}
     for key in seen.unexpected:
-        groups.setdefault(bare(key, wrappers), []).append(key)
+        groups.setdefault(bare(key), []).append(key)
     for name, keys in groups.items():
         for key in keys:
             prefixes = [key.removesuffix(other) for other in seen.names(key) if other != key and other in seen.pairs]
             if prefixes or len(keys) > 1 or (name != key and name in seen.pairs):
-                word = prefixes[0] if prefixes else _wrapper_of(key, wrappers)
+                word = prefixes[0] if prefixes else "".join(wrappers(key))
                 yield Explained(key, {"prefix": word}, unexpected=(key,))
-
-
-def _wrapper_of(key: str, wrappers: frozenset[str]) -> str:
-    return "".join(f"{part}." for part in key.split(".") if part in wrappers)
 
 
 def case_only(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -119,5 +104,5 @@ NAMING_CHECKS = {
         prefix, words=("prefix", "change", "fits", "also", "cure"), options=PrefixOptions, needs=MODEL, together=True
     ),
     "case-only": Check(case_only, words=("actual", "expected"), needs=MODEL),
-    "colliding-keys": Check(colliding, words=("prefix",), options=WrapperOptions, needs=MODEL),
+    "colliding-keys": Check(colliding, words=("prefix",), needs=MODEL),
 }

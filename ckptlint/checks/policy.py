@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ckptlint.checks.base import Check, Comparison, parameter_names
+from ckptlint.checks.base import Check, Comparison, parameter_names, said
 from ckptlint.checks.conditions import Conditions, PathSelector
 from ckptlint.core.finding import Fact
 from ckptlint.core.paths import walk
@@ -17,7 +17,7 @@ def require(seen: Comparison, options: Conditions) -> Iterator[Fact]:
         if options.selects(key):
             for name in options.of_tensors:
                 if options.verdict(name, spec, kinds.get(key, "")) is False:
-                    yield Fact(key, {"actual": str(spec), "condition": options.wish(name)})
+                    yield Fact(key, {"actual": said(spec), "condition": options.wish(name)})
     for selector in options.keys:
         if not any(map(selector.matches, seen.file.tensors)):
             yield Fact("", {"actual": "no such key", "condition": f"key {selector}"})
@@ -37,7 +37,7 @@ def forbid(seen: Comparison, options: Conditions) -> Iterator[Fact]:
         for key, spec in seen.file.tensors.items():
             verdicts = (options.verdict(name, spec, kinds.get(key, "")) for name in options.of_tensors)
             if options.selects(key) and all(verdicts):
-                yield Fact(key, {"actual": str(spec), "condition": wish})
+                yield Fact(key, {"actual": said(spec), "condition": wish})
     for path in options.path:
         for found in _matching(seen, path):
             yield Fact(found, {"actual": "there", "condition": f"path {path}"})

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import methodcaller
 
-from ckptlint.checks.base import MODEL, Check, Comparison, Explained
+from ckptlint.checks.base import MODEL, Check, Comparison, Explained, said
 from ckptlint.core.fields import mapped, one_of, read_by, several, texts
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError
@@ -24,11 +26,12 @@ class FormsOptions:
 
 def other_form(seen: Comparison, options: FormsOptions) -> Iterator[Explained]:
     """Tensors that are there in the stored form, complete, where the model wants the other, complete."""
-    if not seen.missing or not seen.unexpected:
+    endings = tuple(_around(form)[1] for form in options.stored)
+    if not all(any(map(methodcaller("endswith", ending), seen.unexpected)) for ending in endings):
         return
     before, after = _around(options.wanted[0])
     for key in seen.missing:
-        owner, found = _owner_and_name(key, before, after)
+        owner, found = _owner_and_name(key, before, after) if key.endswith(after) else ("", "")
         if not found:
             continue
         wanted = [_filled(owner, form, found) for form in options.wanted]
@@ -47,9 +50,7 @@ def _around(form: str) -> tuple[str, str]:
 
 
 def _owner_and_name(key: str, before: str, after: str) -> tuple[str, str]:
-    """Return `conv.` and `weight` of `conv.parametrizations.weight.original0`; no name where the key has another form."""
-    if not key.endswith(after):
-        return "", ""
+    """Return `conv.` and `weight` of `conv.parametrizations.weight.original0`; no name where the key begins otherwise."""
     stem = key[: len(key) - len(after)]
     owner, _dot, name = stem.rpartition(".")
     owner = f"{owner}." if owner else ""
@@ -97,19 +98,21 @@ def _members(
     key: str, apart: Mapping[str, TensorSpec], options: FusedOptions
 ) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Yield the (whole, *parts) names and the keys of the parts that may together be `key`."""
-    owner, _dot, leaf = key.rpartition(".")
-    above, dot, module = owner.rpartition(".")
-    for whole in options.whole:
-        if leaf.startswith(f"{whole}_"):  # attn.in_proj_weight
-            place, tail = f"{owner}." if owner else "", leaf[len(whole) + 1 :]
-        elif module == whole:  # attn.qkv.weight
-            place, tail = above + dot, leaf
-        else:
-            continue
+    owner, dot, leaf = key.rpartition(".")
+    above, _, module = owner.rpartition(".")
+    for whole in _wholes(module, leaf, options.whole):
+        inside = module != whole  # attn.in_proj_weight, not attn.qkv.weight
+        place = f"{owner}{dot}" if inside else f"{above}." if above else ""
+        tail = leaf[len(whole) + 1 :] if inside else leaf
         for parts in options.parts:
             members = [f"{place}{part}.{tail}" for part in parts]
             if all(member in apart for member in members):
                 yield (whole, *parts), members
+
+
+@lru_cache(maxsize=4096)
+def _wholes(module: str, leaf: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if module == name or leaf.startswith(f"{name}_"))
 
 
 def _adds_up(parts: list[TensorSpec], whole: TensorSpec) -> bool:
@@ -157,11 +160,12 @@ class QuantizedOptions:
 def quantized(seen: Comparison, options: QuantizedOptions) -> Iterator[Explained]:
     """Weights stored in a quantized form: their scales and codes beside or in place of what the model wants."""
     for scheme, marks in options.marks.items():
+        endings = tuple(f".{mark}" for mark in marks)
         for name, key in seen.unclaimed.items():
-            mark = next((each for each in marks if name.endswith(f".{each}")), "")
-            owner = name.removesuffix(f".{mark}") if mark else ""
-            weight = f"{owner}.weight"
-            if mark and weight in seen.wanted:
+            if not name.endswith(endings):
+                continue
+            weight = f"{name.removesuffix(next(filter(name.endswith, endings)))}.weight"
+            if weight in seen.wanted:
                 pair = seen.pairs.get(weight)
                 yield Explained(
                     key,
@@ -177,7 +181,7 @@ def flat_parameter(seen: Comparison, options: AdapterOptions) -> Iterator[Explai
     marks = tuple(options.marks)
     for key, spec in seen.unexpected.items():
         if key.rpartition(".")[2].startswith(marks):
-            yield Explained(key, {"actual": str(spec)}, unexpected=(key,))
+            yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
 
 
 REWRITTEN_CHECKS = {

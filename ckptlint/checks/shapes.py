@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from math import prod
 
-from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions, Pair
+from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions, Pair, said
 from ckptlint.core.fields import one_of, read_by
 from ckptlint.core.finding import Fact
 
@@ -19,7 +19,7 @@ SHAPE_WORDS = ("actual", "expected")
 
 
 def _words(pair: Pair) -> dict[str, str]:
-    return {"actual": str(pair.actual), "expected": str(pair.expected)}
+    return {"actual": said(pair.actual), "expected": said(pair.expected)}
 
 
 def _explain(pair: Pair, **words: str) -> Explained:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.families import fold
+
+_NUMBER = re.compile(r"\.([0-9]{1,6})(?=\.|$)")
 
 
 def other_depth(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -13,7 +16,7 @@ def other_depth(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
 
     It speaks for keys of the layers that one side has too many, and only where both count from 0 without a gap.
     """
-    if not seen.missing and not seen.unexpected:
+    if not seen.pairs or not (seen.missing or seen.unexpected):
         return
     wanted = _stacks(seen.wanted)
     stored = _stacks(name for key in seen.file.tensors for name in seen.names(key))
@@ -55,13 +58,11 @@ def _outermost(key: str, layers: dict[str, dict[str, str]]) -> dict[str, str] | 
 
 def _stacks(keys: Iterable[str]) -> dict[str, set[int]]:
     """Return the numbers that follow each stem: `a.0.w` and `a.1.w` give `a: {0, 1}`."""
-    found: dict[str, set[int]] = {}
+    found: dict[str, set[str]] = {}
     for key in keys:
-        parts = key.split(".")
-        for place, part in enumerate(parts[1:], 1):
-            if part.isdecimal() and part.isascii() and len(part) < 7:
-                found.setdefault(".".join(parts[:place]), set()).add(int(part))
-    return found
+        for number in _NUMBER.finditer(key):
+            found.setdefault(key[: number.start()], set()).add(number[1])
+    return {stem: set(map(int, numbers)) for stem, numbers in found.items()}
 
 
 def _counted(numbers: set[int]) -> bool:
