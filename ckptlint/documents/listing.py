@@ -21,6 +21,7 @@ from ckptlint.core.selector import Run
 
 DEEPEST: Final = 64  # segments of a key that may make blocks; all that is behind them counts as one
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.\-+/@!\"$%&'()*;<>?^`|~]")
+_NOT_GRAPHIC: Final = re.compile(r"[^!-\[\]-~]")
 _PLAIN: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _NUMBERED: Final = re.compile(r"([^0-9]*)([0-9]{1,18})([^0-9]*)")
 _NAMES: Final = "ijklmn"  # of blocks within blocks
@@ -50,9 +51,14 @@ def parts(key: str) -> list[str]:
     return key.split(".", DEEPEST - 1)
 
 
-def escape(text: str) -> str:
-    """Write a whole text, a key or another."""
-    return _begun(_safe(text))
+def escape(key: str) -> str:
+    """Write a whole key, outside any list."""
+    return _begun(_safe(key))
+
+
+def quote(text: str) -> str:
+    """Write a text that is no key, such as the name of a class: only blanks, backslashes and what is not ASCII are escaped."""
+    return _NOT_GRAPHIC.sub(_escaped, text) or r"\e"
 
 
 def _safe(text: str) -> str:

@@ -14,12 +14,11 @@ from ckptlint.errors import DocumentError
 
 MOST_KEYS: Final = 2_000_000  # a few bytes must not ask for more memory than any model needs
 _LINE: Final = re.compile(r"( *+)([^ ]++)(?: ++([^ ].*+)(?<! ))?")
-_SIMPLE: Final = re.compile(r"[^\\{}\[\],:=#\x00-\x20\x7f-\U0010ffff]+")
-_TOKEN: Final = re.compile(
-    r"(?P<plain>[^\\{}\[\],:=#\x00-\x20\x7f-\U0010ffff]+)"
-    r"|\\(?:(?P<empty>e)|x(?P<x>[0-9a-f]{2})|u(?P<u>[0-9a-f]{4})|U(?P<U>00(?:0[0-9a-f]|10)[0-9a-f]{4}))"
-    r"|\{(?:[a-z]=)?(?P<list>[^{}=]+)\}"
-)
+_PLAIN: Final = r"[^\\{}\[\],:=#\x00-\x20\x7f-\U0010ffff]+"
+_ESCAPE: Final = r"\\(?:e|x(?P<x>[0-9a-f]{2})|u(?P<u>[0-9a-f]{4})|U(?P<U>00(?:0[0-9a-f]|10)[0-9a-f]{4}))"
+_SIMPLE: Final = re.compile(_PLAIN)
+_TOKEN: Final = re.compile(rf"(?P<plain>{_PLAIN})|{_ESCAPE}|\{{(?:[a-z]=)?(?P<list>[^{{}}=]+)\}}")
+_QUOTED: Final = re.compile(rf"(?P<plain>[!-\[\]-~]+)|{_ESCAPE}|(?P<list>(?!))")
 _RUN: Final = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 
 W = TypeVar("W")
@@ -166,10 +165,19 @@ class ListingReader(Generic[W]):
 
 
 def unescape(text: str) -> str:
+    """Read one whole key, which is in no list."""
+    return _read(text, _TOKEN)
+
+
+def unquote(text: str) -> str:
     """Read a text that is no key."""
+    return _read(text, _QUOTED)
+
+
+def _read(text: str, tokens: re.Pattern[str]) -> str:
     found, column = [], 0
     while column < len(text):
-        token = _TOKEN.match(text, column)
+        token = tokens.match(text, column)
         if token is None or token["list"]:
             raise DocumentError(f"{text[column]!r} does not belong here, or must be escaped")
         found += _pool(token)

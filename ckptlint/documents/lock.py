@@ -27,7 +27,7 @@ from typing import NamedTuple
 from ckptlint.core.digest import ordered_ties, s1
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
-from ckptlint.documents.listing import Line, escape, listing, parts
+from ckptlint.documents.listing import Line, escape, listing, parts, quote
 from ckptlint.documents.lock_reader import Lock, parse_lock, read_lock
 
 __all__ = ["Lock", "parse_lock", "read_lock", "write_lock"]
@@ -43,9 +43,9 @@ class _Word(NamedTuple):
 
 def write_lock(schema: Schema, *, model: str, factory: str = "") -> str:
     """Return the text of a schema's lock. Equal schemas have equal locks, whatever the machine, platform or time."""
-    name = escape(model)
+    name = quote(model)
     head = [f"# ckptlint lock v1 — generated; do not edit. refresh: ckptlint lock {name}", f"model {name}"]
-    head += [f"factory {escape(factory)}"] if factory else []
+    head += [f"factory {quote(factory)}"] if factory else []
     return "\n".join([*head, f"digest {s1(schema)}", *_sections(schema), ""])
 
 
@@ -58,7 +58,7 @@ def _sections(schema: Schema) -> Iterator[str]:
     if schema.unsaved:
         yield from _section("unsaved", [(key, _Word(str(spec))) for key, spec in schema.unsaved.items()])
     if schema.modules:
-        yield from _section("modules", [(path, _Word(escape(name))) for path, name in schema.modules.items()])
+        yield from _section("modules", [(path, _Word(quote(name))) for path, name in schema.modules.items()])
 
 
 def _section(name: str, rows: Iterable[tuple[str, _Word]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from ckptlint.core.digest import s1, short
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.listing import parts
-from ckptlint.documents.listing_reader import ListingReader, Numbered, Row, unescape
+from ckptlint.documents.listing_reader import ListingReader, Numbered, Row, unescape, unquote
 from ckptlint.errors import DocumentError
 
 FIRST_LINE: Final = "# ckptlint lock v1"
@@ -58,7 +58,7 @@ def parse_lock(text: str, origin: str) -> Lock:
     file = _File(text, origin)
     rows = file.rows("keys", _tensor)
     ties = _ties(file, rows)
-    unsaved, modules = file.rows("unsaved", _spec), file.rows("modules", unescape)
+    unsaved, modules = file.rows("unsaved", _spec), file.rows("modules", unquote)
     schema = Schema(
         tensors={row.key: row.word.spec for row in rows},
         parameters=_parameters(file, rows),
@@ -127,7 +127,7 @@ class _File:
             raise self.fail(number, f"{name} is there twice, first in line {self.lines_of[name]}")
         self.lines_of[name] = number
         try:
-            self.fields[name] = unescape(value) if name != "digest" else value
+            self.fields[name] = unquote(value) if name != "digest" else value
         except DocumentError as error:
             raise self.fail(number, error.message) from None
 
