@@ -88,13 +88,14 @@ class _Judging:
 
     def report(self, path: str) -> Report:
         request = self._request
-        name, model = self._model(path)
-        options = LintOptions(
-            path, request.section or "", self._selection(name), tuple(request.only), tuple(request.allow_missing)
-        )
-        if model is None and (options.only or options.allow_missing):
-            raise UsageError("--only and --allow-missing need a model to judge by")
         with sources.subject(path) as subject:
+            name, model = self._model(path)
+            if model is None and (request.only or request.allow_missing):
+                raise UsageError("--only and --allow-missing need a model to judge by")
+            selection = self._selection(name)
+            options = LintOptions(
+                path, request.section or "", selection, tuple(request.only), tuple(request.allow_missing)
+            )
             return lint(subject, model, self._rules, options)
 
     def _selection(self, model: str) -> Selection:

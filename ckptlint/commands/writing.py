@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ckptlint.commands.planning import Work
 from ckptlint.commands.talk import progress
@@ -20,6 +20,10 @@ from ckptlint.engine.find_sections import find_sections
 from ckptlint.errors import OutputError, UsageError
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.atomic import AtomicFile
+
+if TYPE_CHECKING:
+    from ckptlint.kits.numpy_kit import Array
+    from ckptlint.runners.local import LocalRunner
 
 TORCH = (".pt", ".pth", ".bin", ".ckpt")
 SAFETENSORS = ".safetensors"
@@ -60,26 +64,22 @@ def check_suffix(output: str) -> None:
 
 def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writing: Writing) -> None:
     """Write the whole output or nothing."""
-    from ckptlint.kits.numpy_kit import NumpyKit
-    from ckptlint.runners.local import LocalRunner
-
     tensors_only = writing.output.endswith(SAFETENSORS)
     assembly = Assembly(checkpoint, work, strided=not tensors_only)
-    runners = [
-        LocalRunner(plan, section.tensors, checkpoint, NumpyKit(), memory=writing.max_memory) for section, plan in work
-    ]
+    runners = _Runners(checkpoint, work, writing.max_memory)
 
     def supply(storage: Storage) -> Iterator[Piece]:
         origin = assembly.origins[id(storage)]
         if isinstance(origin, Taken):
             yield _range(checkpoint, origin)
         elif isinstance(origin, Made):
-            yield from runners[origin.section].pieces(origin.value)
+            yield from runners.of(origin.section).pieces(origin.value)
         else:
-            yield from runners[0].kept(origin.tensor)
+            yield from runners.of(0).kept(origin.tensor)
 
-    for runner in runners:
-        runner.check_equal()
+    for number, (_, plan) in enumerate(work):
+        if plan.must_equal:
+            runners.of(number).check_equal()
     writer = _writer(checkpoint, work, assembly, replaced, writing)
     with (
         AtomicFile(writing.output, nbytes=writer.nbytes) as out,
@@ -90,6 +90,25 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
         for part in checkpoint.parts:
             part.check_unchanged()
         out.commit()
+
+
+class _Runners:
+    """The runner of each section, made when first asked for: a rename needs none, and so no arrays."""
+
+    def __init__(self, checkpoint: Checkpoint, work: Work, memory: int) -> None:
+        self._checkpoint = checkpoint
+        self._work = work
+        self._memory = memory
+        self._made: dict[int, LocalRunner[Array]] = {}
+
+    def of(self, number: int) -> LocalRunner[Array]:
+        if number not in self._made:
+            from ckptlint.kits.numpy_kit import NumpyKit
+            from ckptlint.runners.local import LocalRunner
+
+            section, plan = self._work[number]
+            self._made[number] = LocalRunner(plan, section.tensors, self._checkpoint, NumpyKit(), memory=self._memory)
+        return self._made[number]
 
 
 def _writer(

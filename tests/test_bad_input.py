@@ -1,0 +1,113 @@
+"""What is no checkpoint: one clear message that names the file and says what would do, and the exit code of its kind."""
+
+import json
+import zipfile
+
+import pytest
+from cli import ckptlint
+
+SAFETENSORS = (
+    b'\x48\x00\x00\x00\x00\x00\x00\x00{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}                 '
+    + bytes(16)
+)
+
+FILES = {
+    "text": (b"weights: see the other folder\n", "text"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1024\n", "git lfs pull"),
+    "html": (b"<!DOCTYPE html>\n<html><title>404</title></html>", "HTML"),
+    "json error": (b'{"error": "Repository not found"}', "a server's answer"),
+    "empty": (b"", "empty"),
+    "cut zip": (b"PK\x03\x04" + b"\x00" * 200, "cut off"),
+    "cut safetensors": (SAFETENSORS[:-4], "bytes"),
+}
+
+
+@pytest.mark.parametrize("command", ["inspect", "lint"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_no_checkpoint(tmp_path, name, command):
+    content, words = FILES[name]
+    (tmp_path / "model.pt").write_bytes(content)
+    said = ckptlint(tmp_path, command, "model.pt", code=3)
+    assert said.stdout == ""
+    assert said.stderr.startswith("ckptlint: model.pt")
+    assert words.lower() in said.stderr.lower()
+    assert "Traceback" not in said.stderr
+
+
+def test_a_zip_that_is_no_checkpoint(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.pt", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    assert "model.pt" in ckptlint(tmp_path, "inspect", "model.pt", code=3).stderr
+
+
+@pytest.mark.parametrize("name", ["absent.pt", "folder"])
+def test_what_is_no_file(tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    assert name in ckptlint(tmp_path, "inspect", name, code=3).stderr
+
+
+def test_one_bad_file_does_not_hide_the_findings_of_the_others(tmp_path):
+    (tmp_path / "good.safetensors").write_bytes(SAFETENSORS)
+    (tmp_path / "bad.pt").write_bytes(b"")
+    (tmp_path / "keys.json").write_text(json.dumps({"w": [5]}))
+    said = ckptlint(
+        tmp_path, "lint", "bad.pt", "good.safetensors", "--against", "keys.json", "--format", "json", code=3
+    )
+    assert [finding["checkpoint"] for finding in json.loads(said.stdout)["findings"]] == ["good.safetensors"]
+    assert "bad.pt" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ckptlint: 1\nrewrites: [\n", "bad.yaml:"),
+        ("ckptlint: 1\nsummary: s\nrewrites:\n- renam: {a: b}\n", "bad.yaml:4:"),
+        ("ckptlint: 1\nsummary: &a s\nrewrites:\n- keep: w\n", "bad.yaml:2:"),
+        ("ckptlint: 1\nsummary: s\nsummary: t\nrewrites:\n- keep: w\n", "bad.yaml:3:"),
+    ],
+)
+def test_a_migration_that_is_wrong_in_itself(tmp_path, text, words):
+    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
+    (tmp_path / "bad.yaml").write_text(text)
+    for arguments in (["prove", "bad.yaml"], ["migrate", "model.safetensors", "-m", "bad.yaml", "-o", "new.pt"]):
+        assert words in ckptlint(tmp_path, *arguments, code=2).stderr
+    assert not (tmp_path / "new.pt").exists()
+
+
+def test_a_migration_that_does_not_fit_says_so_with_its_place(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
+    (tmp_path / "bad.yaml").write_text(
+        "ckptlint: 1\nsummary: s\nrewrites:\n- from: w\n  to: [a, b]\n  ops:\n  - split: {dim: 0, sizes: [3, 4]}\n"
+    )
+    said = ckptlint(tmp_path, "migrate", "model.safetensors", "-m", "bad.yaml", "-o", "new.pt", code=1)
+    assert "bad.yaml:7:" in said.stderr
+    assert "rewrites[0].ops[0].split: w: f32[4] has 4 along 0, not 3+4" in said.stderr
+    assert not (tmp_path / "new.pt").exists()
+
+
+def test_an_output_that_exists_is_not_replaced_unasked(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
+    (tmp_path / "up.yaml").write_text("ckptlint: 1\nsummary: s\nrewrites:\n- rename: {w: v}\n")
+    (tmp_path / "new.pt").write_bytes(b"mine")
+    said = ckptlint(tmp_path, "migrate", "model.safetensors", "-m", "up.yaml", "-o", "new.pt", code=2)
+    assert "--force" in said.stderr
+    assert (tmp_path / "new.pt").read_bytes() == b"mine"
+    ckptlint(tmp_path, "migrate", "model.safetensors", "-m", "up.yaml", "-o", "new.pt", "--force")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "new.pt", "up.yaml"]
+
+
+def test_the_input_is_never_the_output(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
+    (tmp_path / "up.yaml").write_text("ckptlint: 1\nsummary: s\nrewrites:\n- rename: {w: v}\n")
+    said = ckptlint(
+        tmp_path, "migrate", "model.safetensors", "-m", "up.yaml", "-o", "model.safetensors", "--force", code=2
+    )
+    assert "the output is the input" in said.stderr
+    assert (tmp_path / "model.safetensors").read_bytes() == SAFETENSORS
+
+
+@pytest.mark.parametrize(
+    "arguments", [["lint"], ["nonsense"], ["lint", "x", "--format", "xml"], ["migrate", "x"], ["explain", "CKK999"]]
+)
+def test_wrong_usage_is_two(tmp_path, arguments):
+    assert "Traceback" not in ckptlint(tmp_path, *arguments, code=2).stderr
