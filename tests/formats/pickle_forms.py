@@ -44,7 +44,9 @@ def _parts(value):
         return _tensor_parts(value)
     if isinstance(value, Storage):
         return (kind, value.key, value.dtype.name, value.numel, value.location, str(value.made_by)), []
-    return (kind, value.content if isinstance(value, Bytes) else ""), [value.pid] if isinstance(value, Persistent) else []
+    return (kind, value.content if isinstance(value, Bytes) else ""), [value.pid] if isinstance(
+        value, Persistent
+    ) else []
 
 
 def _tensor_parts(value):

@@ -1,7 +1,7 @@
 """Classes that pickle themselves in every way Python knows, importable by the tests and by what they load."""
 
-import collections
 import enum
+import typing
 
 
 class Plain:
@@ -74,7 +74,9 @@ class Outer:
         pass
 
 
-Pair = collections.namedtuple("Pair", ["left", "right"])
+class Pair(typing.NamedTuple):
+    left: object
+    right: object
 
 
 class Colour(enum.Enum):

@@ -117,7 +117,9 @@ def test_objects_come_back(protocol, data):
     except RecursionError:  # Python cannot: a tuple class that holds itself
         reject()
     ours, theirs = pickle.loads(again(before, protocol)), pickle.loads(before)
-    assert form(read(pickle.dumps(ours, protocol), "ours").root) == form(read(pickle.dumps(theirs, protocol), "theirs").root)
+    assert form(read(pickle.dumps(ours, protocol), "ours").root) == form(
+        read(pickle.dumps(theirs, protocol), "theirs").root
+    )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -136,11 +138,14 @@ def test_values_come_back_equal(protocol, value):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("number", [0, -1, 255, 256, -128, 65535, 65536, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**63, -(2**2039), 2**4000])
+@pytest.mark.parametrize(
+    "number",
+    [0, -1, 255, 256, -128, 65535, 65536, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 2**63, -(2**2039), 2**4000],
+)
 def test_integers_are_written_as_python_writes_them(protocol, number):
-    assert write(number, protocol=protocol, storage_key=str)[2:] == pickle.dumps(number, protocol).partition(b"\x95")[0][2:] or (
-        pickle.loads(write(number, protocol=protocol, storage_key=str)) == number
-    )
+    assert write(number, protocol=protocol, storage_key=str)[2:] == pickle.dumps(number, protocol).partition(b"\x95")[
+        0
+    ][2:] or (pickle.loads(write(number, protocol=protocol, storage_key=str)) == number)
 
 
 def test_odd_floats_come_back():
@@ -183,7 +188,12 @@ def test_names_of_python_2_are_written_as_python_3_needs_them():
 
 @pytest.mark.parametrize("count", [999, 1000, 1001, 2001])
 def test_long_containers_are_written_in_batches(count):
-    value = [list(range(count)), dict.fromkeys(map(str, range(count))), set(range(count)), things.ListChild(range(count))]
+    value = [
+        list(range(count)),
+        dict.fromkeys(map(str, range(count))),
+        set(range(count)),
+        things.ListChild(range(count)),
+    ]
     assert pickle.loads(again(pickle.dumps(value, 2))) == value
     assert pickle.loads(again(pickle.dumps(value, 4))) == value
 

@@ -20,7 +20,9 @@ def state_dict(count, names="layer.{}.weight"):
         shape = [(4, 4), (), (7,), (2, 3, 4), (1, 2, 3, 4), (300, 2), (70000,), (0, 5)][number % 8]
         dtype = BY_TORCH[["float32", "int64", "bfloat16"][number % 3]]
         storage = Storage(str(1000 + number), dtype, 150_000 + number % 5, "cpu")
-        tensor = Tensor(storage, dtype, shape, contiguous(shape), [0, 3, 300, 70_000][number % 4] if number % 8 < 5 else 0)
+        tensor = Tensor(
+            storage, dtype, shape, contiguous(shape), [0, 3, 300, 70_000][number % 4] if number % 8 < 5 else 0
+        )
         tensor.requires_grad = number % 7 == 0
         key = [names.format(number), "step", number, names.format(number)][number % 4]
         items.append((key, items[-1][1] if number % 11 == 10 else tensor))

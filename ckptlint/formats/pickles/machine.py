@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 from typing import Final, NamedTuple
 
@@ -45,19 +46,30 @@ def read(data: bytes | memoryview, origin: str, *, limits: Limits = DEFAULT, off
     Every malformed pickle, and every one that passes the limits, is a `FormatError` whose place is `origin: byte N`.
     """
     state = State(data, origin, limits, offset)
-    if len(data) - offset > _LARGE:
+    large = len(data) - offset > _LARGE
+    pause = large and gc.isenabled()
+    if large:
         from ckptlint.formats.pickles.records import (
-            Records,  # its pattern takes a few ms, which small files shall not pay
-        )
+            Records,
+        )  # its pattern takes a few ms, which small files shall not pay
 
         state.records = Records(state, run_until)
+    if pause:
+        gc.disable()  # a million nodes and no garbage: looking for cycles among them would double the time
     try:
-        _run(state)
-        root = _root(state)
-        if state.stopped - offset > limits.depth:
-            _check_depth(state, root)
+        return _read(state)
     except MemoryError:
-        raise FormatError("the pickle needs more memory than there is", where=origin) from None
+        raise FormatError("the pickle needs more memory than there is", where=f"{origin}: byte {offset}") from None
+    finally:
+        if pause:
+            gc.enable()
+
+
+def _read(state: State) -> Pickle:
+    _run(state)
+    root = _root(state)
+    if state.stopped - state.start > state.limits.depth:
+        _check_depth(state, root)
     uses = (GlobalUse(g.module, g.name, g in state.called, g in state.made) for g in state.globals.values())
     return Pickle(root, tuple(state.storages.values()), state.stopped, state.protocol, tuple(uses), tuple(state.notes))
 

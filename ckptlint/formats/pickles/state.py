@@ -163,12 +163,12 @@ class State:
     def check(self, position: int) -> None:
         """Compare what was used so far with the limits; the machine asks every so many operations."""
         limits = self.limits
-        depth = len(self.outer)
-        values = max(len(self.memo), len(self.stack) + sum(map(len, self.outer)))
         if position - self.start > limits.size:
             raise self.fail(f"the pickle is larger than {limits.size} bytes", position)
-        if values > limits.values or depth > limits.depth:
-            raise self.fail(f"the pickle holds more than {limits.values} values at once", position)
+        if len(self.stack) + sum(map(len, self.outer)) > limits.stack:
+            raise self.fail(f"more than {limits.stack} values are on the stack", position)
+        if len(self.memo) > limits.memo:
+            raise self.fail(f"more than {limits.memo} values are in the memo", position)
 
 
 Handler: TypeAlias = "Callable[[State, int], int]"
