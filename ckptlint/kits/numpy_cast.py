@@ -92,6 +92,8 @@ def _cast_numbers(values: Numbers, target: DType, *, saturate: bool) -> tuple[Bi
 def _to_floats(values: Numbers, name: str, *, saturate: bool) -> tuple[Bits, Mask]:
     number = FLOATS[name]
     rounded = _f64_of(values) if name == "f64" else _f32_of(values)
+    if rounded.size and number.signed and rounded.max() < number.limit and rounded.min() > -number.limit:
+        return encoded(rounded, name, finite=True), np.zeros(values.shape, bool)  # by far the most often
     refused = _unfit(values, rounded, number) if name != "f64" else np.zeros(values.shape, bool)
     if saturate and refused.any():
         nearest = np.copysign(np.float32(number.largest), rounded)

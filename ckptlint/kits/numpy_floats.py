@@ -34,8 +34,11 @@ def decoded(codes: Bits, name: str) -> Floats:
     return _table(name)[codes]
 
 
-def encoded(values: Floats, name: str) -> Bits:
-    """Return the codes of f32 numbers (for f64 and f32, of numbers of that type) that fit the type, rounded to even."""
+def encoded(values: Floats, name: str, *, finite: bool = False) -> Bits:
+    """Return the codes of f32 numbers (for f64 and f32, of numbers of that type) that fit the type, rounded to even.
+
+    `finite` promises that there are no infinities and NaNs among them.
+    """
     if name in ("f64", "f32"):
         return values.view("<u8" if name == "f64" else "<u4")
     bits = values.view("<u4")
@@ -46,8 +49,8 @@ def encoded(values: Floats, name: str) -> Bits:
         codes = values.astype("<f2").view("<u2")
     else:
         codes = _rounded(bits, number)
-    nans = np.isnan(values)
-    if nans.any():
+    nans = None if finite else np.isnan(values)
+    if nans is not None and nans.any():
         codes[nans] = _nan_codes(bits[nans], number).astype(codes.dtype)
     return codes
 
@@ -96,21 +99,24 @@ def _table(name: str) -> Floats:
 def _rounded(bits: Bits, number: FloatFormat) -> Bits:
     """Round finite f32 numbers and infinities, given as bits, to a format of fewer bits that can hold them."""
     shift = 23 - number.mantissa
-    magnitude = bits & _MAGNITUDE
-    odd = magnitude >> np.uint32(shift) & np.uint32(1)
-    codes: Bits = magnitude + odd
+    alike = number.exponent == 8  # then a code is just the upper half of the bits, rounded
+    magnitude = bits if alike else bits & _MAGNITUDE
+    codes: Bits = magnitude >> np.uint32(shift)
+    codes &= np.uint32(1)
     codes += np.uint32((1 << (shift - 1)) - 1)
+    codes += magnitude
     codes >>= np.uint32(shift)
-    if number.bias != 127:
-        codes -= np.uint32((127 - number.bias) << number.mantissa)
-        _round_small(codes, magnitude, number)
-        codes[magnitude == _INFINITY] = ((1 << number.exponent) - 1) << number.mantissa
+    if alike:
+        return codes.astype("<u2")
+    codes -= np.uint32((127 - number.bias) << number.mantissa)
+    _round_small(codes, magnitude, number)
+    codes[magnitude == _INFINITY] = ((1 << number.exponent) - 1) << number.mantissa
     width = number.exponent + number.mantissa
     sign = bits >> np.uint32(31) << np.uint32(width)
     if number.specials == "fnuz":
         sign[codes == 0] = 0
     codes |= sign
-    return codes.astype("<u2" if width > 7 else "u1")
+    return codes.astype("u1")
 
 
 def _round_small(codes: Bits, magnitude: Bits, number: FloatFormat) -> None:

@@ -16,6 +16,7 @@ from ckptlint.core.dtype import DType
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import ShapeError
 from ckptlint.kits.numpy_cast import Refused, cast_codes, stored_as
+from ckptlint.kits.transposing import row_major
 from ckptlint.ops.numbers import COMPONENTS, encode
 
 
@@ -99,7 +100,7 @@ def check(refused: Refused, spec: TensorSpec, dtype: DType, *, saturate: bool) -
 
 
 def _flat(x: Array) -> NDArray[Any]:
-    return np.ascontiguousarray(x.codes).reshape(-1)
+    return row_major(x.codes).reshape(-1)
 
 
 def _bytes_of(flat: NDArray[Any]) -> memoryview:
