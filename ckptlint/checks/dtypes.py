@@ -91,5 +91,7 @@ def _into_float(have: DType, want: DType) -> str:
 
 
 DTYPE_CHECKS = {
-    "dtype-differs": Check(dtype_differs, words=("actual", "expected"), options=DTypeOptions, needs=MODEL),
+    "dtype-differs": Check(
+        dtype_differs, words=("actual", "expected"), options=DTypeOptions, needs=MODEL, together=True
+    ),
 }

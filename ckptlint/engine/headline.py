@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
+from ckptlint.checks.base import Comparison
 from ckptlint.core.finding import Coverage, Finding, Severity
 from ckptlint.engine.selected import Running
 
@@ -29,25 +31,31 @@ CAUSES = (
 )
 
 
-def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage | None) -> str:
-    """Name the cause of the errors there are; nothing where there is none."""
+def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage | None, seen: Comparison) -> str:
+    """Name the cause of the errors there are, given what no check has explained; nothing where there is no error."""
     failing = {each.rule.check: found for each, findings in judged if (found := _errors(findings))}
     if not failing:
         return ""
-    if coverage and coverage.of_tensors and not coverage.tensors and not failing.keys() & set(CAUSES):
-        return "nothing in this checkpoint fits the model: it holds another architecture, or another section is meant"
     for cause in CAUSES:
         if cause in failing:
             finding = max(failing[cause], key=lambda each: len(each.keys))
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
-    return _summary(coverage)
+    if not failing.keys().isdisjoint(("missing-key", "unexpected-key")) and _renamed(seen):
+        return (
+            "the missing and the unexpected tensors have the same shapes: they were renamed; say how in a migration, "
+            "`rename: {OLD: NEW}`"
+        )
+    if coverage is not None and seen.wanted and not seen.pairs:
+        return "no key of the model is in this checkpoint: it holds another architecture, or another section is meant"
+    return (
+        "" if coverage is None else f"{coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
+    )
 
 
 def _errors(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity is Severity.ERROR]
 
 
-def _summary(coverage: Coverage | None) -> str:
-    if coverage is None:
-        return ""
-    return f"{coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
+def _renamed(seen: Comparison) -> bool:
+    shapes = (Counter(spec.shape for spec in side.values()) for side in (seen.missing, seen.unexpected))
+    return next(shapes) == next(shapes)

@@ -18,6 +18,7 @@ from ckptlint.engine.sections import choose_section
 from ckptlint.engine.selected import LintRule, Running, closeness, running
 from ckptlint.errors import DocumentError, UsageError
 
+_NAMED = 4  # patterns that a message names
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
 
@@ -66,7 +67,7 @@ def lint(
         seen.section.path if seen.section else "",
         _in_reading_order(judged),
         coverage,
-        headline(judged, coverage),
+        headline(judged, coverage, seen),
         ignored,
         len(seen.file.tensors),
     )
@@ -129,15 +130,15 @@ def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Compa
         groups.setdefault(tuple(fact.words.items()), []).append(fact.key)
     for items, keys in groups.items():
         words = dict(items)
-        for pattern, members in _patterns(keys, together=each.check.together):
-            full = {**words, "pattern": pattern, "count": str(len(members))}
+        for patterns, members in _patterns(keys, together=each.check.together):
+            full = {**words, "pattern": _shown(patterns), "count": str(len(members))}
             yield Finding(
                 each.rule.id,
                 each.rule.slug,
                 each.severity,
                 _phrase(each.rule, each.rule.message, full),
                 members,
-                pattern,
+                ", ".join(patterns),
                 words,
                 _phrase(each.rule, each.rule.hint, full),
                 checkpoint,
@@ -145,14 +146,22 @@ def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Compa
             )
 
 
-def _patterns(keys: Sequence[str], *, together: bool) -> Iterable[tuple[str, tuple[str, ...]]]:
+def _patterns(keys: Sequence[str], *, together: bool) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Fold keys; `together` leaves them one group of several patterns. Facts about the whole have no key."""
     distinct = tuple(key for key in dict.fromkeys(keys) if key)
     if not distinct:
-        return [("", ())]
+        return [((), ())]
     families = fold(distinct)
     if together:
-        return [(", ".join(family.pattern for family in families), distinct)]
-    return [(family.pattern, family.keys) for family in families]
+        return [(tuple(family.pattern for family in families), distinct)]
+    return [((family.pattern,), family.keys) for family in families]
+
+
+def _shown(patterns: Sequence[str]) -> str:
+    """Name the patterns in a message, of many the first."""
+    if len(patterns) <= _NAMED:
+        return ", ".join(patterns)
+    return f"{', '.join(patterns[: _NAMED - 1])} and {len(patterns) - _NAMED + 1} more patterns"
 
 
 def _phrase(rule: LintRule, text: str, words: Mapping[str, str]) -> str:
@@ -170,9 +179,9 @@ def _phrase(rule: LintRule, text: str, words: Mapping[str, str]) -> str:
 
 
 def _in_reading_order(judged: Sequence[tuple[Running, list[Finding]]]) -> tuple[Finding, ...]:
-    """The worst first, then by rule, then as the checks saw them."""
+    """The worst first, then what explains most, then as the checks saw them."""
     found = [finding for _, findings in judged for finding in findings]
-    return tuple(sorted(found, key=lambda finding: (-finding.severity.rank, finding.rule)))
+    return tuple(sorted(found, key=lambda finding: -finding.severity.rank))
 
 
 def _coverage(seen: Comparison, scope: _Scope) -> Coverage:
