@@ -81,14 +81,14 @@ class ListingReader(Generic[W]):
         if len(indent) % 2 or depth >= len(blocks):
             raise self.fail(line.number, 1, f"{len(indent)} blanks; inside a block there are two more than at its head")
         self._dedent(blocks, depth + 1)
+        if text[0] == "." and not (text == "." and depth):
+            raise self.fail(line.number, len(indent) + 1, "a key that begins with a dot is written with \\e in front")
         if text.endswith(":"):
             self._head(blocks, _Block(text[:-1], self._keys(text[:-1], line.number, len(indent)), line.number), word)
             return
         value = self._word(word or "", line.number, found.start(3) + 1 if word else len(line.text) + 1)
         if text == "." and depth:
             blocks[-1].rows.append((None, value, line.number))
-        elif text[0] == ".":
-            raise self.fail(line.number, len(indent) + 1, "a key that begins with a dot is written with \\e in front")
         elif _SIMPLE.fullmatch(text):
             blocks[-1].rows.append((text, value, line.number))
         else:

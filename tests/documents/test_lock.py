@@ -65,7 +65,7 @@ def repeating(draw: st.DrawFn) -> Schema:
     bodies = draw(st.lists(st.lists(KEYS, min_size=1, max_size=8, unique=True), min_size=1, max_size=3))
     tensors, ties = {}, {}
     for number in draw(st.lists(st.integers(0, len(bodies) - 1), max_size=12)):
-        prefix = draw(st.sampled_from(["l.", "l.{}.m.", "b{}.", "e{}.x."])).format(draw(st.integers(0, 3)))
+        prefix = draw(st.sampled_from(["l.", "l.{}.m.", "b{}.", "e{}.x.", ".", "..a."])).format(draw(st.integers(0, 3)))
         for place in range(draw(st.integers(1, 3))):
             for name in bodies[number]:
                 tensors.setdefault(f"{prefix}{place}.{name}", TensorSpec(DTYPES[1], (number,)))
@@ -128,6 +128,21 @@ def test_ties_inside_a_repeated_block_are_relative() -> None:
     schema = Schema.of(*lines, ties=tuple((f"layers.{i}.a.w", f"layers.{i}.b.w") for i in range(4)), origin="m.lock")
     text = write_lock(schema, model="m")
     assert text.splitlines()[5:] == ["layers.{i=0..3}:", "  a.w  - f32[8]", "  b.w  T f32[8] = {-2}.a.w"]
+    assert same(read_lock(text, "m.lock"), schema)
+
+
+def test_blocks_that_are_alike_have_the_ties_of_their_own_place() -> None:
+    lines = [f"dec.{name}.w: f32[{size}]" for size, name in enumerate("abcdef")]
+    tops = [f"{top}.{line}" for top in "xyz" for line in ["t.w: f32[0]", f"only_{top}.w: f32[9]", *lines]]
+    schema = Schema.of(*tops, ties=(("x.t.w", "x.dec.a.w"), ("z.t.w", "z.dec.a.w")), origin="m.lock")
+    text = write_lock(schema, model="m")
+    assert text.splitlines()[6:10] == [
+        "x.only_x.w  - f32[9]",
+        "x.dec:",
+        "  a.w  T f32[0] = {-3}.t.w",
+        "  b.w  - f32[1]",
+    ]
+    assert text.splitlines()[-1] == "z.dec: like x.dec"
     assert same(read_lock(text, "m.lock"), schema)
 
 
