@@ -213,3 +213,28 @@ def test_what_does_not_fit_writes_nothing(old, new, tmp_path):
     (tmp_path / "bad.yaml").write_text(textwrap.dedent(MIGRATION).replace("parts: 3", "sizes: [8, 8]"))
     ckptlint(folder, "migrate", tmp_path / "old.pt", "-m", tmp_path / "bad.yaml", "-o", tmp_path / "new.pt", code=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.yaml", "old.pt"]
+
+
+def test_ties_that_another_tool_has_broken_are_not_believed(old, new, tmp_path):
+    safetensors = pytest.importorskip("safetensors")
+    numpy = pytest.importorskip("safetensors.torch")
+    folder, _ = new
+    torch.save(old.make().state_dict(), tmp_path / "old.pt")
+    ckptlint(folder, "migrate", tmp_path / "old.pt", "-m", "migration.yaml", "-o", tmp_path / "new.safetensors")
+    with safetensors.safe_open(tmp_path / "new.safetensors", "pt") as opened:
+        metadata = opened.metadata()
+    state = numpy.load_file(tmp_path / "new.safetensors")
+    state["head.weight"] = state["head.weight"] + 1
+    numpy.save_file(state, tmp_path / "edited.safetensors", metadata=metadata)
+    (tmp_path / "keep.yaml").write_text("ckptlint: 1\nsummary: s\nrewrites:\n- keep: '**'\n")
+    ckptlint(
+        folder,
+        "migrate",
+        tmp_path / "edited.safetensors",
+        "-m",
+        tmp_path / "keep.yaml",
+        "-o",
+        tmp_path / "x.pt",
+        code=1,
+    )
+    assert not (tmp_path / "x.pt").exists()

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ckptlint.commands.planning import Work
 from ckptlint.commands.talk import progress
-from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.checkpoint import Checkpoint, Section
 from ckptlint.core.paths import step
 from ckptlint.core.pieces import Piece, Range, Supply
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Dict, Node, Storage, Value
 from ckptlint.engine.assemble import Assembly, Made, Taken
 from ckptlint.engine.find_sections import find_sections
-from ckptlint.errors import OutputError, UsageError
+from ckptlint.errors import OutputError, PlanError, UsageError
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.atomic import AtomicFile
+from ckptlint.formats.copying import BLOCK
 
 if TYPE_CHECKING:
     from ckptlint.kits.numpy_kit import Array
@@ -77,6 +78,8 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
         else:
             yield from runners.of(0).kept(origin.tensor)
 
+    for section, _ in work:
+        _check_believed_ties(checkpoint, section)
     for number, (_, plan) in enumerate(work):
         if plan.must_equal:
             runners.of(number).check_equal()
@@ -133,6 +136,23 @@ def _writer(
 
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
     return TorchZipWriter(assembly.root, writing.output, replace=replacement, protocol=protocol)
+
+
+def _check_believed_ties(checkpoint: Checkpoint, section: Section) -> None:
+    """Compare what a safetensors file says is one tensor: each name's bytes are stored, and another tool may have changed some."""
+    stored = {storage.key: storage for storage in checkpoint.storages}
+    for key, tensor in section.tensors.items():
+        own = stored.get(key, tensor.storage)
+        if checkpoint.format != "safetensors" or own is tensor.storage:
+            continue
+        for start in range(0, own.nbytes, BLOCK):
+            length = min(BLOCK, own.nbytes - start)
+            if checkpoint.read(own, start, length) != checkpoint.read(tensor.storage, start, length):
+                raise PlanError(
+                    f"the file says that {key} and {tensor.storage.key} are one tensor, but their data differs",
+                    where=f"{checkpoint.origin}: __metadata__['ckptlint.ties']",
+                    hint="a tool that knows no ties changed one of them; remove the entry, and migrate them apart",
+                )
 
 
 def _range(checkpoint: Checkpoint, origin: Taken) -> Range:

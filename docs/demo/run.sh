@@ -9,7 +9,11 @@ args='{width: 64, depth: 4}'
 
 run() {
   expected=$1; shift
-  printf '\n$'; printf ' %q' "${@//$work\//}"; printf '\n'
+  printf '\n$'
+  for word in "${@//$work\//}"; do
+    case $word in *[\ \{]*) printf " '%s'" "$word" ;; *) printf ' %s' "$word" ;; esac
+  done
+  printf '\n'
   code=0
   output=$("$@" 2>&1) || code=$?
   printf '%s\n' "${output//$work\//}"
