@@ -13,6 +13,7 @@ from ckptlint.engine.params import Params
 from ckptlint.errors import CkptlintError, PlanError
 
 Kinds: TypeAlias = Mapping[str, Kind]
+Equation: TypeAlias = tuple[Expression, Value]
 _HOLE = "hole {}"  # no capture has a name with a space
 
 
@@ -30,19 +31,23 @@ class Unfiller:
         if found is None or not self.equations:
             return found
         known = {name: value for name, value in found.items() if not name.startswith("hole ")}
-        open_ = [(expression, found[hole]) for hole, expression in self.equations]
+        open_ = self._left([(expression, found[hole]) for hole, expression in self.equations], known)
         while open_:
             solved = next((answer for answer in self._answers(open_, known)), None)
             if solved is None or any(known.get(name, value) != value for name, value in solved.items()):
                 return None
             known.update(solved)
-            open_ = [(each, value) for each, value in open_ if not self._names(each) <= known.keys()]
+            open_ = self._left(open_, known)
         return known if self._agrees(found, known) else None
+
+    def _left(self, open_: list[Equation], known: Captures) -> list[Equation]:
+        """The equations that still have an unknown."""
+        return [(each, value) for each, value in open_ if not self._names(each) <= known.keys()]
 
     def _names(self, expression: Expression) -> frozenset[str]:
         return expression.names - self.params.values.keys()
 
-    def _answers(self, open_: list[tuple[Expression, Value]], known: Mapping[str, Value]) -> Iterable[dict[str, Value]]:
+    def _answers(self, open_: list[Equation], known: Mapping[str, Value]) -> Iterable[dict[str, Value]]:
         """Captures that one equation, or two of them, decide."""
         others = {**self.params.values, **known}
         for expression, value in open_:
@@ -115,7 +120,7 @@ def _digits(expression: Expression, value: int, others: Mapping[str, Value]) -> 
                     yield {high: value // radix, rest: value % radix}
 
 
-def _number(open_: list[tuple[Expression, Value]], others: Mapping[str, Value]) -> Iterable[dict[str, Value]]:
+def _number(open_: list[Equation], others: Mapping[str, Value]) -> Iterable[dict[str, Value]]:
     """`i//B` and `i%B` of one i."""
     parts: dict[tuple[str, int], dict[str, int]] = {}
     for expression, value in open_:

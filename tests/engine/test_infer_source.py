@@ -1,6 +1,6 @@
 import pytest
 from engine.plans import migration, plan_of, ranged, run, same, schema_of, spec_lines
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptlint.core.schema import Schema
@@ -27,11 +27,13 @@ TEMPLATES = [
     ('"{s}.{i:int}.{p:path}": "{i*2+3}.{s}.{p}"', {}),
     ('"{s}.{i:int}.{p:path}": "{p}.{s}_{100-i}"', {}),
     ('"{s}.{i:int}.{p:path}": "{s}.{i//3}.{i%3}.{p}"', {}),
+    ('"{s}.{i:int}.{p:path}": "{s}.{i}.{i+1}.{p}"', {}),
     ('"{s}.{c:int}.{j:int}.{t}": "{s}.{c*B+j}.{t}"', {"B": 4}),
     ('"{s:one(x|y)}.{c:int}.{j:int}.{t}": "{lookup(t, s)}.{B*c+j}.{t}"', {"B": 4}),
 ]
 
 
+@settings(deadline=None)
 @given(data=st.data(), rename=st.sampled_from(TEMPLATES))
 def test_renames_with_index_arithmetic_are_read_backwards(data, rename):
     text, params = rename
@@ -174,6 +176,12 @@ def test_optional_rewrites_may_have_done_nothing():
             '- rename: {"a.{p:path}": "x.{p}", "b.{p:path}": "x.{p}"}',
             "rewrites[0].rename['a.{p:path}']",
             "x.1: may be made by this rewrite, or by m.yaml:3:35: rewrites[0].rename['b.{p:path}']",
+        ),
+        (
+            "x.3.5: f32[1]",
+            '- rename: {"a.{i:int}": "x.{i}.{i+1}"}',
+            "rewrites[0].rename['a.{i:int}']",
+            "the new file has no x.{i}.{i+1}",
         ),
         (
             "x.0: f32[1]",

@@ -1,6 +1,6 @@
 import pytest
 from engine.plans import plan_of, ranged, run, same, schema_of, spec_lines
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptlint.core.operation import Grade
@@ -47,6 +47,7 @@ def several(draw):
     return names
 
 
+@settings(deadline=None)
 @given(several())
 def test_the_way_back_restores_tensors_names_order_and_ties(names):
     plan = plan_of(SCHEMA, body_of(names))
@@ -59,6 +60,7 @@ def test_the_way_back_restores_tensors_names_order_and_ties(names):
     assert [group for group in groups if len(group) > 1] == [["c", "d"]]
 
 
+@settings(deadline=None)
 @given(several())
 def test_there_and_back_and_there_again_is_there(names):
     plan = plan_of(SCHEMA, body_of(names))

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptlint.core.template import Selector, Template
@@ -28,6 +28,7 @@ KEYS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(keys=KEYS, patterns=st.lists(st.sampled_from(PATTERNS), max_size=8))
 def test_it_finds_what_trying_every_pattern_finds(keys, patterns):
     expected = [

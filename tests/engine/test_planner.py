@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from engine.plans import migration, plan_of, ranged, run, schema_of, spec_lines
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptlint.core.plan import Edge
@@ -231,6 +231,14 @@ def test_parameters_keep_their_order_and_buffers_are_none():
     assert plan.target.parameters == ("c", "x", "y")
 
 
+def test_what_is_made_of_a_parameter_and_a_buffer_is_no_parameter():
+    body = "rewrites: [{from: [z, a], to: az, ops: [{concat: {dim: 0}}]}]\nrest: keep"
+    schema = schema_of("a: f32[1]; b: f32[1]; z: f32[1]", parameters=("a", "b"))
+    plan = plan_of(schema, body)
+    assert plan.target.parameters == ("b",)
+    assert list(plan.target.tensors) == ["az", "b"]  # where the earlier of the two stood
+
+
 def test_prefixes_are_stripped_however_they_are_nested():
     schema = schema_of("module._orig_mod.module.a: f32[1]; module._orig_mod.module.b: f32[2]")
     plan = plan_of(schema, "prefix: {strip: [_orig_mod., module.]}\nrewrites: [{rename: {a: c}}]\nrest: keep")
@@ -402,6 +410,7 @@ KEYS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(KEYS)
 def test_every_key_has_one_fate_and_keeps_its_place(keys):
     schema = Schema.of(*(f"{key}: f32[{place}]" for place, key in enumerate(keys)))
