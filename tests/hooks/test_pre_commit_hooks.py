@@ -89,10 +89,6 @@ def repository(tmp_path):
     return repository
 
 
-LOCK = """# ckptlint lock v1
-"""
-
-
 @pytest.fixture
 def locked(repository):
     """With the lock of the model, made from its keys alone: these hooks run where torch is not."""
@@ -140,9 +136,6 @@ def test_migrations_are_checked_by_themselves(repository):
 def test_a_lock_must_be_what_the_model_gives(repository):
     pytest.importorskip("torch")
     repository.stage("pyproject.toml", SETTINGS.partition("[tool.ckptlint.models.other]")[0])
-    code, said = repository.run("ckptlint-lock")
-    assert code == 1, said
-    assert "there is no lock yet" in said
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     subprocess.run([sys.executable, "-m", "ckptlint", "lock"], cwd=repository.folder, env=environment, check=True)
     code, said = repository.run("ckptlint-lock")

@@ -121,7 +121,7 @@ FILES = {
     "script.py": "import argparse\np = argparse.ArgumentParser()\np.add_argument('x')\np.parse_args()\n",
     "raising.py": "settings = {}\nsettings['depth']\n",
     "lone/types.py": "from beside import Base\nclass Net(Base): pass\n",
-    "lone/beside.py": "import torch\nclass Base(torch.nn.Linear):\n    def __init__(self): super().__init__(2, 1)\n",
+    "lone/beside.py": "import types, torch\ntypes.SimpleNamespace()\nclass Base(torch.nn.Linear):\n    def __init__(self): super().__init__(2, 1)\n",
     "lone/relative.py": "from .beside import Base\n",
     "deep/pkg/__init__.py": "",
     "deep/pkg/layers.py": "import torch\nclass Layer(torch.nn.Linear): pass\n",
@@ -201,6 +201,7 @@ def test_a_shared_module_is_tied_to_itself(folder):
     assert schema.ties == tuple((f"0.{name}", f"2.{name}") for name in names)
     assert schema.parameters == ("0.fc.weight", "0.fc.bias")
     assert list(schema.unsaved) == ["0.mask", "2.mask"]
+    assert list(schema.modules) == ["", "0", "0.fc", "1", "2", "2.fc"]
 
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
