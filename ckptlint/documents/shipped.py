@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import ckptlint
 from ckptlint.errors import CkptlintError
 
 
 def folder(kind: str) -> Path:
     """Return the folder of the shipped `rules` or `migrations`."""
-    package = Path(ckptlint.__file__).parent
+    package = Path(__file__).parent.parent
     for place in (package / "_shipped" / kind, package.parent / kind):
         if place.is_dir():
             return place

@@ -1,0 +1,195 @@
+"""The functions of `import ckptlint`: what the commands do, with values in and values out. `docs/api.md` describes them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+
+from ckptlint.commands import sources
+from ckptlint.commands.sources import Building
+from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.finding import Report
+from ckptlint.core.schema import Schema
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ckptlint.commands.migrate import Migrated
+    from ckptlint.engine.compare import Difference
+    from ckptlint.engine.prove import Proof
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+Source: TypeAlias = "PathLike | Schema | nn.Module | Mapping[str, object]"
+Params: TypeAlias = "Mapping[str, int | str]"
+Arguments: TypeAlias = "Mapping[str, object] | Sequence[object]"
+
+
+def snapshot(
+    source: Source,
+    *,
+    args: Arguments | None = None,
+    device: str = "auto",
+    timeout: float = 120.0,
+    section: str | None = None,
+) -> Schema:
+    """Return the schema of a source: keys in order, each with dtype and shape; ties; what a model knows beyond that.
+
+    `source` is a path (checkpoint, lock, JSON object of keys), a reference to a model (`pkg.mod:Class`, `path.py:Class`), a live module or
+    state dict, a mapping of keys to shapes, or a schema. A model that is only named is built in a process of its own: `args` are what it
+    is called with, `device` is meta, cpu or auto, `timeout` is in seconds. `section` is the tree path of the state dict in a checkpoint.
+
+    Raises:
+        CkptlintError: the source cannot be read or built; `where` and `hint` say more.
+    """
+    if isinstance(source, Schema):
+        return source
+    if isinstance(source, str | os.PathLike):
+        building = Building(None if args is None else json.dumps(args), device, timeout)
+        return sources.schema(os.fspath(source), building, section=section)
+    from ckptlint.commands.live import live_schema
+
+    return live_schema(source)
+
+
+class LintChoices(TypedDict, total=False):
+    """What to look at: rules by codes or prefixes of codes, `folders` of rules of your own, and keys, by selectors, of a partial load."""
+
+    select: Sequence[str]
+    ignore: Sequence[str]
+    folders: Sequence[str]
+    only: Sequence[str]
+    allow_missing: Sequence[str]
+
+
+def lint(
+    checkpoint: Source, against: Source | None = None, *, section: str = "", **choices: Unpack[LintChoices]
+) -> Report:
+    """Judge a checkpoint, or anything that has a schema, against a model (anything that `snapshot` takes), or by itself.
+
+    `section` is the tree path of the state dict; without it the one that covers the model best is judged. No settings of a project apply:
+    the result depends on the arguments alone.
+
+    Raises:
+        CkptlintError: something cannot be read, or an argument names what there is not.
+    """
+    from ckptlint.commands.lint import Request
+    from ckptlint.core.selection import Selection
+    from ckptlint.documents.rules import load_rules
+    from ckptlint.engine.lint import LintOptions
+    from ckptlint.engine.lint import lint as judge
+
+    wanted = Request((), **choices)
+    selection = Selection(select=tuple(wanted.select), ignore=tuple(wanted.ignore))
+    name = os.fspath(checkpoint) if isinstance(checkpoint, str | os.PathLike) else ""
+    options = LintOptions(name, section, selection, tuple(wanted.only), tuple(wanted.allow_missing))
+    model = None if against is None else snapshot(against)
+    with _opened(checkpoint) as subject:
+        return judge(subject, model, load_rules(map(Path, wanted.folders)), options)
+
+
+class MigrateChoices(TypedDict, total=False):
+    """How to migrate: backwards (`source`: the old schema, where the new file does not decide it), which state dict, over what is there.
+
+    `verify` compares the checksums of what is read; `max_memory`, in bytes, bounds the blocks of computed tensors.
+    """
+
+    reverse: bool
+    source: str
+    section: str
+    force: bool
+    verify: bool
+    max_memory: int
+
+
+def migrate(
+    checkpoint: PathLike,
+    migrations: PathLike | Sequence[PathLike],
+    output: PathLike | None = None,
+    *,
+    params: Params | None = None,
+    **choices: Unpack[MigrateChoices],
+) -> Migrated:
+    """Migrate a checkpoint by all migrations (files, or names of shipped ones), in order and in one pass; return what was done.
+
+    The output is written whole or not at all; without one nothing is written, and the plans are returned.
+
+    Raises:
+        CkptlintError: a migration is wrong or does not fit, or a file cannot be read or written. Nothing is left behind then.
+    """
+    from ckptlint.commands.migrate import Request
+    from ckptlint.commands.migrate import migrate as carry_out
+
+    several = [migrations] if isinstance(migrations, str | os.PathLike) else migrations
+    request = Request(
+        os.fspath(checkpoint),
+        [os.fspath(path) for path in several],
+        None if output is None else os.fspath(output),
+        [f"{name}={value}" for name, value in (params or {}).items()],
+        dry_run=output is None,
+        **choices,
+    )
+    return carry_out(request)
+
+
+def prove(
+    migration: PathLike,
+    source: Source,
+    target: Source | None = None,
+    *,
+    params: Params | None = None,
+    section: str | None = None,
+) -> Proof:
+    """Prove from schemas alone what a migration does to `source`, and whether it makes `target`.
+
+    For a chain of migrations, the next proof starts from `proof.plan.target`.
+
+    Raises:
+        CkptlintError: something cannot be read. That the migration does not fit is no error but a finding.
+    """
+    from ckptlint.commands.planning import facts_of
+    from ckptlint.engine.facts import HeaderFacts
+    from ckptlint.engine.prove import prove as decide
+
+    loaded = sources.migration(os.fspath(migration))
+    wanted = None if target is None else snapshot(target)
+    if not (isinstance(source, str | os.PathLike) and sources.is_checkpoint(os.fspath(source))):
+        return decide(loaded, snapshot(source, section=section), wanted, HeaderFacts(params=params or {}))
+    with sources.opened(os.fspath(source)) as checkpoint:
+        schema = sources.weights(checkpoint, section).schema(checkpoint.origin)
+        return decide(loaded, schema, wanted, facts_of(checkpoint, params or {}))
+
+
+def diff(old: Source, new: Source) -> Difference:
+    """Compare two schemas (anything that `snapshot` takes); the result is false where nothing differs."""
+    from ckptlint.engine.compare import compare
+
+    return compare(snapshot(old), snapshot(new))
+
+
+def inspect(path: PathLike) -> Checkpoint:
+    """Return what a checkpoint holds, from its header: its tree, and the state dicts in it as `sections`.
+
+    Its files are closed again, so that the tensors' bytes cannot be read from it.
+    """
+    with sources.opened(os.fspath(path)) as checkpoint:
+        return checkpoint
+
+
+def write_lock(source: Source, *, model: str, factory: str = "") -> str:
+    """Return the text of a model's lock: `model` is its name in it, `factory` the reference that builds it."""
+    from ckptlint.documents.lock import write_lock as written
+
+    return written(snapshot(source), model=model, factory=factory)
+
+
+@contextmanager
+def _opened(checkpoint: Source) -> Iterator[Checkpoint | Schema]:
+    if isinstance(checkpoint, str | os.PathLike):
+        with sources.subject(os.fspath(checkpoint)) as subject:
+            yield subject
+    else:
+        yield snapshot(checkpoint)
