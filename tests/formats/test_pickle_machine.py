@@ -239,7 +239,7 @@ HOSTILE = {
     "state of a class": b"ca\nb\n}b.",
     "frame behind the end": b"\x80\x04\x95\xff\0\0\0\0\0\0\0K\x01.",
     "huge frame": b"\x80\x04\x95" + b"\xff" * 8 + b"K\x01.",
-    "frame in a frame": b"\x80\x04\x95\x0c\0\0\0\0\0\0\0\x95\x01\0\0\0\0\0\0\0.K\x01.",
+    "frame in a frame": b"\x80\x04\x95\x0c\0\0\0\0\0\0\0\x95\x02\0\0\0\0\0\0\0K\x01.",
     "operation across a frame": b"\x80\x04\x95\x01\0\0\0\0\0\0\0K\x01.",
     "stop inside a frame": b"\x80\x04\x95\x04\0\0\0\0\0\0\0K\x01.....",
     "bytes that are none": assembled(b"c_codecs\nencode\n", text("\u2603"), text("latin1"), b"\x86R."),

@@ -78,9 +78,7 @@ def wraps(node: Tensor) -> Iterator[Wrap]:
 
 def is_typed(node: Tensor) -> bool:
     """Whether the storage says the dtype; else the call must."""
-    storage = node.storage
-    untyped = storage.made_by is not None and storage.made_by.name.endswith("UntypedStorage")
-    return bool(storage.dtype.storage) and node.dtype is storage.dtype and not untyped
+    return bool(node.storage.dtype.storage) and node.dtype is node.storage.dtype
 
 
 _FUNCTIONS = {
