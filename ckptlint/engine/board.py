@@ -12,6 +12,7 @@ from typing import ClassVar, TypeVar
 from ckptlint.core.operation import Kit, Operation
 from ckptlint.core.plan import Step
 from ckptlint.core.spec import TensorSpec
+from ckptlint.errors import ShapeError
 from ckptlint.ops.spec_kit import SpecKit
 
 T = TypeVar("T")
@@ -34,6 +35,22 @@ class Clone(Operation):
 
 
 CLONE = Clone()
+
+
+_MOST_PIECES = 100_000  # of one tensor; a header may claim any size, and nothing but its size bounds an unstack
+
+
+class _BoundedKit(SpecKit):
+    """Refuses an operation that would cut a tensor into pieces without end."""
+
+    def __init__(self) -> None:
+        self._pieces = 0
+
+    def slice(self, x: TensorSpec, dim: int, start: int, stop: int, step: int = 1) -> TensorSpec:
+        self._pieces += 1
+        if self._pieces > _MOST_PIECES:
+            raise ShapeError(f"would be cut into more than {_MOST_PIECES} pieces")
+        return super().slice(x, dim, start, stop, step)
 
 
 @dataclass(slots=True)
@@ -92,5 +109,5 @@ class Board:
         key = (id(op), inputs)
         known = self._shapes.get(key)
         if known is None:
-            known = self._shapes[key] = op.apply(SpecKit(), inputs)
+            known = self._shapes[key] = op.apply(_BoundedKit(), inputs)
         return known

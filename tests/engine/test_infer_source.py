@@ -94,6 +94,12 @@ rest: keep
     assert inferred(schema, body) == schema
 
 
+def test_an_order_of_slots_is_turned_around():
+    body = "rewrites: [{from: [a, b, c], to: [x, y, z], ops: [{order: [1, 2, 0]}]}]"
+    schema = schema_of("a: f32[1]; b: f32[2]; c: f32[3]")
+    assert inferred(schema, body).tensors == schema.tensors
+
+
 def test_copies_and_new_ties_are_taken_back():
     schema = schema_of("e: f32[2]; f: f32[2]; g: f32[2]")
     body = "rewrites: [{copy: {e: h}}, {copy: {f: t, as: tie}}, {tie: [f, g]}]\nrest: keep"

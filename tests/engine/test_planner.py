@@ -231,6 +231,13 @@ def test_parameters_keep_their_order_and_buffers_are_none():
     assert plan.target.parameters == ("c", "x", "y")
 
 
+def test_a_header_cannot_make_a_plan_without_end():
+    body = 'rewrites: [{from: a, to: "a.{e}", ops: [{unstack: {over: e}}]}]'
+    assert faults(schema_of("a: f32[1000000000000,0]"), body) == [
+        ("CKM113", "a: would be cut into more than 100000 pieces")
+    ]
+
+
 def test_what_is_made_of_a_parameter_and_a_buffer_is_no_parameter():
     body = "rewrites: [{from: [z, a], to: az, ops: [{concat: {dim: 0}}]}]\nrest: keep"
     schema = schema_of("a: f32[1]; b: f32[1]; z: f32[1]", parameters=("a", "b"))
@@ -373,6 +380,8 @@ rewrites:
         ("{dtype: {a: f16}}", False),
         ("{tree: {/v: 3}}", True),
         ("{tree: {/v: true}}", False),
+        ("{tree: {/one: true}}", False),
+        ("{tree: {/one: 1.0}}", True),
         ("{tree: {/on: true}}", True),
         ("{tree: {/gone: null}}", True),
         ("{param: {n: 3}}", True),
@@ -383,7 +392,7 @@ rewrites:
 )
 def test_guards_are_decided_from_headers(guard, holds):
     body = f"params: {{n: 3}}\nrewrites: [{{rename: {{a: b}}, when: {guard}}}]\nrest: keep"
-    lines = target(schema_of("a: f32[2,3]"), body, tree={"/v": 3, "/on": True})
+    lines = target(schema_of("a: f32[2,3]"), body, tree={"/v": 3, "/on": True, "/one": 1})
     assert lines == (["b: f32[2,3]"] if holds else ["a: f32[2,3]"])
 
 
