@@ -254,6 +254,10 @@ def explain(**given: Any) -> None:
 
 def _finish(run: Callable[..., tuple[Iterable[str], int]], given: dict[str, Any]) -> NoReturn:
     """Run a command, print what it gives, exit with its code."""
+    if "device" in given:  # how to build a model is one thing
+        from ckptlint.commands.sources import Building
+
+        given["building"] = Building(given.pop("arguments"), given.pop("device"), given.pop("timeout"))
     lines, code = run(**given)
     for line in lines:
         click.echo(line)

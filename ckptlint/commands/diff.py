@@ -11,10 +11,7 @@ from ckptlint.engine.tree_notation import Plain, tree_notation
 from ckptlint.report import differences
 
 
-def run(  # noqa: PLR0913  the options of the command
-    old: str, new: str, *, arguments: str | None, device: str, timeout: float, section: str | None, form: str
-) -> tuple[Iterable[str], int]:
-    building = Building(arguments, device, timeout)
+def run(old: str, new: str, *, building: Building, section: str | None, form: str) -> tuple[Iterable[str], int]:
     found = compare(sources.schema(old, building, section=section), sources.schema(new, building, section=section))
     rest = _rest(old, new) if sources.is_checkpoint(old) and sources.is_checkpoint(new) else {}
     lines = differences.as_json(found, rest) if form == "json" else differences.text(found, rest)

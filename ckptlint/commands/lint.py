@@ -43,14 +43,11 @@ def run(
     form: str,
     fail_on: str | None,
     everything: bool,
-    arguments: str | None,
-    device: str,
-    timeout: float,
     **given: object,
 ) -> tuple[Iterable[str], int]:
     from ckptlint.report import REPORTERS
 
-    request = Request(building=sources.Building(arguments, device, timeout), **given)  # type: ignore[arg-type]  # click checked them
+    request = Request(**given)  # type: ignore[arg-type]  # click checked them
     config = settings(request.config)
     reports, errors = judge(request, config)
     for error in errors:

@@ -31,17 +31,15 @@ class Locking:
         return write_lock(self.schema, model=self.name, factory=self.factory)
 
 
-def run(  # noqa: PLR0913  the options of the command
+def run(
     models: Sequence[str],
     *,
     check: bool,
     output: str | None,
-    arguments: str | None,
-    device: str,
-    timeout: float,
+    building: Building,
     config: str | None,
 ) -> tuple[Iterator[str], int]:
-    lockings = list(_lockings(models, output, Building(arguments, device, timeout), config))
+    lockings = list(_lockings(models, output, building, config))
     if check:
         stale = [line for locking in lockings for line in _differences(locking)]
         return iter(stale or [f"{each.path}: is what {each.factory} gives" for each in lockings]), 1 if stale else 0

@@ -49,7 +49,7 @@ class Configured:
         import json
 
         arguments = json.dumps(dict(self.model.args)) if self.model.args else None
-        return Building(arguments, self.model.device, timeout)
+        return Building(arguments, self.model.device, timeout, self.folder)
 
     def built(self, timeout: float) -> Schema:
         """Build the model and return its schema; the project's folder is importable, as it is for its own scripts."""

@@ -35,15 +35,11 @@ def run(
     *,
     migrations: Sequence[str],
     form: str,
-    arguments: str | None,
-    device: str,
-    timeout: float,
     **given: object,
 ) -> tuple[Iterable[str], int]:
     if not (files or migrations):
         raise UsageError("no migration is named", hint="ckptlint prove FILE...")
-    building = Building(arguments, device, timeout)
-    request = Request((*files, *migrations), building=building, **given)  # type: ignore[arg-type]  # click checked them
+    request = Request((*files, *migrations), **given)  # type: ignore[arg-type]  # click checked them
     if request.source is None:
         return _readable(request)
     proved = prove_all(request)

@@ -30,6 +30,7 @@ class Building:
     arguments: str | None = None
     device: str = "auto"
     timeout: float = 120.0
+    folder: Path | None = None  # what is importable there, as for `python -m`; None: the current folder
 
 
 @contextmanager
@@ -95,8 +96,12 @@ def model(reference: str, building: Building) -> Schema:
     """Build the model in a subprocess and return its schema; what the builder notes goes to stderr."""
     from ckptlint.commands.talk import talk
     from ckptlint.source.build import build_schema
+    from ckptlint.source.process import Workplace
 
-    built = build_schema(reference, args=building.arguments, device=building.device, timeout=building.timeout)
+    place = Workplace(cwd=building.folder) if building.folder else None
+    built = build_schema(
+        reference, args=building.arguments, device=building.device, timeout=building.timeout, workplace=place
+    )
     for note in built.notes:
         talk(f"note: {note}")
     return built.schema
