@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
-from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
 from ckptlint.errors import FormatError, UsageError
+
+if TYPE_CHECKING:
+    from ckptlint.core.migration import Migration  # with its templates and expressions, which a lint does not need
 
 _LOCK = b"# ckptlint lock"
 _CHECKPOINTS = (
@@ -82,7 +85,7 @@ def _document(path: str) -> Schema | None:
         return None
     start = _start(path)
     if start.startswith(_LOCK):
-        from ckptlint.documents.lock import read_lock
+        from ckptlint.documents.lock_reader import read_lock
 
         return read_lock(read_text(path), path)
     if start.lstrip().startswith(b"{") and not path.endswith((".index.json", *_CHECKPOINTS)):
