@@ -213,6 +213,33 @@ def test_neighbouring_runs_are_merged():
     assert list(runs(value, 1)) == [(0, 0, 48, b""), (1, 0, 16, b"")]
 
 
+def test_every_slice_of_joined_rows_is_numpys():
+    """Three bases of 2, 3 and 1 rows, and all starts, stops and steps."""
+    specs = [TensorSpec(U16, (rows, 2)) for rows in (2, 3, 1)]
+    inputs = [random_array(spec, seed) for seed, spec in enumerate(specs)]
+    value = LAYOUT.concat([whole(number, spec) for number, spec in enumerate(specs)], 0)
+    array = KIT.concat(inputs, 0)
+    for start in range(7):
+        for stop in range(start, 7):
+            for step in range(1, 5):
+                made = LAYOUT.slice(value, 0, start, stop, step)
+                np.testing.assert_array_equal(evaluated(made, inputs), KIT.slice(array, 0, start, stop, step).codes)
+
+
+@given(st.lists(st.integers(-3, 6), min_size=6, max_size=6), st.integers(1, 3), st.integers(1, 3), st.booleans())
+@settings(max_examples=300)
+def test_boxes_that_follow_each_other_are_one(numbers, rows, more, other_strides):
+    """Whatever the strides: if two boxes are said to be one, it holds their elements, in order."""
+    offset, step, inner, gap, turned, _ = numbers
+    one = Box.of((rows, 2), (step, inner), offset)
+    other = Box.of((more, 2), (step, turned if other_strides else inner), offset + step * rows + max(gap, 0) // 5)
+    both = one.followed_by(other, 0)
+    wanted = [place for box in (one, other) for place in places(box.shape, box.strides, box.offset)]
+    assert both is None or list(places(both.shape, both.strides, both.offset)) == wanted
+    if not other_strides and gap < 5 and step > 0:
+        assert both is not None
+
+
 def test_a_transposed_tensor_has_runs_of_one_element():
     x = LAYOUT.permute(whole(0, TensorSpec.parse("f32[4,6]")), (1, 0))
     assert shortest_run(x) == 4

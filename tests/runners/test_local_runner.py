@@ -25,7 +25,7 @@ from ckptlint.ops.cast import Cast
 from ckptlint.ops.fill import Fill
 from ckptlint.ops.join import Concat, Split
 from ckptlint.ops.rearrange import Rearrange
-from ckptlint.ops.rows import Index
+from ckptlint.ops.rows import Flip, Index
 from ckptlint.ops.spec_kit import SpecKit
 from ckptlint.runners.local import LocalRunner
 
@@ -204,6 +204,15 @@ def test_one_column_is_read_without_its_neighbours():
     runner = LocalRunner(plan, tensors, file, KIT)
     assert joined(runner.pieces(2)) == array.codes[:, 0].tobytes()
     assert sum(length for _, length in source.reads) == 4000
+
+
+def test_flipped_columns_are_read_without_their_neighbours():
+    array = random_array(spec("f32[1000,64]"))
+    file, tensors, source = checkpoint(array)
+    plan = make_plan(tensors, (Split(1, (5, 59)), (0,)), (Flip(1), (1,)))
+    runner = LocalRunner(plan, tensors, file, KIT)
+    assert joined(runner.pieces(3)) == array.codes[:, 4::-1].tobytes()
+    assert sum(length for _, length in source.reads) == 20 * 1000
 
 
 def test_rows_in_another_order_are_read_once_each():
