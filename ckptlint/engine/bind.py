@@ -67,7 +67,7 @@ class _Binder:
                 yield Binding(group.captures, tuple(tuple(keys[n] for n in range(len(keys))) for keys in group.keys))
 
     def _add(self, slot: int, key: str, captures: Captures) -> None:
-        mark = tuple(captures[name] for name in self.names)
+        mark = tuple([captures[name] for name in self.names])
         group = self.groups.get(mark)
         if group is None:
             shared = {name: captures[name] for name in self.names}

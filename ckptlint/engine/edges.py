@@ -57,8 +57,12 @@ def in_order(edges: Iterable[Edge], source: Iterable[str], target: Iterable[str]
     end = len(places)
 
     def place(edge: Edge) -> tuple[int, int]:
-        first = min((places[key] for key in edge.sources), default=end)
-        return first, min((targets[key] for key in edge.targets), default=0)
+        sources = edge.sources
+        if len(sources) == 1:
+            return places[sources[0]], 0
+        if sources:
+            return min([places[key] for key in sources]), 0
+        return end, min([targets[key] for key in edge.targets], default=0)
 
     return tuple(sorted(edges, key=place))
 

@@ -34,9 +34,7 @@ class _MoveRun:
         """Carry out one binding."""
         key = binding.slots[0][0]
         try:
-            self._check_count(binding)
-            slots = self._slots(binding)
-            made = list(self._named(slots, binding.captures))
+            made = self._made(binding)
         except ShapeError as error:
             self.work.faults.add(BAD_SHAPE, error.message, keys=[key], where=error.where, hint=error.hint)
             return None
@@ -47,6 +45,17 @@ class _MoveRun:
         if made:
             return self._put(binding, made)
         return None
+
+    def _made(self, binding: Binding) -> list[tuple[str, int, int]]:
+        """Return the key, value and place of every result."""
+        work, move = self.work, self.move
+        if not self.calls and not move.over and len(binding.slots) == len(move.targets):
+            return [
+                (filled(work.params, target, binding.captures), work.values[key], work.places[key])
+                for target, (key,) in zip(move.targets, binding.slots, strict=True)
+            ]
+        self._check_count(binding)
+        return list(self._named(self._slots(binding), binding.captures))
 
     def _slots(self, binding: Binding) -> tuple[Slot, ...]:
         values, places, over = self.work.values, self.work.places, self.move.over
@@ -95,5 +104,5 @@ class _MoveRun:
             fate = tuple(value for _, value, _ in made)
             for key in sources:
                 work.became(key, fate)
-        words = tuple(call.words(binding.captures) for call in self.calls)
+        words = tuple([call.words(binding.captures) for call in self.calls])
         return Edge(sources, tuple([key for key, _, _ in made]), words, where)

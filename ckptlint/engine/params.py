@@ -52,6 +52,11 @@ class Params:
             raise fault(BAD_VALUE, f"there is no parameter {name!r}", where=where)
         return self.values[name]
 
+    @property
+    def incomplete(self) -> bool:
+        """Whether some parameter has no value."""
+        return bool(self._problems)
+
     def require(self, names: Iterable[str], where: str = "") -> None:
         """Raise a `PlanError` if one of these names is a parameter without a value."""
         for name in names:
@@ -160,5 +165,6 @@ def _count(param: Param, specs: Mapping[str, TensorSpec]) -> int:
 
 def filled(params: Params, target: Target, captures: Captures) -> str:
     """Return the key that a target writes with these captures; `PlanError` where a name has no usable value."""
-    params.require(target.names - captures.keys())
+    if params.incomplete:
+        params.require(target.names - captures.keys())
     return target.fill(captures, params.values, params.lookups, params.ranks)

@@ -44,8 +44,8 @@ def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -
     """Return the plan together with the bindings of every rewrite."""
     board = Board()
     inputs = _numbered(schema, board)
-    edges: Sequence[Edge] = [Edge((key,), (key,)) for key in inputs]
     values = dict(inputs)
+    edges: Sequence[Edge] | None = None
     if migration.prefix is not None:
         names = strip_and_add(list(inputs), migration.prefix)
         values = dict(zip(names, inputs.values(), strict=True))
@@ -59,8 +59,10 @@ def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -
         run.run()
         run.faults.check()  # what comes after a fault would only be its consequence
         stages.append(run)
-        edges = run.edges if not number and migration.prefix is None else composed(edges, run.edges)
+        edges = run.edges if edges is None else composed(edges, run.edges)
         values = run.result
+    if edges is None:
+        edges = [Edge((key,), (key,)) for key in inputs]
     return Draft(_plan(schema, board, inputs, values, edges), tuple(stages), board, params)
 
 
