@@ -1,6 +1,7 @@
 """Trees of a pickle as plain lists that compare by structure and sharing, and pickles of Python objects and torch files."""
 
 import io
+import pickle
 import zipfile
 
 from ckptlint.core.tree import Bytes, Dict, Global, List, Node, Opaque, Persistent, Set, Storage, Tensor, Tuple
@@ -56,6 +57,20 @@ def _tensor_parts(value):
         held.extend(wrap.arguments)
         wrap = wrap.inner
     return ("Tensor", str(value.spec), value.stride, value.offset, value.requires_grad, kinds), held
+
+
+class _Graph(pickle.Pickler):
+    """Writes scalars by value, whatever objects they are, so that equal pickles mean equal graphs."""
+
+    def persistent_id(self, value):
+        return repr(value) if type(value) in {str, bytes, int, float, complex, bool} else None
+
+
+def graph(value):
+    """Lay a Python object out as bytes that compare by type, structure and sharing."""
+    out = io.BytesIO()
+    _Graph(out, 4).dump(value)
+    return out.getvalue()
 
 
 def again(content, protocol=2):

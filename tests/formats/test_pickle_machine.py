@@ -130,6 +130,17 @@ def test_an_object_keeps_the_order_of_its_construction():
     assert [change[0] for change in found.changes] == ["append", "append", "build"]
 
 
+def test_a_dict_may_be_given_two_states():
+    found = root(b"ccollections\nOrderedDict\n)R}K\x01K\x02sb}K\x03K\x04sb.")
+    assert found.state.items == [(1, 2), (3, 4)]
+
+
+def test_a_function_that_sets_a_state_is_a_change():
+    found = root(pickle.dumps(things.StateSetter(), 2))
+    ((kind, function, state),) = found.changes
+    assert (kind, str(function), type(state)) == ("apply", "pickled_things.give_state", Dict)
+
+
 def test_python_2_objects_are_read():
     instance = root(b"(ipickled_things\nPlain\n}X\x01\0\0\0aK\x01sb.")
     assert (instance.named, instance.call.new, instance.state().get("a")) == ("pickled_things.Plain", True, 1)
@@ -203,6 +214,7 @@ HOSTILE = {
     "text that is not utf-8": b"X\x01\0\0\0\xff.",
     "text that is not escaped right": b"V\\uZZZZ\n.",
     "string without quotes": b"Sabc\n.",
+    "string of one quote": b"S'\n.",
     "line without end": b"cos",
     "name that is not text": b"K\x01K\x02\x93.",
     "name that is empty": b"c\n\n.",
@@ -300,7 +312,19 @@ def storage(kind=b"ctorch\nFloatStorage\n", key=KEY, location=PLACE, numel=b"K\x
     return assembled(b"(", text("storage"), kind, key, location, numel, more, b"tQ")
 
 
+UNTYPED = assembled(b"(", text("storage"), b"ctorch.storage\nUntypedStorage\n", text("0"), text("cpu"), b"K\x0ctQ")
+
+
+def untyped(size, offset=b"K\x00", dtype=b"ctorch\nuint16\n"):
+    """A tensor of uint16 in a storage of 12 bytes."""
+    parts = (UNTYPED, offset, size, b"K\x01\x85\x89", HOOKS, dtype)
+    return assembled(b"ctorch._utils\n_rebuild_tensor_v3\n(", *parts, b"tR.")
+
+
 BAD_TENSORS = {
+    "bytes beyond the storage": untyped(b"K\x07\x85"),
+    "offset in elements beyond the storage": untyped(b"K\x01\x85", offset=b"K\x06"),
+    "dtype that is text": untyped(b"K\x06\x85", dtype=text("uint16")),
     "negative size": tensor(size=b"J\xff\xff\xff\xffK\x04\x86"),
     "negative stride": tensor(stride=b"J\xff\xff\xff\xffK\x01\x86"),
     "negative offset": tensor(offset=b"J\xff\xff\xff\xff"),
@@ -334,6 +358,12 @@ BAD_TENSORS = {
 def test_the_tensor_that_the_bad_ones_differ_from_is_good():
     found = root(tensor())
     assert (str(found.spec), found.stride, found.storage.numel) == ("f32[3,4]", (4, 1), 12)
+
+
+def test_an_untyped_storage_is_counted_in_bytes():
+    found = root(untyped(b"K\x06\x85"))
+    assert (str(found.spec), found.storage.numel, found.storage.dtype.name) == ("u16[6]", 12, "u8")
+    assert root(untyped(b"K\x06\x85", dtype=b"ctorch\nfloat3\n")).named == "torch._utils._rebuild_tensor_v3"
 
 
 @pytest.mark.parametrize("name", BAD_TENSORS)

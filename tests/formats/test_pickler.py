@@ -9,7 +9,7 @@ import pickled_things as things
 import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
-from pickle_forms import again, form
+from pickle_forms import again, form, graph
 
 from ckptlint.core.dtype import BY_TORCH
 from ckptlint.core.tree import Call, Dict, Global, List, Opaque, Storage, Tensor, Tuple
@@ -111,16 +111,14 @@ def comes_back(value, protocol):
     """Compare what Python makes of our pickle with what it makes of its own."""
     before = pickle.dumps(value, protocol)
     ours, theirs = pickle.loads(again(before, protocol)), pickle.loads(before)
-    assert form(read(pickle.dumps(ours, protocol), "ours").root) == form(
-        read(pickle.dumps(theirs, protocol), "theirs").root
-    )
+    assert graph(ours) == graph(theirs)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 @pytest.mark.parametrize("kind", [*MAKERS, *LATE_MAKERS])
 def test_every_kind_comes_back(kind, protocol):
-    if protocol < 2 and kind in LATE_MAKERS:
-        pytest.skip("Python cannot")
+    if kind in LATE_MAKERS:
+        protocol = max(protocol, 2)
     shared = ["shared"]
     made = (MAKERS | LATE_MAKERS)[kind]([shared, "text", 5])
     link(made, shared)
