@@ -1,5 +1,7 @@
 """Comparing streams of pieces: however they are cut, the first difference is where it is."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ cuts = st.lists(st.integers(0, 24), max_size=5).map(sorted)
 
 def cut(content, at):
     edges = [0, *at, len(content)]
-    return [memoryview(content)[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    return [memoryview(content)[start:stop] for start, stop in pairwise(edges)]
 
 
 @given(cuts, cuts, st.none() | st.integers(0, 23))
