@@ -51,6 +51,8 @@ class Choice:
     def parse(cls, text: str) -> Choice:
         """Read what stands between the braces."""
         items = tuple(_item(item.strip()) for item in text.split(","))
+        if items == (text.strip(),):
+            raise DocumentError(f"{{{text}}}: a list has a comma, or is a run such as 0..31")
         if "" in items or any(isinstance(item, str) and set(item) & NOT_IN_WORDS for item in items):
             raise DocumentError(
                 f"{{{text}}}: items are words without a dot, colon, brace or star, or runs such as 0..31"
@@ -165,7 +167,7 @@ def _token(text: str, piece: Piece) -> Token:
         listed = ":" not in piece.text and ("," in piece.text or ".." in piece.text)
         return Choice.parse(piece.text) if listed else Capture.parse(piece.text)
     except DocumentError as error:
-        raise fault(text, piece.column - 1, error.message, error.hint) from None
+        raise fault(text, piece.column, error.message, error.hint) from None
 
 
 def _spans_segments(token: Token) -> bool:
