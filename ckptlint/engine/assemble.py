@@ -15,6 +15,7 @@ from ckptlint.core.dtype import DType
 from ckptlint.core.plan import Plan
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.tree import Call, Dict, Global, Node, Storage, Tensor, Tuple, Value
+from ckptlint.engine.edges import end_to_end
 from ckptlint.engine.module_versions import module_versions
 from ckptlint.errors import PlanError
 
@@ -174,7 +175,7 @@ def _ranks(section: Section, plan: Plan) -> dict[str, int]:
     """Where each target key stands by the source keys it was made of."""
     places = {str(key): place for place, (key, _) in enumerate(_items(section))}
     ranks: dict[str, int] = {}
-    for edge in plan.edges:
+    for edge in end_to_end(plan):
         if edge.sources:
             first = min(places.get(key, 0) for key in edge.sources)
             ranks.update((key, first) for key in edge.targets)
