@@ -7,13 +7,29 @@ A bare word is a name. `//` and `%` round as in Python, `/` must divide exactly.
 from __future__ import annotations
 
 import operator
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from ckptlint.errors import DocumentError, PlanError
+from ckptlint.core.expression_nodes import Call, Infix, Node, walk, written
+from ckptlint.core.expression_reader import read_expression
+from ckptlint.errors import PlanError
+
+__all__ = [
+    "NO_RANKS",
+    "NO_TABLES",
+    "Call",
+    "Expression",
+    "Infix",
+    "Node",
+    "RankKey",
+    "Ranks",
+    "Tables",
+    "Value",
+    "inverted",
+    "simple",
+]
 
 Value: TypeAlias = int | str
 Tables: TypeAlias = Mapping[str, Mapping[str, str]]
@@ -23,33 +39,6 @@ NO_TABLES: Final[Tables] = MappingProxyType({})
 NO_RANKS: Final[Ranks] = MappingProxyType({})
 
 LARGEST: Final = 2**63
-_LONGEST: Final = 1000
-_DEEPEST: Final = 64
-_SYMBOL = re.compile(r"\s*(?:([0-9]+)|([A-Za-z_][A-Za-z0-9_]*)|(//|[-+*/%(),]))")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-FUNCTIONS: Final = ("lookup", "reverse_lookup", "rank")
-_BINDING: Final = {"+": 1, "-": 1, "*": 2, "/": 2, "//": 2, "%": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Infix:
-    """Two operands and `+ - * // / %`; a negation is `0 - x`."""
-
-    operator: str
-    left: Node
-    right: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """`lookup(table, x)`, its inverse `reverse_lookup(table, x)`, or `rank(template, x)`; `subject` is the table or template."""
-
-    function: str
-    subject: str
-    argument: Node
-
-
-Node: TypeAlias = int | str | Infix | Call  # an int is a number, a str a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +50,7 @@ class Expression:
     @classmethod
     def parse(cls, text: str) -> Expression:
         """Read an expression; `DocumentError` says at which column of the text it is wrong."""
-        return cls(_Parser(text).whole())
+        return cls(read_expression(text))
 
     @classmethod
     def of(cls, value: Value) -> Expression:
@@ -69,7 +58,7 @@ class Expression:
         return cls(value)
 
     def __str__(self) -> str:
-        return _written(self.root, 0)
+        return written(self.root, 0)
 
     @property
     def names(self) -> frozenset[str]:
@@ -118,18 +107,6 @@ class Expression:
             return found if found is not None and self.evaluate({**others, name: found}, lookups) == value else None
         except PlanError:
             return None
-
-
-def walk(node: Node) -> Iterator[Node]:
-    """Every node, operands after what they belong to."""
-    waiting = [node]
-    while waiting:
-        here = waiting.pop()
-        yield here
-        if isinstance(here, Infix):
-            waiting += (here.right, here.left)
-        elif isinstance(here, Call):
-            waiting.append(here.argument)
 
 
 def rank_key(call: Call) -> RankKey:
@@ -187,168 +164,6 @@ def simple(sign: str, left: Node, right: Node) -> Node:
     return Infix(sign, left, right)
 
 
-def _written(node: Node, binding: int) -> str:
-    """Write a node; in parentheses where it binds less tightly than `binding`."""
-    if isinstance(node, int | str):
-        return str(node)
-    if isinstance(node, Call):
-        return f"{node.function}({_written_subject(node)}, {_written(node.argument, 0)})"
-    if node.operator == "-" and node.left == 0:
-        return f"-{_written(node.right, 3)}"
-    mine = _BINDING[node.operator]
-    text = f"{_written(node.left, mine)}{node.operator}{_written(node.right, mine + 1)}"
-    return f"({text})" if mine < binding else text
-
-
-def _written_subject(call: Call) -> str:
-    text = call.subject
-    if call.function != "rank" or (_bare_template(text + ",", 0) == len(text) and text == text.strip() != ""):
-        return text
-    return f'"{text}"' if '"' not in text else f"'{text}'"
-
-
-def _bare_template(text: str, start: int) -> int | None:
-    """Where an unquoted template ends: at the first comma outside braces. None where there is no such, or it looks quoted."""
-    depth = 0
-    if text[start : start + 1] in {'"', "'"}:
-        return None
-    for column in range(start, len(text)):
-        character = text[column]
-        depth += (character == "{") - (character == "}")
-        if character == "," and depth <= 0:
-            return column
-    return None
-
-
-class _Parser:
-    """A recursive-descent parser, depth counted, over one text."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.column = 0
-        self.depth = 0
-        if len(text) > _LONGEST:
-            raise DocumentError(f"an expression of {len(text)} characters; at most {_LONGEST} are allowed")
-
-    def whole(self) -> Node:
-        node = self.sum()
-        if self.text[self.column :].strip():
-            raise self.fail(f"{self.upcoming()} does not belong here")
-        if _depth(node) > _DEEPEST:
-            raise self.fail("too many levels")
-        return node
-
-    def sum(self) -> Node:
-        node = self.product()
-        while sign := self.accept("+", "-"):
-            node = Infix(sign, node, self.product())
-        return node
-
-    def product(self) -> Node:
-        node = self.factor()
-        while sign := self.accept("*", "//", "/", "%"):
-            node = Infix(sign, node, self.factor())
-        return node
-
-    def factor(self) -> Node:
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            raise self.fail("too many levels")
-        if self.accept("-"):
-            inner = self.factor()
-            node: Node = -inner if isinstance(inner, int) else Infix("-", 0, inner)
-        else:
-            node = self.atom()
-        self.depth -= 1
-        return node
-
-    def atom(self) -> Node:
-        symbol = _SYMBOL.match(self.text, self.column)
-        digits, name, sign = symbol.groups() if symbol else (None, None, None)
-        if symbol is None or (sign and sign != "("):
-            raise self.fail(f"a number, a name or '(' is missing before {self.upcoming()}")
-        self.column = symbol.end()
-        if digits:
-            return self.number(digits)
-        if name:
-            return self.call(name) if self.accept("(") else name
-        node = self.sum()
-        self.expect(")")
-        return node
-
-    def number(self, digits: str) -> int:
-        if len(digits) > 18:
-            raise self.fail("numbers have at most 18 digits")
-        return int(digits)
-
-    def call(self, function: str) -> Node:
-        if function not in FUNCTIONS:
-            raise self.fail(f"there is no function {function!r}; there are {', '.join(FUNCTIONS)}")
-        subject = self.template() if function == "rank" else self.table()
-        self.expect(",")
-        argument = self.sum()
-        self.expect(")")
-        if function == "rank" and not isinstance(argument, str):
-            raise self.fail("rank takes a capture of its template as its second argument")
-        return Call(function, subject, argument)
-
-    def table(self) -> str:
-        symbol = _SYMBOL.match(self.text, self.column)
-        if symbol is None or not symbol[2]:
-            raise self.fail("the name of a lookup table is missing")
-        self.column = symbol.end()
-        return symbol[2]
-
-    def template(self) -> str:
-        start = len(self.text) - len(self.text[self.column :].lstrip())
-        quote = self.text[start : start + 1]
-        if quote in {'"', "'"} and quote:
-            end: int | None = self.text.find(quote, start + 1)
-            begin, after = start + 1, (end or 0) + 1
-        else:
-            end = _bare_template(self.text, start)
-            begin, after = start, end or 0
-        if end is None or end <= begin or not self.text[begin:end].strip():
-            raise self.fail("rank takes a template and one of its captures: rank(blocks.{i:int}.norm, i)")
-        self.column = after
-        return self.text[begin:end] if quote in {'"', "'"} else self.text[begin:end].strip()
-
-    def accept(self, *signs: str) -> str:
-        symbol = _SYMBOL.match(self.text, self.column)
-        if symbol is None or symbol[3] not in signs:
-            return ""
-        self.column = symbol.end()
-        return symbol[3]
-
-    def expect(self, sign: str) -> None:
-        if not self.accept(sign):
-            raise self.fail(f"{sign!r} is missing before {self.upcoming()}")
-
-    def upcoming(self) -> str:
-        rest = self.text[self.column :].strip()[:20]
-        return repr(rest) if rest else "the end"
-
-    def fail(self, message: str) -> DocumentError:
-        rest = self.text[self.column :]
-        column = self.column + len(rest) - len(rest.lstrip()) + 1
-        shown = self.text if len(self.text) <= 60 else f"{self.text[:57]}..."
-        return DocumentError(f"{shown!r} is not an expression: column {column}: {message}")
-
-
-def _depth(node: Node) -> int:
-    level, waiting = 0, [node]
-    while waiting:
-        level += 1
-        waiting = [part for here in waiting for part in _operands(here)]
-    return level
-
-
-def _operands(node: Node) -> tuple[Node, ...]:
-    if isinstance(node, Infix):
-        return node.left, node.right
-    return (node.argument,) if isinstance(node, Call) else ()
-
-
 def _exact(left: int, right: int) -> int:
     if left % right:
         raise PlanError(f"{left}/{right} is not a whole number")
@@ -394,9 +209,7 @@ class _Scope:
     def number(self, node: Node) -> int:
         value = self.value(node)
         if isinstance(value, str):
-            raise PlanError(
-                f"{_written(node, 0)} is the text {value!r}; arithmetic needs an integer, as from {{i:int}}"
-            )
+            raise PlanError(f"{written(node, 0)} is the text {value!r}; arithmetic needs an integer, as from {{i:int}}")
         return value
 
     def called(self, call: Call) -> Value:

@@ -97,6 +97,7 @@ def test_reading_undoes_writing(text: str) -> None:
         ),
         ("b{01..12}", ["b01", "b12"], ["b1", "b00", "b13", "b012"]),
         ("{p:path}.inv_freq", ["a.inv_freq", "a.b.inv_freq"], ["inv_freq"]),
+        ("{p:path}.*", ["a.b", "..a"], [".a", "a"]),
         ("{x}.a.{x}", ["q.a.q"], ["q.a.k"]),
         ("{{x}}.{*}", ["{x}.*"], ["x.a"]),
         ("a.b", ["a.b"], ["a.b.c", "a"]),

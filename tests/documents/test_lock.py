@@ -49,6 +49,9 @@ def same(one: Schema, other: Schema) -> bool:
 
 @given(schemas(), NASTY, NASTY)
 @example(Schema({}, parameters=(), origin="m.lock"), "", "")
+@example(Schema({f"b.{n:02d}": TensorSpec(DTYPES[0], ()) for n in range(97, 103)}, origin="m.lock"), "m", "")
+@example(Schema({f"b.{n:03d}": TensorSpec(DTYPES[0], ()) for n in range(97, 103)}, origin="m.lock"), "m", "")
+@example(Schema({f"b.{n:02d}": TensorSpec(DTYPES[0], ()) for n in range(7, 103)}, origin="m.lock"), "m", "")
 @example(Schema({}, origin="m.lock"), "m", "")
 def test_a_lock_reads_as_the_schema_it_was_written_from(schema: Schema, model: str, factory: str) -> None:
     text = write_lock(schema, model=model, factory=factory)
