@@ -11,20 +11,20 @@ from ckptlint.core.dtype import ANY, DType
 from ckptlint.core.fields import one_of, read_by
 from ckptlint.core.finding import Fact
 
-# (largest exponent, bits of precision) of the float formats
+# of the float formats: the power of two above the largest number, the bits of precision, the power of two of the smallest number
 _FLOATS = {
-    "f64": (1024, 53),
-    "f32": (128, 24),
-    "f16": (16, 11),
-    "bf16": (128, 8),
-    "f8e4m3fn": (9, 4),
-    "f8e5m2": (16, 3),
-    "f8e4m3fnuz": (8, 4),
-    "f8e5m2fnuz": (16, 3),
-    "f8e8m0fnu": (128, 1),
-    "f6e2m3": (3, 4),
-    "f6e3m2": (5, 3),
-    "f4": (3, 2),
+    "f64": (1024, 53, -1074),
+    "f32": (128, 24, -149),
+    "f16": (16, 11, -24),
+    "bf16": (128, 8, -133),
+    "f8e4m3fn": (9, 4, -9),
+    "f8e5m2": (16, 3, -16),
+    "f8e4m3fnuz": (8, 4, -10),
+    "f8e5m2fnuz": (16, 3, -17),
+    "f8e8m0fnu": (128, 1, -127),
+    "f6e2m3": (3, 4, -3),
+    "f6e3m2": (5, 3, -4),
+    "f4": (3, 2, -1),
 }
 _PARTS = {"c128": "f64", "c64": "f32", "c32": "f16"}  # of what the two halves of a complex number are
 EFFECTS = ("overflows", "truncates", "rounds", "widens", "incompatible")
@@ -80,14 +80,16 @@ def _digits(dtype: DType) -> int:
 
 
 def _into_float(have: DType, want: DType) -> str:
-    exponent, precision = _FLOATS[_PARTS.get(want.name, want.name)]
+    top, precision, bottom = _FLOATS[_PARTS.get(want.name, want.name)]
     if have.kind in ("int", "uint"):
-        top, digits = _digits(have), _digits(have)
-    else:
-        top, digits = _FLOATS[_PARTS.get(have.name, have.name)]
-    if top > exponent:
+        digits = _digits(have)
+        if digits > top or digits == top > precision:  # in the second case the largest number is rounded up to infinity
+            return "overflows"
+        return "rounds" if digits > precision else "widens"
+    largest, digits, smallest = _FLOATS[_PARTS.get(have.name, have.name)]
+    if largest > top:
         return "overflows"
-    return "rounds" if digits > precision else "widens"
+    return "rounds" if digits > precision or smallest < bottom else "widens"
 
 
 DTYPE_CHECKS = {

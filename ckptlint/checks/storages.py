@@ -11,6 +11,9 @@ from ckptlint.core.finding import Fact
 from ckptlint.core.tree import Storage, Tensor
 
 
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
 @dataclass(frozen=True, slots=True)
 class OversizedOptions:
     """A storage is too large from `factor` times the bytes that tensors see of it, and from `waste` bytes too many."""
@@ -57,11 +60,10 @@ def _union(extents: set[tuple[int, int]]) -> int:
 
 def size(count: int) -> str:
     """Write a number of bytes for people, in decimal units: `512 B`, `1.5 MB`."""
-    amount, units = float(count), iter(("kB", "MB", "GB", "TB", "PB"))
-    unit = "B"
-    while amount >= 1000:
-        amount, unit = amount / 1000, next(units, "PB")
-    return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+    amount, unit = float(count), 0
+    while amount >= 1000 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
+    return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{count} B"
 
 
 STORAGE_CHECKS = {

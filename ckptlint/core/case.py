@@ -127,7 +127,7 @@ def _section(case: Case, path: str, keys: Mapping[str, TensorSpec], root: Dict, 
     return Section(
         path,
         SectionKind(case.kinds.get(path, "weights")),
-        Opaque(Call(Global(*_split(module)), None, new=True)) if module else home,
+        Opaque(Call(Global(*_split(module)), None, new=True), [("build", home)]) if module else home,
         tensors,
         others={key: value for key, value in home.items if isinstance(key, str) and key not in tensors},
         versions=case.versions if own else {},

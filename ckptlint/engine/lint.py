@@ -10,6 +10,7 @@ from ckptlint.checks.base import Comparison, Explained
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.families import fold
 from ckptlint.core.finding import Coverage, Fact, Finding, Report
+from ckptlint.core.holes import escaped
 from ckptlint.core.schema import Schema
 from ckptlint.core.selection import Selection
 from ckptlint.core.selector import Selector
@@ -130,7 +131,7 @@ def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Compa
         groups.setdefault(tuple(fact.words.items()), []).append(fact.key)
     for items, keys in groups.items():
         words = dict(items)
-        for patterns, members in _patterns(keys, together=each.check.together):
+        for patterns, members in _patterns(keys, seen, together=each.check.together):
             full = {**words, "pattern": _shown(patterns), "count": str(len(members))}
             yield Finding(
                 each.rule.id,
@@ -146,15 +147,30 @@ def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Compa
             )
 
 
-def _patterns(keys: Sequence[str], *, together: bool) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
+def _patterns(
+    keys: Sequence[str], seen: Comparison, *, together: bool
+) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Fold keys; `together` leaves them one group of several patterns. Facts about the whole have no key."""
     distinct = tuple(key for key in dict.fromkeys(keys) if key)
     if not distinct:
         return [((), ())]
     families = fold(distinct)
-    if together:
-        return [(tuple(family.pattern for family in families), distinct)]
-    return [((family.pattern,), family.keys) for family in families]
+    if not together:
+        return [((family.pattern,), family.keys) for family in families]
+    everything = _everything(distinct, seen) if len(families) > 1 else ""
+    return [((everything,) if everything else tuple(family.pattern for family in families), distinct)]
+
+
+def _everything(keys: Sequence[str], seen: Comparison) -> str:
+    """Return `module.**` where that selects these keys and no other one on either side, else nothing."""
+    first, last = min(keys).split("."), max(keys).split(".")
+    shared = next((i for i, both in enumerate(zip(first, last, strict=False)) if both[0] != both[1]), 0)
+    start = "".join(f"{part}." for part in first[:shared])
+    chosen = frozenset(keys)
+    others = (key for side in (seen.file.tensors, seen.wanted) for key in side if key not in chosen)
+    if any(key.startswith(start) for key in others) or escaped(start) != start:
+        return ""
+    return f"{start}**"
 
 
 def _shown(patterns: Sequence[str]) -> str:
