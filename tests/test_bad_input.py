@@ -111,3 +111,19 @@ def test_the_input_is_never_the_output(tmp_path):
 )
 def test_wrong_usage_is_two(tmp_path, arguments):
     assert "Traceback" not in ckptlint(tmp_path, *arguments, code=2).stderr
+
+
+def test_a_tree_path_that_is_absent_takes_the_other_value(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
+    (tmp_path / "up.yaml").write_text(
+        "ckptlint: 1\nsummary: s\nparams: {n: {tree: /cfg/heads, else: 2}}\nrewrites:\n- from: w\n  to: v\n"
+        '  ops:\n  - {rearrange: "(a b) -> a b", a: n}\n'
+    )
+    said = ckptlint(tmp_path, "prove", "up.yaml", "--source", "model.safetensors", "--format", "json")
+    assert json.loads(said.stdout)["migrations"][0]["plan"]["target"] == {"v": {"dtype": "float32", "shape": [2, 2]}}
+
+
+def test_an_unknown_migration_names_those_that_there_are(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
+    said = ckptlint(tmp_path, "migrate", "model.safetensors", "-m", "strip-wrapers", "--dry-run", code=2)
+    assert "strip-wrappers" in said.stderr

@@ -8,7 +8,7 @@ from functools import reduce
 from ckptlint.commands.sources import migrated_sections
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.migration import Migration
-from ckptlint.core.paths import find
+from ckptlint.core.paths import find, holds
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Dict, Node, Scalar
@@ -25,7 +25,7 @@ def facts_of(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> HeaderF
     """What migrations may ask of this checkpoint."""
 
     def scalar(path: str) -> Scalar:
-        found = find(checkpoint.root, path)
+        found = find(checkpoint.root, path) if holds(checkpoint.root, path) else None
         return None if isinstance(found, Node) else found
 
     return HeaderFacts(scalar, params)

@@ -157,11 +157,14 @@ def migration(path: str) -> Migration:
         return read_migration(read_text(path), path)
     from ckptlint.documents.shipped import folder
 
-    for candidate in (path, f"{path}.yaml"):
-        shipped = os.path.join(folder("migrations"), candidate)
-        if os.path.exists(shipped):
-            return read_migration(read_text(shipped), candidate)
-    raise UsageError("no such migration file, and no shipped migration of this name", where=path)
+    shipped = {file.stem: file for file in sorted(folder("migrations").glob("*.yaml"))}
+    name = path.removesuffix(".yaml")
+    if name in shipped:
+        return read_migration(read_text(str(shipped[name])), shipped[name].name)
+    hint = f"these come with ckptlint: {', '.join(shipped)}"
+    raise UsageError(
+        "there is no such migration file, and none of this name comes with ckptlint", where=path, hint=hint
+    )
 
 
 def read_text(path: str) -> str:

@@ -1,14 +1,14 @@
 """Infer the old schema from the new one, for going back without the old file.
 
 Each rewrite is read backwards, and the result is planned forwards again: it counts only if that gives just the schema one started
-from. Where several old layouts would do, the one is taken to which most rewrites apply, and a prefix that is only ever stripped is
-taken to have been absent.
+from. Where several old layouts would do, the one is taken to which most rewrites apply (two such are a fault), and a prefix that is
+only ever stripped is taken to have been absent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import product
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, product
 
 from ckptlint.core.migration import Guard, Migration, Rewrite
 from ckptlint.core.schema import Schema
@@ -29,23 +29,39 @@ def infer_source(target: Schema, migration: Migration, facts: HeaderFacts = NO_F
     `PlanFaults` names the step that leaves it open (something is dropped, concatenated without sizes, narrowed ...).
     """
     first: PlanFaults | None = None
-    for assumed in _assumptions(migration):
-        try:
-            return _inferred(target, migration, facts, assumed)
-        except PlanFaults as error:
-            first = first or error
+    for equally_many in _assumptions(migration):
+        found: list[Schema] = []
+        for assumed in equally_many:
+            try:
+                found.append(_inferred(target, migration, facts, assumed))
+            except PlanFaults as error:
+                first = first or error
+        if found:
+            return _only(found)
     raise first or fault(UNDECIDED, "the old layout cannot be told from the new one", hint=CURE)
 
 
-def _assumptions(migration: Migration) -> Iterator[Mapping[Guard, bool]]:
-    """What conditions on the old keys may be assumed, that most of them hold first."""
+def _only(found: list[Schema]) -> Schema:
+    """Return the one layout that was found; of several, none is better than the others."""
+    everywhere = set(found[0].tensors).intersection(*(schema.tensors for schema in found[1:]))
+    apart = sorted({key for schema in found for key in schema.tensors} - everywhere)
+    if apart:
+        raise fault(
+            UNDECIDED, "is in one old layout that would give this file, and not in another", keys=apart, hint=CURE
+        )
+    return found[0]
+
+
+def _assumptions(migration: Migration) -> Iterator[Sequence[Mapping[Guard, bool]]]:
+    """What conditions on the old keys may be assumed: those of which most hold first, together those of which equally many do."""
     rewrites = [rewrite for stage in migration.stages for rewrite in stage.rewrites]
     guards = list(dict.fromkeys(each.when for each in rewrites if each.when and asks_for_keys(each.when)))
     if len(guards) > _MOST_GUARDS:
-        yield from (dict.fromkeys(guards, holds) for holds in (True, False))
+        yield from ([dict.fromkeys(guards, holds)] for holds in (True, False))
         return
     combinations = sorted(product((True, False), repeat=len(guards)), key=sum, reverse=True)
-    yield from (dict(zip(guards, combination, strict=True)) for combination in combinations)
+    for _, group in groupby(combinations, key=sum):
+        yield [dict(zip(guards, combination, strict=True)) for combination in group]
 
 
 def asks_for_keys(guard: Guard) -> bool:

@@ -227,3 +227,14 @@ def test_a_second_name_that_has_become_a_tensor_of_its_own_is_not_thrown_away():
     assert refused(schema_of("e: f32[1]; h: f32[1]"), body) == [
         ("CKM119", "", "{e,h}: are names of one tensor in what the migration makes, but not in this file")
     ]
+
+
+def test_two_old_layouts_to_which_equally_many_rewrites_apply_are_a_fault():
+    body = """
+rewrites:
+- {rename: {a: c}, when: {has: a}}
+- {rename: {b: c}, when: {has: b}}
+"""
+    [(code, _, message)] = refused(Schema.of("c: f32[2]"), body)
+    assert code == "CKM120"
+    assert message.startswith("{a,b}: is in one old layout")
