@@ -6,7 +6,6 @@ python docs/generate.py --check    # exit 1 where a file is not what the code sa
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import click
 
 from ckptlint.cli import cli
 from ckptlint.commands import ops, rules
-from ckptlint.documents.json_schema import migration_schema
+from ckptlint.documents import json_schema
 from ckptlint.documents.rules import index_of, load_rules
 
 ROOT = Path(__file__).parent.parent
@@ -42,7 +41,7 @@ def pages() -> dict[Path, str]:
         docs / "rules.md": "\n".join(rules.markdown(load_rules())),
         docs / "operations.md": "\n".join(ops.markdown()),
         docs / "commands.md": commands(),
-        docs / "schemas" / "migration.json": json.dumps(migration_schema(), indent=1) + "\n",
+        docs / "schemas" / "migration.json": json_schema.text(),
     }
 
 

@@ -29,9 +29,21 @@ class Entry(NamedTuple):
     options: tuple[Option, ...]
 
 
+_ORDER = Entry(
+    "order",
+    "Put the slots in another order: the first becomes the one with the first number, and so on",
+    "Put the slots in another order: the first becomes the one with the first number, and so on. The planner does it by itself: "
+    "no data is touched.",
+    "order: [2, 0, 1]",
+    "layout",
+    (),
+)
+
+
 def entries() -> list[Entry]:
     """Describe all operations that `ops:` may name."""
-    return [_entry(operation) for operation in OPERATIONS.values() if operation.arity != "make"]
+    listed = [_entry(operation) for operation in OPERATIONS.values() if operation.arity != "make"]
+    return sorted([*listed, _ORDER])
 
 
 def run(form: str) -> tuple[list[str], int]:
