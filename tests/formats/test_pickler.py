@@ -284,6 +284,14 @@ def test_a_tensor_that_torch_cannot_hold_is_refused():
         write(Tensor(Storage("0", dtype, 4), dtype, (4,), (1,)), storage_key=str)
 
 
+def test_nodes_are_replaced_where_they_stand_and_stay_shared():
+    old, new = List([1]), List([2])
+    root = Tuple((old, Dict([("k", old)]), old))
+    first, second, third = pickle.loads(write(root, storage_key=str, replace=lambda node: new if node is old else node))
+    assert first == [2]
+    assert first is second["k"] is third
+
+
 def test_a_new_storage_is_named_by_its_dtype():
     f32, f8 = BY_TORCH["float32"], BY_TORCH["float8_e4m3fn"]
     tensors = List([Tensor(Storage("a", f32, 6), f32, (6,), (1,)), Tensor(Storage("b", f8, 6), f8, (6,), (1,))])

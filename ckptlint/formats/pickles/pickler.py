@@ -166,16 +166,14 @@ class _Pickler:
             return [(part, True) for part in (node.call.function, node.call.arguments, node.call.keywords)]
         if isinstance(node, Persistent):
             return [(node.pid, True)]
-        if isinstance(node, Set) and (node.frozen or consumed or self._emit.protocol < 4):
-            return [(item, True) for item in node.items]
         if isinstance(node, Tensor):
-            return [(value, True) for wrap in wraps(node) for value in wrap.arguments if wrap.kind != "built"]
-        if isinstance(node, List):
-            return [(item, True) for item in node.items] if consumed else []
-        if isinstance(node, Dict):
-            made: list[tuple[Value, bool]] = [] if node.made_by is None else [(node.made_by.arguments, True)]
-            return [*made, *((part, True) for pair in node.items for part in pair)] if consumed else made
-        return []
+            return [(value, True) for wrap in wraps(node) if wrap.kind != "built" for value in wrap.arguments]
+        if isinstance(node, Set) and (node.frozen or self._emit.protocol < 4):
+            consumed = True
+        made: list[tuple[Value, bool]] = []
+        if isinstance(node, Dict) and node.made_by is not None:
+            made.append((node.made_by.arguments, True))
+        return [*made, *((part, True) for part in _content(node))] if consumed else made
 
     def _fill(self, filled: tuple[Node, list[_Change]]) -> None:
         """Make changes to the node on the stack; from the first on that must wait, they wait."""
@@ -354,3 +352,10 @@ class _Pickler:
 
     def _inner(self, within: tuple[Tensor, Wrap | None]) -> None:
         self._then(self._rebuilt(*within))
+
+
+def _content(node: Node) -> Iterable[Value]:
+    """Return what a container is filled with."""
+    if isinstance(node, Dict):
+        return (part for pair in node.items for part in pair)
+    return node.items if isinstance(node, List | Set) else ()

@@ -63,8 +63,8 @@ class Records:
         self._state = state
         self._run_until = run_until
         self._match = _pattern()
-        self._heads: dict[tuple[bytes, ...], _Head | None] = {}
-        self._layouts: dict[tuple[bytes, bytes], _Layout | None] = {}
+        self._heads: dict[tuple[bytes, ...], _Head] = {}
+        self._layouts: dict[tuple[bytes, bytes], _Layout] = {}
         self._bases: list[int] = []  # of each record: its first memo number, and where it begins and ends
         self._places: list[tuple[int, int]] = []
         self._checked = 0
@@ -144,31 +144,29 @@ class Records:
 
     def _tensor(self, parts: tuple[bytes, ...]) -> Tensor | None:
         """Make the tensor, unless something about it is for the machine to judge."""
-        head = self._head((parts[1], parts[2], parts[3], parts[7], parts[16]))
-        layout = self._layout(parts[11], parts[13])
+        gets = (parts[1], parts[2], parts[3], parts[7], parts[16])
+        head = self._heads.get(gets) or self._resolve(gets)
+        layout = self._layouts.get((parts[11], parts[13])) or self._lay(parts[11], parts[13])
         numel = _number(parts[8])
         offset = _number(parts[10])
-        if head is None or layout is None or len(parts[5]) != parts[4][0] or numel < 0 or offset < 0:
+        if head is None or layout is None or len(parts[5]) != parts[4][0] or min(numel, offset) < 0:
             return None
         if layout.span and offset + layout.span > numel:
             return None
-        key = parts[5].decode()
-        storage = self._state.storages.get(key)
-        if storage is None:
-            storage = self._state.storages[key] = Storage(key, head.dtype, numel, head.location, made_by=head.owner)
-        elif storage.dtype is not head.dtype or storage.numel != numel:
+        storage = self._storage(parts[5].decode(), head, numel)
+        if storage.dtype is not head.dtype or storage.numel != numel:
             return None
         tensor = Tensor(storage, head.dtype, layout.shape, layout.stride, offset)
         if parts[15] == b"\x88":
             tensor.requires_grad = True
         return tensor
 
-    def _head(self, gets: tuple[bytes, ...]) -> _Head | None:
-        try:
-            return self._heads[gets]
-        except KeyError:
-            found = self._heads[gets] = self._resolve(gets)
-            return found
+    def _storage(self, key: str, head: _Head, numel: int) -> Storage:
+        storages = self._state.storages
+        known = storages.get(key)
+        if known is None:
+            known = storages[key] = Storage(key, head.dtype, numel, head.location, made_by=head.owner)
+        return known
 
     def _resolve(self, gets: tuple[bytes, ...]) -> _Head | None:
         """Return what five GETs stand for, where it is what a record of torch has there and both calls were met before."""
@@ -183,21 +181,17 @@ class Records:
             return None
         if makers.get(rebuild) is not tensor_v2 or makers.get(hooks) is not ordered_dict:
             return None
-        return _Head(dtype, owner, location) if word == "storage" and type(location) is str else None
+        if word != "storage" or type(location) is not str:
+            return None
+        found = self._heads[gets] = _Head(dtype, owner, location)
+        return found
 
-    def _layout(self, sizes: bytes, steps: bytes) -> _Layout | None:
-        try:
-            return self._layouts[sizes, steps]
-        except KeyError:
-            shape, stride = _tuple(sizes), _tuple(steps)
-            sound = shape is not None and stride is not None and len(shape) == len(stride)
-            found = (
-                _Layout(shape, stride, span(shape, stride))
-                if shape is not None and stride is not None and sound
-                else None
-            )
-            self._layouts[sizes, steps] = found
-            return found
+    def _lay(self, sizes: bytes, steps: bytes) -> _Layout | None:
+        shape, stride = _tuple(sizes), _tuple(steps)
+        if shape is None or stride is None or len(shape) != len(stride):
+            return None
+        found = self._layouts[sizes, steps] = _Layout(shape, stride, span(shape, stride))
+        return found
 
     def recall(self, index: int) -> None:
         """Read the record again that took a memo number, this time opcode by opcode, for the values in between."""

@@ -41,12 +41,17 @@ def _storage(state: State, pid: Tuple, position: int) -> Value:
         raise state.fail(f"storage {key} has no location or an impossible length", position - 1)
     known = state.storages.get(key)
     if known is None:
-        known = state.storages[key] = Storage(key, dtype, numel, location, made_by=items[1])  # type: ignore[arg-type]
-    elif known.dtype is not dtype or known.numel != numel:
-        raise state.fail(
-            f"storage {key} is {numel} elements of {dtype} here and {known.numel} of {known.dtype} before", position - 1
-        )
+        known = state.storages[key] = Storage(key, dtype, numel, location, made_by=items[1])  # type: ignore[arg-type]  # a Global, or it had no dtype
+    _agree(state, known, dtype, numel, position)
     return known if len(items) == 5 or items[5] is None else Persistent(pid)
+
+
+def _agree(state: State, known: Storage, dtype: DType, numel: int, position: int) -> None:
+    if known.dtype is not dtype or known.numel != numel:
+        raise state.fail(
+            f"storage {known.key} is {numel} elements of {dtype} here and {known.numel} of {known.dtype} before",
+            position - 1,
+        )
 
 
 def storage_dtype(owner: Value) -> DType | None:
