@@ -72,6 +72,7 @@ def test_most_tensors_are_read_at_one_go(both, matched):
     assert slow == quick
     assert not isinstance(slow, str), slow
     assert sum(matched) > 1200
+    assert both(memoryview(state_dict(2000))) == (slow, slow)
 
 
 def get(index):
