@@ -399,7 +399,7 @@ def test_what_is_cut_anywhere_is_refused(sample):
 def test_no_mutation_gets_another_answer_than_a_tree_or_an_error(sample):
     dice = random.Random(len(sample))
     good = 0
-    for _ in range(1500):
+    for _ in range(1000):
         mutant = bytearray(sample)
         for _ in range(dice.choice([1, 1, 1, 2, 4])):
             _mutate(mutant, dice)
@@ -442,7 +442,7 @@ def test_no_run_of_opcodes_gets_another_answer_than_a_tree_or_an_error():
         b"\x94",
         STORAGE,
     ]
-    for _ in range(6000):
+    for _ in range(4000):
         content = b"".join(dice.choices(pieces, k=dice.randrange(1, 40))) + b"."
         try:
             found = read(content, "fuzz")
@@ -461,7 +461,7 @@ def test_real_checkpoints_come_back():
         content = entry(gzip.decompress(path.read_bytes()))
         found = read(content, path.name)
         assert (found.end, found.notes) == (len(content), ())
-        if number % 4 == 0:
+        if number % 8 == 0:
             assert form(root(again(content))) == form(found.root)
     assert len(paths) > 50
 

@@ -126,7 +126,7 @@ def test_every_kind_comes_back(kind, protocol):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_objects_come_back(protocol, data):
     pool = data.draw(graphs(MAKERS if protocol < 2 else MAKERS | LATE_MAKERS))
