@@ -132,36 +132,34 @@ def _peeled(here: Node, name: str, found: Node) -> tuple[Node, Node] | None:
     if isinstance(here, Call) and here.function != "rank":
         opposite = "lookup" if here.function == "reverse_lookup" else "reverse_lookup"
         return here.argument, Call(opposite, here.subject, found)
-    if not isinstance(here, Infix):
+    if not isinstance(here, Infix) or here.operator not in _UNDONE:
         return None
-    left, right = here.left, here.right
-    inside_left = name in walk(left)
-    match here.operator, inside_left:
-        case "+", _:
-            return (left, simple("-", found, right)) if inside_left else (right, simple("-", found, left))
-        case "-", _:
-            return (left, simple("+", found, right)) if inside_left else (right, simple("-", left, found))
-        case "*", _:
-            return (left, simple("/", found, right)) if inside_left else (right, simple("/", found, left))
-        case "/", _:
-            return (left, simple("*", found, right)) if inside_left else (right, simple("/", left, found))
-    return None
+    undone = _UNDONE[here.operator]
+    if name in walk(here.left):
+        return here.left, simple(undone, found, here.right)
+    if here.operator in {"+", "*"}:
+        return here.right, simple(undone, found, here.left)
+    return here.right, simple(here.operator, here.left, found)
+
+
+_UNDONE: Final = {"+": "-", "-": "+", "*": "/", "/": "*"}
 
 
 def simple(sign: str, left: Node, right: Node) -> Node:
     """`left sign right` as a person would write it: `i-1+1` is `i`, `i--1` is `i+1`."""
-    if sign in {"+", "-"} and isinstance(right, int):
-        if isinstance(left, Infix) and left.operator in {"+", "-"} and isinstance(left.right, int) and left.left != 0:
-            inner = left.right if left.operator == "+" else -left.right
-            left, right = left.left, inner + (right if sign == "+" else -right)
-            sign = "+"
-        if right == 0:
-            return left
-        if right < 0:
-            sign, right = ("-" if sign == "+" else "+"), -right
-    if sign in {"*", "/"} and right == 1:
-        return left
-    return Infix(sign, left, right)
+    if isinstance(right, int) and sign in {"+", "-"}:
+        return _shifted(left, right if sign == "+" else -right)
+    return left if right == 1 and sign in {"*", "/"} else Infix(sign, left, right)
+
+
+def _shifted(node: Node, by: int) -> Node:
+    inner = node.right if isinstance(node, Infix) and node.operator in {"+", "-"} and node.left != 0 else None
+    if isinstance(node, Infix) and isinstance(inner, int):
+        by += inner if node.operator == "+" else -inner
+        node = node.left
+    if by == 0:
+        return node
+    return Infix("+", node, by) if by > 0 else Infix("-", node, -by)
 
 
 def _exact(left: int, right: int) -> int:
@@ -219,17 +217,21 @@ class _Scope:
             if value not in values:
                 raise PlanError(f"{value!r} is not among the values that {call.subject} takes")
             return values.index(value)
+        return _as_number(self.looked_up(call, str(value)))
+
+    def looked_up(self, call: Call, text: str) -> str:
         if call.subject not in self.lookups:
             raise PlanError(f"there is no lookup table {call.subject!r}; there are {', '.join(self.lookups) or 'none'}")
         table = self.lookups[call.subject]
-        found = [table[str(value)]] if call.function == "lookup" and str(value) in table else []
-        if call.function == "reverse_lookup":
-            found = [key for key, entry in table.items() if entry == str(value)]
-        if len(found) != 1:
-            raise PlanError(
-                f"{str(value)!r} is {'in' if found else 'not in'} {call.subject}{' more than once' * bool(found)}"
-            )
-        return _as_number(found[0])
+        if call.function == "lookup":
+            found = [table[text]] if text in table else []
+        else:
+            found = [key for key, entry in table.items() if entry == text]
+        if not found:
+            raise PlanError(f"{text!r} is not in {call.subject}")
+        if len(found) > 1:
+            raise PlanError(f"{text!r} is in {call.subject} more than once")
+        return found[0]
 
 
 def _as_number(text: str) -> Value:

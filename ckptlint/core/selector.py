@@ -12,11 +12,23 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from ckptlint.core.holes import MOST_DIGITS, PATH, TEXT, Capture, Piece, ambiguity, compiled, cut, escaped, fault, scan
+from ckptlint.core.holes import (
+    MOST_DIGITS,
+    PATH,
+    TEXT,
+    Capture,
+    Kind,
+    Piece,
+    ambiguity,
+    compiled,
+    cut,
+    escaped,
+    fault,
+    scan,
+)
 from ckptlint.errors import DocumentError
 
 NOT_IN_WORDS: Final = frozenset("{}*.,:")  # what an item of a list cannot hold
-_INTEGER: Final = re.compile(r"0|[1-9][0-9]{0,17}")
 _RANGE: Final = re.compile(r"([0-9]{1,18})\.\.([0-9]{1,18})")
 
 
@@ -206,21 +218,27 @@ def _takes(segment: Segment, text: str) -> bool:
 
 def _ends(token: str | Capture | Choice, text: str, at: int) -> Iterator[int]:
     """Where a token that starts at `at` may end."""
-    words: tuple[str | Run, ...] = (
-        token.items if isinstance(token, Choice) else (token,) if isinstance(token, str) else ()
-    )
-    if isinstance(token, Capture):
+    if isinstance(token, str):
+        words: tuple[str | Run, ...] = (token,)
+    elif isinstance(token, Choice):
+        words = token.items
+    else:
         words = token.kind.options
-        if token.kind.width and _digits(text, at) >= token.kind.width:
-            yield at + token.kind.width
+        yield from _number_ends(token.kind, text, at)
     yield from (at + len(word) for word in words if isinstance(word, str) and text.startswith(word, at))
     runs = [word for word in words if isinstance(word, Run)]
-    free = isinstance(token, Capture) and token.kind.name == "int" and not token.kind.width
-    if runs or free:
-        for end in range(at + 1, at + min(_digits(text, at), MOST_DIGITS) + 1):
-            digits = text[at:end]
-            if any(digits in run for run in runs) or (free and _INTEGER.fullmatch(digits)):
-                yield end
+    longest = min(_digits(text, at), MOST_DIGITS) if runs else 0
+    yield from (end for end in range(at + 1, at + longest + 1) if any(text[at:end] in run for run in runs))
+
+
+def _number_ends(kind: Kind, text: str, at: int) -> Iterator[int]:
+    """Where an integer may end; nowhere for a kind that is none."""
+    digits = _digits(text, at) if kind.name == "int" else 0
+    if kind.width:
+        yield from (at + kind.width for _ in range(digits >= kind.width))
+        return
+    longest = 1 if text.startswith("0", at) else MOST_DIGITS
+    yield from range(at + 1, at + min(digits, longest) + 1)
 
 
 def _digits(text: str, at: int) -> int:

@@ -146,12 +146,12 @@ class _Tree(Generic[W]):
             if body == _OWN:
                 yield Line(depth, "." if before is None else _begun(before), word, path)
                 continue
-            many, shared = len(labels) > 1, self.uses[body] > 1 and self.heights[body] >= _WORTH_SHARING
-            inline = self.heights[body] == 1 or not (many or shared)
-            own = _list(labels, "" if inline else f"{_NAMES[depth % len(_NAMES)]}=") if many else _safe(labels[0])
+            shared = self.uses[body] > 1 and self.heights[body] >= _WORTH_SHARING
+            inline = self.heights[body] == 1 or (len(labels) == 1 and not shared)
+            own = _segment(labels, "" if inline else f"{_NAMES[depth % len(_NAMES)]}=")
             text = own if before is None else f"{before}.{own}"
             if inline:
-                yield from self.lines(body, text, (*path, None if many else labels[0]), depth)
+                yield from self.lines(body, text, (*path, labels[0] if len(labels) == 1 else None), depth)
             else:
                 yield from self._block(body, _begun(text), (*([None] * len(path) if shared else path), None), depth)
 
@@ -172,8 +172,10 @@ def _begun(text: str) -> str:
     return rf"\e{text}" if not text or text[0] == "." else text
 
 
-def _list(labels: Sequence[str], name: str) -> str:
-    """Write segments as one with a list in it, in their order: `layer{1..4}`, `{q,k,v}`."""
+def _segment(labels: Sequence[str], name: str) -> str:
+    """Write segments as one, with a list in it in their order if there are several: `layer{1..4}`, `{q,k,v}`."""
+    if len(labels) == 1:
+        return _safe(labels[0])
     found = [_NUMBERED.fullmatch(label) for label in labels]
     frames = {(match[1], match[3]) if match else None for match in found}
     if len(frames) == 1 and None not in frames:

@@ -14,7 +14,7 @@ from ckptlint.errors import DocumentError
 
 MOST_KEYS: Final = 2_000_000  # a few bytes must not ask for more memory than any model needs
 _LINE: Final = re.compile(r"( *+)([^ ]++)(?: ++([^ ].*+)(?<! ))?")
-_PLAIN: Final = r"[^\\{}\[\],:=#\x00-\x20\x7f-\U0010ffff]+"
+_PLAIN: Final = r"""[!"$-+\--9;<>-Z^-z|~]+"""  # printable ASCII without what has a meaning
 _ESCAPE: Final = r"\\(?:e|x(?P<x>[0-9a-f]{2})|u(?P<u>[0-9a-f]{4})|U(?P<U>00(?:0[0-9a-f]|10)[0-9a-f]{4}))"
 _SIMPLE: Final = re.compile(_PLAIN)
 _TOKEN: Final = re.compile(rf"(?P<plain>{_PLAIN})|{_ESCAPE}|\{{(?:[a-z]=)?(?P<list>[^{{}}=]+)\}}")
@@ -86,15 +86,16 @@ class ListingReader(Generic[W]):
         if text.endswith(":"):
             self._head(blocks, _Block(text[:-1], self._keys(text[:-1], line.number, len(indent)), line.number), word)
             return
-        value = self._word(word or "", line.number, found.start(3) + 1 if word else len(line.text) + 1)
-        if text == "." and depth:
-            blocks[-1].rows.append((None, value, line.number))
-        elif _SIMPLE.fullmatch(text):
-            blocks[-1].rows.append((text, value, line.number))
-        else:
-            blocks[-1].rows += [(key, value, line.number) for key in self._keys(text, line.number, len(indent))]
-            if len(blocks[-1].rows) > MOST_KEYS:
-                raise self.fail(line.number, 1, f"more than {MOST_KEYS:,} keys")
+        column = found.start(3) + 1 if word else len(line.text) + 1
+        self._keyed(blocks[-1].rows, line.number, (len(indent), text), self._word(word or "", line.number, column))
+
+    def _keyed(self, rows: list[tuple[str | None, W, int]], line: int, text: tuple[int, str], word: W) -> None:
+        """Add the keys of one line; `text` is its indent and what stands for them."""
+        simple = _SIMPLE.fullmatch(text[1]) is not None
+        keys: list[str | None] = [text[1]] if simple else [*self._keys(text[1], line, text[0])]
+        rows += [(None if text[1] == "." else key, word, line) for key in keys]
+        if len(rows) > MOST_KEYS:
+            raise self.fail(line, 1, f"more than {MOST_KEYS:,} keys")
 
     def _head(self, blocks: list[_Block[W]], block: _Block[W], word: str | None) -> None:
         """Open a block, or write it out at once where `word` says like which earlier one it is."""
