@@ -128,6 +128,23 @@ def _one_prefix(
     longer: Mapping[str, TensorSpec], shorter: Mapping[str, TensorSpec], *, adding: bool
 ) -> Renaming | None:
     """Return the prefix P for which most of `shorter` is in `longer` as P + key, if it is worth believing."""
+    named, fitting = _votes(longer, shorter)
+    if not named:
+        return None
+    best = max(named, key=lambda prefix: (fitting[prefix], named[prefix]))
+    rivals = tuple(p for p in named if p != best and (fitting[p], named[p]) == (fitting[best], named[best]))
+    few = min(len(longer), len(shorter))
+    alone = named[best] == 1 and (few > 1 or rivals or not fitting[best])
+    if named[best] * 2 < few or alone:
+        return None
+    pairs = [(best + rest, rest) for rest in shorter if best + rest in longer]
+    if adding:
+        return Renaming("", best, tuple((rest, key) for key, rest in pairs), others=rivals)
+    return Renaming(best, "", tuple(pairs), others=rivals)
+
+
+def _votes(longer: Mapping[str, TensorSpec], shorter: Mapping[str, TensorSpec]) -> tuple[Counter[str], Counter[str]]:
+    """Count for each prefix the keys it turns into keys of `shorter`, and those of them whose shapes agree."""
     named: Counter[str] = Counter()
     fitting: Counter[str] = Counter()
     for key, spec in longer.items():
@@ -139,15 +156,4 @@ def _one_prefix(
                 named[prefix] += 1
                 fitting[prefix] += spec.shape == found.shape
             place = key.find(".", place) + 1
-    if not named:
-        return None
-    best = max(named, key=lambda prefix: (fitting[prefix], named[prefix]))
-    rivals = [p for p in named if p != best and (fitting[p], named[p]) == (fitting[best], named[best])]
-    few = min(len(longer), len(shorter))
-    alone = named[best] == 1 and (few > 1 or rivals or not fitting[best])
-    if named[best] * 2 < few or alone:
-        return None
-    pairs = [(best + rest, rest) for rest in shorter if best + rest in longer]
-    if adding:
-        return Renaming("", best, tuple((rest, key) for key, rest in pairs), others=tuple(rivals))
-    return Renaming(best, "", tuple(pairs), others=tuple(rivals))
+    return named, fitting

@@ -8,41 +8,45 @@ from ckptlint.checks.base import Check, Comparison, parameter_names, said
 from ckptlint.checks.conditions import Conditions, PathSelector
 from ckptlint.core.finding import Fact
 from ckptlint.core.paths import walk
+from ckptlint.core.spec import TensorSpec
 
 
 def require(seen: Comparison, options: Conditions) -> Iterator[Fact]:
     """Tensors selected by `keys` that break a condition; selectors and paths that nothing matches; a file of another size."""
     kinds = _kinds(seen) if options.kind else {}
-    for key, spec in seen.file.tensors.items() if options.of_tensors else ():
-        if options.selects(key):
-            for name in options.of_tensors:
-                if options.verdict(name, spec, kinds.get(key, "")) is False:
-                    yield Fact(key, {"actual": said(spec), "condition": options.wish(name)})
+    for key, spec in _selected(seen, options) if options.of_tensors else ():
+        for name in options.of_tensors:
+            if options.verdict(name, spec, kinds.get(key, "")) is False:
+                yield Fact(key, {"actual": said(spec), "condition": options.wish(name)})
     for selector in options.keys:
         if not any(map(selector.matches, seen.file.tensors)):
             yield Fact("", {"actual": "no such key", "condition": f"key {selector}"})
     for path in options.path if seen.checkpoint else ():
-        if not any(True for _ in _matching(seen, path)):
+        if next(_matching(seen, path), None) is None:
             yield Fact("", {"actual": "no such path", "condition": f"path {path}"})
-    total = _total(seen)
-    if options.checkpoint_bytes is not None and not options.checkpoint_bytes.holds(total):
-        yield Fact("", {"actual": f"{total} bytes", "condition": options.wish("checkpoint_bytes")})
+    yield from _of_size(seen, options, holding=False)
 
 
 def forbid(seen: Comparison, options: Conditions) -> Iterator[Fact]:
     """Tensors of which every condition holds; paths that are there; a file of that size."""
-    if options.keys or options.of_tensors:
-        wish = ", ".join(map(options.wish, options.of_tensors)) or ", ".join(f"key {each}" for each in options.keys)
-        kinds = _kinds(seen) if options.kind else {}
-        for key, spec in seen.file.tensors.items():
-            verdicts = (options.verdict(name, spec, kinds.get(key, "")) for name in options.of_tensors)
-            if options.selects(key) and all(verdicts):
-                yield Fact(key, {"actual": said(spec), "condition": wish})
+    kinds = _kinds(seen) if options.kind else {}
+    wish = ", ".join(map(options.wish, options.of_tensors or ("keys",)))
+    for key, spec in _selected(seen, options) if options.keys or options.of_tensors else ():
+        if all(options.verdict(name, spec, kinds.get(key, "")) for name in options.of_tensors):
+            yield Fact(key, {"actual": said(spec), "condition": wish})
     for path in options.path:
         for found in _matching(seen, path):
             yield Fact(found, {"actual": "there", "condition": f"path {path}"})
+    yield from _of_size(seen, options, holding=True)
+
+
+def _selected(seen: Comparison, options: Conditions) -> Iterator[tuple[str, TensorSpec]]:
+    return ((key, spec) for key, spec in seen.file.tensors.items() if options.selects(key))
+
+
+def _of_size(seen: Comparison, options: Conditions, *, holding: bool) -> Iterator[Fact]:
     total = _total(seen)
-    if options.checkpoint_bytes is not None and options.checkpoint_bytes.holds(total):
+    if options.checkpoint_bytes is not None and options.checkpoint_bytes.holds(total) is holding:
         yield Fact("", {"actual": f"{total} bytes", "condition": options.wish("checkpoint_bytes")})
 
 

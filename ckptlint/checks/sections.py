@@ -44,8 +44,15 @@ def ambiguous(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
         return
     fitting = _fitting(seen.section, seen)
     for other in seen.weights:
-        if fitting and other.path != seen.section.path and _fitting(other, seen) == fitting:
+        rival = other.path != seen.section.path and not _same_tensors(other, seen.section)
+        if fitting and rival and _fitting(other, seen) == fitting:
             yield Fact("", {"section": seen.section.path, "other": other.path})
+
+
+def _same_tensors(one: Section, other: Section) -> bool:
+    """Whether two sections are one state dict in two places of the tree."""
+    mine, theirs = one.tensors, other.tensors
+    return mine.keys() == theirs.keys() and all(mine[key].identity == theirs[key].identity for key in mine)
 
 
 def _fitting(section: Section, seen: Comparison) -> int:
@@ -105,7 +112,7 @@ def _members(node: Value) -> list[Value]:
 
 
 SECTION_CHECKS = {
-    "no-weights": Check(no_weights, needs=CHECKPOINT),
+    "no-weights": Check(no_weights, needs=BOTH),
     "wrong-section": Check(wrong_section, words=("section", "better"), needs=BOTH),
     "nested-section": Check(nested, words=("section", "index"), needs=CHECKPOINT),
     "ambiguous-section": Check(ambiguous, words=("section", "other"), needs=BOTH),

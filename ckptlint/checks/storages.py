@@ -10,7 +10,6 @@ from ckptlint.checks.nodes import nodes
 from ckptlint.core.finding import Fact
 from ckptlint.core.tree import Storage, Tensor
 
-
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 

@@ -8,8 +8,8 @@ from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.finding import Fact
 from ckptlint.core.schema import Schema
 
-# containers in which two names of one tensor are two tensors, so that their not being tied says nothing
-_NO_SHARING = ("safetensors", "gguf", "npz", "npy", "msgpack")
+# formats in which two names of one tensor are two tensors, so that their not being tied says nothing
+_NO_SHARING = ("safetensors", "sharded", "gguf", "npz", "npy", "msgpack")
 
 
 def tied_missing(seen: Comparison, _: NoOptions) -> Iterator[Explained]:

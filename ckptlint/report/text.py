@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import zip_longest
 
 from ckptlint.core.finding import Finding, Report, Severity
 from ckptlint.errors import CkptlintError
@@ -31,15 +32,12 @@ def render(
 
 
 def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]:
-    place = escape(f"{report.checkpoint}:{report.section}" if report.section not in ("", "/") else report.checkpoint)
+    if report.findings:
+        yield paint(_place(report), "1")
     if report.headline:
-        yield paint(place, "1")
         yield f"  likely cause: {escape(_short(report.headline))}"
-    elif report.findings:
-        yield paint(place, "1")
     shown = report.findings if everything else report.findings[:MOST]
-    for number, finding in enumerate(shown):
-        following = shown[number + 1] if number + 1 < len(shown) else None
+    for finding, following in zip_longest(shown, shown[1:]):
         yield from _finding(finding, following, paint)
     if len(shown) < len(report.findings):
         yield f"... and {counted(len(report.findings) - len(shown), 'more finding')}; --all shows them"
@@ -47,6 +45,10 @@ def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]
         yield f"  coverage: {covered(report.coverage)}"
     if report.findings:
         yield ""
+
+
+def _place(report: Report) -> str:
+    return escape(report.checkpoint if report.section in ("", "/") else f"{report.checkpoint}:{report.section}")
 
 
 def _finding(finding: Finding, following: Finding | None, paint: _Paint) -> Iterator[str]:

@@ -1,0 +1,45 @@
+"""Which state dict of a file is meant, and what lies beside it."""
+
+from pathlib import Path
+
+from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
+from ckptlint.core.dtype import DType
+from ckptlint.core.finding import Report
+from ckptlint.core.schema import Schema
+from ckptlint.core.tree import Dict, Storage, Tensor
+from ckptlint.documents.rules import read_folder
+from ckptlint.engine.lint import lint
+
+RULES = [file.rule for file in read_folder(Path(__file__).parent.parent.parent / "rules")]
+F32 = DType.parse("f32")
+MODEL = Schema.of("w: f32[4]")
+
+
+def tensor() -> Tensor:
+    return Tensor(Storage("0", F32, 4), F32, (4,), (1,))
+
+
+def judged(**sections: Tensor) -> Report:
+    made = {name: Dict([("w", tensor)]) for name, tensor in sections.items()}
+    found = tuple(Section(f"/{name}", SectionKind.WEIGHTS, node, {"w": sections[name]}) for name, node in made.items())
+    return lint(Checkpoint(Dict(list(made.items())), found, "torch-zip", "x.pt", ()), MODEL, RULES)
+
+
+def rules(report: Report) -> list[str]:
+    return [finding.slug for finding in report.findings]
+
+
+def test_two_copies_are_ambiguous_and_the_first_is_judged():
+    report = judged(last=tensor(), best=tensor())
+    assert (report.section, rules(report)) == ("/last", ["ambiguous-section", "nested-section"])
+
+
+def test_one_state_dict_in_two_places_is_not():
+    shared = tensor()
+    assert rules(judged(last=shared, best=shared)) == ["nested-section"]
+
+
+def test_a_file_without_weights_is_no_fault_where_no_model_is_given():
+    empty = Checkpoint(Dict([("epoch", 3)]), (), "torch-zip", "x.pt", ())
+    assert rules(lint(empty, None, RULES)) == []
+    assert rules(lint(empty, MODEL, RULES)) == ["no-weights"]
