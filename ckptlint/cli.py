@@ -192,6 +192,9 @@ def prove(**given: Any) -> None:
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the checksums of what is read.")
 @click.option(
+    "--allow-expand", is_flag=True, help="Write out tensors whose elements the source repeats by strides of 0."
+)
+@click.option(
     "--max-memory", metavar="SIZE", default="1G", show_default=True, help="Memory for blocks of computed tensors."
 )
 @click.option(

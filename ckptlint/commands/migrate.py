@@ -30,6 +30,7 @@ class Request:
     section: str | None = None
     force: bool = False
     verify: bool = True
+    allow_expand: bool = False
     max_memory: int = 10**9
     dry_run: bool = False
 
@@ -70,7 +71,14 @@ def migrate(request: Request) -> Migrated:
             replaced, said = optimizer_resets(checkpoint, migrations, work)
             for line in said:
                 talk(f"warning: {line}")
-            writing = Writing(output, request.force, request.verify, request.section is not None, request.max_memory)
+            writing = Writing(
+                output,
+                force=request.force,
+                verify=request.verify,
+                alone=request.section is not None,
+                allow_expand=request.allow_expand,
+                max_memory=request.max_memory,
+            )
             write(checkpoint, work, replaced, writing)
         return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work))
 

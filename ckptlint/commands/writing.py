@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ckptlint.commands.planning import Work
+from ckptlint.commands.refusals import check_believed_ties, check_computed, check_expanded, check_tensors_only
 from ckptlint.commands.talk import progress
-from ckptlint.core.checkpoint import Checkpoint, Section
-from ckptlint.core.paths import step
+from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.pieces import Piece, Range, Supply
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Dict, Node, Storage, Value
+from ckptlint.core.tree import Node, Storage
 from ckptlint.engine.assemble import Assembly, Made, Taken
 from ckptlint.engine.find_sections import find_sections
-from ckptlint.errors import OutputError, PlanError, UsageError
+from ckptlint.errors import OutputError, UsageError
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.atomic import AtomicFile
-from ckptlint.formats.copying import BLOCK
 
 if TYPE_CHECKING:
     from ckptlint.kits.numpy_kit import Array
@@ -32,12 +31,17 @@ SAFETENSORS = ".safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What to write and how: `alone` where a section was named, so that only its weights are wanted in a format that holds no more."""
+    """What to write and how.
+
+    `alone` where a section was named, so that only its weights are wanted in a format that holds no more; `allow_expand` where elements
+    that the source repeats by strides may be written out.
+    """
 
     output: str
     force: bool = False
     verify: bool = True
     alone: bool = False
+    allow_expand: bool = False
     max_memory: int = 1 << 30
 
 
@@ -66,7 +70,14 @@ def check_suffix(output: str) -> None:
 def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writing: Writing) -> None:
     """Write the whole output or nothing."""
     tensors_only = writing.output.endswith(SAFETENSORS)
-    assembly = Assembly(checkpoint, work, strided=not tensors_only)
+    check_computed(work)
+    if tensors_only:
+        check_tensors_only(checkpoint, work, writing.output, alone=writing.alone)
+    if not writing.allow_expand:
+        check_expanded(work, strided=not tensors_only)
+    for section, _ in work:
+        check_believed_ties(checkpoint, section)
+    assembly = Assembly(checkpoint, work, replaced, strided=not tensors_only)
     runners = _Runners(checkpoint, work, writing.max_memory)
 
     def supply(storage: Storage) -> Iterator[Piece]:
@@ -78,12 +89,10 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
         else:
             yield from runners.of(0).kept(origin.tensor)
 
-    for section, _ in work:
-        _check_believed_ties(checkpoint, section)
     for number, (_, plan) in enumerate(work):
         if plan.must_equal:
             runners.of(number).check_equal()
-    writer = _writer(checkpoint, work, assembly, replaced, writing)
+    writer = _writer(checkpoint, assembly, writing)
     with (
         AtomicFile(writing.output, nbytes=writer.nbytes) as out,
         progress(writer.data_nbytes, Path(writing.output).name) as moved,
@@ -114,13 +123,10 @@ class _Runners:
         return self._made[number]
 
 
-def _writer(
-    checkpoint: Checkpoint, work: Work, assembly: Assembly, replaced: Mapping[int, Node], writing: Writing
-) -> _Writer:
+def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Writer:
     if writing.output.endswith(SAFETENSORS):
         from ckptlint.formats.safetensors_writer import SafetensorsWriter
 
-        _check_nothing_lost(checkpoint, work, writing)
         metadata = {
             name.removeprefix("metadata."): text
             for name, text in checkpoint.notes.items()
@@ -131,28 +137,8 @@ def _writer(
         )
     from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
-    def replacement(node: Node) -> Value:
-        return replaced.get(id(node)) or assembly.replace(node)
-
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
-    return TorchZipWriter(assembly.root, writing.output, replace=replacement, protocol=protocol)
-
-
-def _check_believed_ties(checkpoint: Checkpoint, section: Section) -> None:
-    """Compare what a safetensors file says is one tensor: each name's bytes are stored, and another tool may have changed some."""
-    stored = {storage.key: storage for storage in checkpoint.storages}
-    for key, tensor in section.tensors.items():
-        own = stored.get(key, tensor.storage)
-        if checkpoint.format != "safetensors" or own is tensor.storage:
-            continue
-        for start in range(0, own.nbytes, BLOCK):
-            length = min(BLOCK, own.nbytes - start)
-            if checkpoint.read(own, start, length) != checkpoint.read(tensor.storage, start, length):
-                raise PlanError(
-                    f"the file says that {key} and {tensor.storage.key} are one tensor, but their data differs",
-                    where=f"{checkpoint.origin}: __metadata__['ckptlint.ties']",
-                    hint="a tool that knows no ties changed one of them; remove the entry, and migrate them apart",
-                )
+    return TorchZipWriter(assembly.root, writing.output, replace=assembly.replace, protocol=protocol)
 
 
 def _range(checkpoint: Checkpoint, origin: Taken) -> Range:
@@ -160,27 +146,6 @@ def _range(checkpoint: Checkpoint, origin: Taken) -> Range:
     whole = origin.start == 0 and origin.length == storage.nbytes
     checksum = checkpoint.checksums.get((storage.part, storage.start)) if whole else None
     return Range(checkpoint.parts[storage.part], storage.start + origin.start, origin.length, checksum)
-
-
-def _check_nothing_lost(checkpoint: Checkpoint, work: Work, writing: Writing) -> None:
-    """The format holds one state dict and nothing else: refuse to lose what else there is, unless only that was asked for."""
-    section = work[0][0]
-    if len(work) > 1 or (section.path != "/" and not writing.alone):
-        listed = ", ".join(_top(checkpoint.root))
-        raise UsageError(
-            f"a safetensors file holds one state dict, and {checkpoint.origin} holds more: {listed}",
-            where=writing.output,
-            hint=f"--section {section.path} writes these weights alone; a .pt file keeps everything",
-        )
-    if section.others and not section.module:
-        listed = ", ".join(sorted(section.others))
-        raise OutputError(
-            f"a safetensors file cannot hold the entries that are no tensors: {listed}", where=writing.output
-        )
-
-
-def _top(root: Value) -> list[str]:
-    return [f"/{step(key)}" for key, _ in root.items] if isinstance(root, Dict) else ["/"]
 
 
 def _verify(path: str, work: Work, *, tensors_only: bool) -> None:

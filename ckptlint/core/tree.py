@@ -171,6 +171,9 @@ class Storage(Node):
         return self.dtype.nbytes(self.numel)
 
 
+_LAZY = ("conj", "neg")
+
+
 class Tensor(Node):
     """A strided view of a storage; `offset` and `stride` count elements of `dtype`.
 
@@ -197,7 +200,19 @@ class Tensor(Node):
     @property
     def identity(self) -> tuple[object, ...]:
         """Equal for two names of one tensor: same storage, offset, shape, stride and dtype."""
-        return (id(self.storage), self.offset, self.shape, self.stride, self.dtype.name)
+        return (id(self.storage), self.offset, self.shape, self.stride, self.dtype.name, *self.lazy)
+
+    @property
+    def lazy(self) -> tuple[str, ...]:
+        """What torch still has to do to the stored elements when it reads them: `conj`, `neg`."""
+        found: list[str] = []
+        wrap = self.wrap
+        while wrap is not None:
+            if wrap.kind == "tensor":
+                bits = [each for each in wrap.arguments[1:] if isinstance(each, Dict)]
+                found += [name for each in bits for name in _LAZY if each.get(name) is True]
+            wrap = wrap.inner
+        return tuple(found)
 
     @property
     def is_contiguous(self) -> bool:

@@ -2,21 +2,26 @@
 
 What is not understood is kept as it is: the tree is not rebuilt, the writer is told which nodes to replace. Every distinct tensor gets a
 storage of its own, written compact (so a small view no longer drags a large storage along), with these exceptions: names of one tensor
-share one storage, also across sections, and a tensor whose elements lie dense in another order keeps its strides and its bytes.
+share one storage, also across sections; views that overlap stay views of one; and a tensor whose elements lie dense in another order
+keeps its strides and its bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ckptlint.core.checkpoint import Checkpoint, Section
 from ckptlint.core.dtype import DType
-from ckptlint.core.plan import Plan
+from ckptlint.core.plan import Edge, Plan
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.tree import Call, Dict, Global, Node, Storage, Tensor, Tuple, Value
 from ckptlint.engine.edges import end_to_end
+from ckptlint.engine.held import held
 from ckptlint.engine.module_versions import module_versions
+from ckptlint.engine.recipes import Recipes
+from ckptlint.engine.shared_runs import Extent, extent, identity_of, shared_runs
 from ckptlint.errors import PlanError
 
 _ORDERED = Call(Global("collections", "OrderedDict"), Tuple(()))
@@ -49,25 +54,61 @@ class Kept:
 Origin = Made | Taken | Kept
 
 
+class _Place(NamedTuple):
+    """Where the elements of a kept tensor will lie."""
+
+    storage: Storage
+    stride: tuple[int, ...]
+    offset: int = 0
+
+
+@dataclass(slots=True)
 class Assembly:
     """The output of migrating some sections of a checkpoint.
 
-    `replace` maps a source node to what stands in its place (others stand for themselves); `origins` says what each output
-    storage holds, by identity; `tensors[n]` are the output's tensors by key for section number n.
+    `replaced` maps the identity of nodes to what stands in their place beside the sections; `origins` says what each output storage
+    holds, by identity; `tensors[n]` are the output's tensors by key for section number n. Without `strided` everything is row-major
+    and apart, as formats without strides want it.
     """
 
-    def __init__(self, checkpoint: Checkpoint, work: Sequence[tuple[Section, Plan]], *, strided: bool = True) -> None:
-        self._strided = strided
-        self.origins: dict[int, Origin] = {}
-        self._storages: list[Storage] = []  # keeps the identities in `origins` alive
-        self._known: dict[tuple[object, ...], Tensor] = {}
-        self._nodes: dict[int, Node] = {}
-        self.tensors: list[dict[str, Tensor]] = []
-        for number, (section, plan) in enumerate(work):
-            self.tensors.append(self._section(number, section, plan))
-            new = _state_dict(section, plan, self.tensors[number])
-            self._nodes[id(section.node)] = new
-        self.root = checkpoint.root
+    checkpoint: Checkpoint
+    work: Sequence[tuple[Section, Plan]]
+    replaced: Mapping[int, Node] = field(default_factory=dict)
+    strided: bool = True
+    origins: dict[int, Origin] = field(default_factory=dict)
+    tensors: list[dict[str, Tensor]] = field(default_factory=list)
+    _storages: list[Storage] = field(default_factory=list)  # keeps the identities in `origins` alive
+    _runs: dict[tuple[object, ...], Extent] = field(default_factory=dict)
+    _run_storages: dict[tuple[object, ...], Storage] = field(default_factory=dict)
+    _places: dict[tuple[object, ...], _Place] = field(default_factory=dict)
+    _nodes: dict[int, Node] = field(default_factory=dict)
+    _unchanged: list[dict[str, Tensor]] = field(default_factory=list)  # target keys whose tensors go over as they are
+
+    def __post_init__(self) -> None:
+        self._unchanged = [_unchanged(section, plan) for section, plan in self.work]
+        if self.strided:
+            self._runs = shared_runs(self._viewed())
+        recipes = Recipes(self.work)
+        made: dict[object, Tensor] = {}
+        for number, (section, plan) in enumerate(self.work):
+            locations = _locations(section, plan)
+            tensors: dict[str, Tensor] = {}
+            for key, value in plan.outputs.items():
+                source = self._unchanged[number].get(key)
+                if source is not None:
+                    tensors[key] = self.keep(source)
+                    continue
+                recipe = recipes.of(number, value)
+                if recipe not in made:
+                    made[recipe] = self._computed(plan.specs[value], locations[value], Made(number, value))
+                tensors[key] = made[recipe]
+            self.tensors.append(tensors)
+            self._nodes[id(section.node)] = _state_dict(section, plan, tensors)
+        self._nodes.update(self.replaced)
+
+    @property
+    def root(self) -> Value:
+        return self.checkpoint.root
 
     def replace(self, node: Node) -> Value:
         """Return what the output holds where the source holds `node`."""
@@ -75,70 +116,123 @@ class Assembly:
         if known is not None:
             return known
         if isinstance(node, Tensor) and id(node.storage) not in self.origins:
-            self._nodes[id(node)] = new = self.keep(node)
-            return new
+            return self.keep(node)
         if isinstance(node, Storage) and id(node) not in self.origins:
-            self._nodes[id(node)] = bare = self._storage(node, node.dtype, node.numel, Taken(node, 0, node.nbytes))
+            self._nodes[id(node)] = bare = self._bare(node)
             return bare
         return node
 
     def keep(self, tensor: Tensor) -> Tensor:
-        """Return the output's form of an unchanged source tensor."""
-        known = self._known.get(tensor.identity)
-        if known is None:
-            known = self._known[tensor.identity] = self._compact(tensor)
-        if (known.wrap, known.requires_grad) == (tensor.wrap, tensor.requires_grad):
+        """Return the output's form of an unchanged source tensor; always the same node for the same node."""
+        known = self._nodes.get(id(tensor))
+        if isinstance(known, Tensor):
             return known
-        same = Tensor(known.storage, known.dtype, known.shape, known.stride, known.offset)
-        same.wrap, same.requires_grad = tensor.wrap, tensor.requires_grad
-        return same
-
-    def _section(self, number: int, section: Section, plan: Plan) -> dict[str, Tensor]:
-        sources = {value: section.tensors[key] for key, value in reversed(tuple(plan.inputs.items()))}
-        made: dict[int, Tensor] = {}
-        for value in dict.fromkeys(plan.outputs.values()):
-            source = sources.get(value)
-            made[value] = self.keep(source) if source is not None else self._computed(number, value, plan)
-        return {key: made[value] for key, value in plan.outputs.items()}
-
-    def _computed(self, number: int, value: int, plan: Plan) -> Tensor:
-        spec = plan.specs[value]
-        return self._over(spec, self._storage(None, spec.dtype, spec.numel, Made(number, value)))
-
-    def _compact(self, tensor: Tensor) -> Tensor:
-        spec, source = tensor.spec, tensor.storage
-        if not source.swapped:
-            span = _span(tensor)
-            dense = span == spec.numel and (self._strided or tensor.is_contiguous)
-            small = (
-                self._strided and span < spec.numel
-            )  # an expanded view: its few elements, and the strides that repeat them
-            if dense or small:
-                taken = Taken(source, tensor.dtype.nbytes(tensor.offset), tensor.dtype.nbytes(span))
-                storage = self._storage(source, tensor.dtype, span, taken)
-                new = Tensor(storage, tensor.dtype, tensor.shape, tensor.stride)
-                new.wrap, new.requires_grad = tensor.wrap, tensor.requires_grad
-                return new
-        new = self._over(spec, self._storage(source, tensor.dtype, spec.numel, Kept(tensor)))
+        identity = tensor.identity
+        place = self._places.get(identity)
+        if place is None:
+            place = self._places[identity] = self._placed(tensor, identity)
+        new = Tensor(place.storage, tensor.dtype, tensor.shape, place.stride, place.offset)
         new.wrap, new.requires_grad = tensor.wrap, tensor.requires_grad
+        self._nodes[id(tensor)] = new
         return new
 
-    def _storage(self, like: Storage | None, dtype: DType, numel: int, origin: Origin) -> Storage:
-        storage = Storage("", dtype, numel, like.location if like is not None else "cpu")
+    def _viewed(self) -> Iterator[Tensor | Storage]:
+        """Everything that goes into the output as it is."""
+        sections = {id(section.node): section for section, _ in self.work}
+
+        def instead(value: Value) -> Iterable[Value] | None:
+            if id(value) in self.replaced:
+                return [self.replaced[id(value)]]
+            section = sections.get(id(value))
+            if section is None:
+                return None
+            return [*section.others.values(), section.node.state if isinstance(section.node, Dict) else None]
+
+        for tensors in self._unchanged:
+            yield from tensors.values()
+        yield from held(self.checkpoint.root, instead)
+
+    def _computed(self, spec: TensorSpec, location: str, made: Made) -> Tensor:
+        return Tensor(self._storage(location, spec, made), spec.dtype, spec.shape, contiguous(spec.shape))
+
+    def _placed(self, tensor: Tensor, identity: tuple[object, ...]) -> _Place:
+        run = self._runs.get(identity)
+        if run is not None:
+            return _Place(self._run(tensor.storage, tensor.dtype, run), tensor.stride, tensor.offset - run.first)
+        reach = extent(tensor)
+        dense = reach.numel == tensor.spec.numel and (self.strided or tensor.is_contiguous)
+        small = (
+            self.strided and reach.numel < tensor.spec.numel
+        )  # expanded: its few elements, and strides that repeat them
+        if (dense or small) and not tensor.storage.swapped:
+            return _Place(self._taken(tensor.storage, tensor.dtype, reach), tensor.stride)
+        storage = self._storage(tensor.storage.location, tensor.spec, Kept(tensor))
+        return _Place(storage, contiguous(tensor.shape))
+
+    def _bare(self, storage: Storage) -> Storage:
+        run = self._runs.get(identity_of(storage))
+        if run is not None:
+            return self._run(storage, storage.dtype, run)
+        if storage.swapped:
+            whole = Tensor(storage, storage.dtype, (storage.numel,), (1,))
+            return self._storage(storage.location, whole.spec, Kept(whole))
+        return self._taken(storage, storage.dtype, Extent(0, storage.numel))
+
+    def _run(self, storage: Storage, dtype: DType, run: Extent) -> Storage:
+        key = (id(storage), dtype, run)
+        if key not in self._run_storages:
+            self._run_storages[key] = self._taken(storage, dtype, run)
+        return self._run_storages[key]
+
+    def _taken(self, storage: Storage, dtype: DType, reach: Extent) -> Storage:
+        taken = Taken(storage, dtype.nbytes(reach.first), dtype.nbytes(reach.numel))
+        return self._storage(storage.location, TensorSpec(dtype, (reach.numel,)), taken)
+
+    def _storage(self, location: str, spec: TensorSpec, origin: Origin) -> Storage:
+        storage = Storage("", spec.dtype, spec.numel, location)
         self.origins[id(storage)] = origin
         self._storages.append(storage)
         return storage
 
-    @staticmethod
-    def _over(spec: TensorSpec, storage: Storage) -> Tensor:
-        return Tensor(storage, spec.dtype, spec.shape, contiguous(spec.shape))
+
+def _unchanged(section: Section, plan: Plan) -> dict[str, Tensor]:
+    """The target keys whose tensors go over as they are, each with the source's own node for it.
+
+    A whole pickled module becomes what its `state_dict()` gives: plain tensors.
+    """
+    sources = {value: section.tensors[key] for key, value in reversed(tuple(plan.inputs.items()))}
+    found = {key: sources[value] for key, value in plan.outputs.items() if value in sources}
+    if len(sources) < len(plan.inputs):  # names of one tensor may still be different objects
+        found.update(
+            (target, section.tensors[key])
+            for edge in end_to_end(plan)
+            for target, key in _renamed(edge, plan)
+            if target in found
+        )
+    return {key: _detached(tensor) for key, tensor in found.items()} if section.module else found
 
 
-def _span(tensor: Tensor) -> int:
-    """Elements from the first to the last that the view reaches."""
-    if 0 in tensor.shape:
-        return 0
-    return 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride, strict=True))
+def _renamed(edge: Edge, plan: Plan) -> Iterator[tuple[str, str]]:
+    """The targets of an edge, each with the source whose name it is now."""
+    for place, target in enumerate(edge.targets):
+        names = [key for key in edge.sources if plan.inputs[key] == plan.outputs[target]]
+        if names:
+            beside = edge.sources[place] if place < len(edge.sources) else names[0]
+            yield target, beside if beside in names else names[0]
+
+
+def _detached(tensor: Tensor) -> Tensor:
+    if tensor.wrap is None and not tensor.requires_grad:
+        return tensor
+    return Tensor(tensor.storage, tensor.dtype, tensor.shape, tensor.stride, tensor.offset)
+
+
+def _locations(section: Section, plan: Plan) -> dict[int, str]:
+    """The device that each value would be on: that of what it is made of."""
+    found = {value: section.tensors[key].storage.location for key, value in plan.inputs.items()}
+    for step in plan.steps:
+        found.update(dict.fromkeys(step.outputs, found[step.inputs[0]] if step.inputs else "cpu"))
+    return found
 
 
 def _state_dict(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> Dict:
@@ -151,33 +245,47 @@ def _state_dict(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> 
     return Dict(items, old.made_by, _with_versions(old.state, section.versions, versions))
 
 
-def _in_place(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Value]]:
+def _in_place(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Value, Value]]:
     """Tensors in the plan's order, each entry that is no tensor before the first one that came from behind it."""
     rank = _ranks(section, plan)
-    positions = {str(key): place for place, (key, _) in enumerate(_items(section))}
-    waiting = [(positions.get(key, -1), key, value) for key, value in section.others.items()]
+    waiting = _others(section)
+    at = 0
     for key, tensor in tensors.items():
-        while waiting and waiting[0][0] < rank.get(key, -1):
-            _, other, value = waiting.pop(0)
-            yield other, value
+        while at < len(waiting) and waiting[at].place < rank.get(key, -1):
+            yield waiting[at].key, waiting[at].value
+            at += 1
         yield key, tensor
-    for _, other, value in waiting:
-        if other in tensors:
-            raise PlanError(f"{other!r} is made by the migration and is in the state dict already, as no tensor")
-        yield other, value
+    for entry in waiting:
+        if isinstance(entry.key, str) and entry.key in tensors:
+            raise PlanError(f"{entry.key!r} is made by the migration and is in the state dict already, as no tensor")
+    yield from ((entry.key, entry.value) for entry in waiting[at:])
 
 
-def _items(section: Section) -> Iterable[tuple[Value, Value]]:
-    return section.node.items if isinstance(section.node, Dict) else [(key, None) for key in section.tensors]
+class _Entry(NamedTuple):
+    place: int
+    key: Value
+    value: Value
+
+
+def _others(section: Section) -> list[_Entry]:
+    """The entries of a state dict that are no tensors, under their own keys; of a repeated key Python keeps the last value."""
+    if not isinstance(section.node, Dict):
+        return []
+    entries: dict[object, _Entry] = {}
+    for place, (key, value) in enumerate(section.node.items):
+        mark = id(key) if isinstance(key, Node) else (type(key), key)
+        entries[mark] = _Entry(entries[mark].place if mark in entries else place, key, value)
+    return [entry for entry in entries.values() if not isinstance(entry.value, Tensor)]
 
 
 def _ranks(section: Section, plan: Plan) -> dict[str, int]:
     """Where each target key stands by the source keys it was made of."""
-    places = {str(key): place for place, (key, _) in enumerate(_items(section))}
+    keys = [key for key, _ in section.node.items] if isinstance(section.node, Dict) else list(section.tensors)
+    places = {key: place for place, key in enumerate(keys) if isinstance(key, str)}
     ranks: dict[str, int] = {}
     for edge in end_to_end(plan):
         if edge.sources:
-            first = min(places.get(key, 0) for key in edge.sources)
+            first = min(places[key] for key in edge.sources)
             ranks.update((key, first) for key in edge.targets)
     return ranks
 
