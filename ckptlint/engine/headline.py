@@ -9,14 +9,11 @@ from ckptlint.checks.base import Comparison
 from ckptlint.core.finding import Coverage, Finding, Severity
 from ckptlint.engine.selected import Running
 
-# checks whose facts explain a whole difference, the most far-reaching first
+# checks whose facts explain a whole difference, the most far-reaching first: these whatever else there is
+CERTAIN = ("no-weights", "wrong-section", "adapter", "quantized", "flat-parameter")
+# and these where they explain more keys than they leave
 CAUSES = (
-    "no-weights",
-    "wrong-section",
     "prefix",
-    "adapter",
-    "quantized",
-    "flat-parameter",
     "other-form",
     "fused",
     "other-width",
@@ -36,8 +33,9 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
     failing = {each.rule.check: found for each, findings in judged if (found := _errors(findings))}
     if not failing:
         return ""
-    for cause in CAUSES:
-        if cause in failing:
+    unexplained = len(seen.missing) + len(seen.unexpected)
+    for cause in (*CERTAIN, *CAUSES):
+        if cause in failing and (cause in CERTAIN or sum(len(each.keys) for each in failing[cause]) >= unexplained):
             finding = max(failing[cause], key=lambda each: len(each.keys))
             return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
     if not failing.keys().isdisjoint(("missing-key", "unexpected-key")) and _renamed(seen):
@@ -47,8 +45,16 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
         )
     if coverage is not None and seen.wanted and not seen.pairs:
         return "no key of the model is in this checkpoint: it holds another architecture, or another section is meant"
+    return "" if coverage is None else _restructured(coverage, seen)
+
+
+def _restructured(coverage: Coverage, seen: Comparison) -> str:
+    fitting = f"{coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
+    if not seen.missing or not seen.unexpected:
+        return fitting
     return (
-        "" if coverage is None else f"{coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
+        f"the model was renamed or rebuilt since: {fitting}, {len(seen.missing)} are missing, and {len(seen.unexpected)} of the "
+        "file's have no place; write a migration, and `ckptlint prove` it"
     )
 
 

@@ -129,22 +129,28 @@ def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Compa
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for fact in facts:
         groups.setdefault(tuple(fact.words.items()), []).append(fact.key)
-    for items, keys in groups.items():
-        words = dict(items)
-        for patterns, members in _patterns(keys, seen, together=each.check.together):
-            full = {**words, "pattern": _shown(patterns), "count": str(len(members))}
-            yield Finding(
-                each.rule.id,
-                each.rule.slug,
-                each.severity,
-                _phrase(each.rule, each.rule.message, full),
-                members,
-                ", ".join(patterns),
-                words,
-                _phrase(each.rule, each.rule.hint, full),
-                checkpoint,
-                words.get("section", seen.section.path if seen.section else ""),
-            )
+    folded = [
+        (dict(items), patterns, members)
+        for items, keys in groups.items()
+        for patterns, members in _patterns(keys, seen, together=each.check.together)
+    ]
+    if len(groups) > 1:  # as the model has its keys, not shape by shape
+        place = {key: number for number, key in enumerate((*seen.wanted, *seen.file.tensors))}
+        folded.sort(key=lambda one: min((place.get(key, -1) for key in one[2]), default=-1))
+    for words, patterns, members in folded:
+        full = {**words, "pattern": _shown(patterns), "count": str(len(members))}
+        yield Finding(
+            each.rule.id,
+            each.rule.slug,
+            each.severity,
+            _phrase(each.rule, each.rule.message, full),
+            members,
+            ", ".join(patterns),
+            words,
+            _phrase(each.rule, each.rule.hint, full),
+            checkpoint,
+            words.get("section", seen.section.path if seen.section else ""),
+        )
 
 
 def _patterns(

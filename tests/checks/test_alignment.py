@@ -45,6 +45,10 @@ def test_wrappers_inside_of_keys_are_one_change():
     assert changes(stored, schema("layers.0.w", "layers.1.w", "head.w")) == [("_orig_mod.", "", True, 2)]
 
 
+def test_the_same_wrappers_in_other_places_are_taken_out_and_put_in():
+    assert changes(schema("module.a.w"), schema("a.module.w")) == [("module.", "module.", True, 1)]
+
+
 def test_parts_may_have_prefixes_of_their_own():
     stored = schema("net.a.w", "net.b.w", "net.c.w", "top.d.w", "top.e.w")
     assert changes(stored, schema("a.w", "b.w", "c.w", "d.w", "e.w")) == [

@@ -66,6 +66,11 @@ def test_forbid_names_what_meets_every_condition(options, expected):
     assert [key for key, _ in facts("forbid", options, tree=tree)] == expected
 
 
+def test_what_is_required_and_absent_is_named():
+    found = facts("require", {"path": ["/epoch", "/step"], "keys": ["head.bias", "neck.**"]}, tree={"epoch": 3})
+    assert found == [("", "key neck.**"), ("", "path /step")]
+
+
 def test_the_kind_is_the_models_and_unknown_without_one():
     buffers = {"kind": "buffer"}
     assert facts("forbid", buffers) == []

@@ -6,7 +6,7 @@ from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.dtype import DType
 from ckptlint.core.finding import Report
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Dict, Storage, Tensor
+from ckptlint.core.tree import Dict, List, Storage, Tensor
 from ckptlint.documents.rules import read_folder
 from ckptlint.engine.lint import lint
 
@@ -43,3 +43,22 @@ def test_a_file_without_weights_is_no_fault_where_no_model_is_given():
     empty = Checkpoint(Dict([("epoch", 3)]), (), "torch-zip", "x.pt", ())
     assert rules(lint(empty, None, RULES)) == []
     assert rules(lint(empty, MODEL, RULES)) == ["no-weights"]
+
+
+def test_a_moment_of_a_parameter_that_does_not_fit_says_nothing_about_order():
+    moment = Tensor(Storage("m", F32, 4), F32, (4,), (1,))
+    optimizer = Dict(
+        [
+            ("state", Dict([(0, Dict([("exp_avg", moment)]))])),
+            ("param_groups", List([Dict([("params", List([0]))])])),
+        ]
+    )
+    weights = Dict([("w", tensor())])
+    root = Dict([("model", weights), ("optimizer", optimizer)])
+    found = (
+        Section("/model", SectionKind.WEIGHTS, weights, {"w": tensor()}),
+        Section("/optimizer", SectionKind.OPTIMIZER, optimizer, {}),
+    )
+    model = Schema(Schema.of("w: f32[5]").tensors, parameters=("w",))
+    report = lint(Checkpoint(root, found, "torch-zip", "x.pt", ()), model, RULES)
+    assert rules(report) == ["resized-first", "nested-section"]

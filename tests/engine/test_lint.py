@@ -48,7 +48,7 @@ def test_a_finding_says_all_of_it():
         ("head.weight",),
         "head.weight",
         {"expected": "f32[10,4]"},
-        "give it a value with `new` in a migration, or allow it with --allow-missing",
+        "`rename` what it was called before in a migration, give it a value with `new`, or allow it with --allow-missing",
         "x.pt",
         "",
     )
@@ -94,7 +94,7 @@ def test_the_order_is_worst_first():
 def test_the_headline_names_the_cause_and_the_cure():
     report = judged(Schema.of(*(f"module.{line}" for line in MODEL.lines())))
     assert report.headline == (
-        "all 4 keys of the model are there after stripping `module.`; `prefix: {strip: [module.]}` in a migration and "
+        "all 4 keys of the model fit after stripping `module.`; `prefix: {strip: [module.]}` in a migration and "
         "`ckptlint migrate`, or save the unwrapped model next time"
     )
 
@@ -312,3 +312,19 @@ def test_keys_may_be_any_text(stored, wanted):
     except CkptlintError as error:
         pytest.fail(f"a key of a file is no fault of the user's: {error}")
     assert report.keys == len(stored)
+
+
+def test_a_cause_that_explains_less_than_it_leaves_is_no_headline():
+    file = Schema.of("module.head: f32[8]", *(f"module.old.{i}: f32[4]" for i in range(3)))
+    model = Schema.of("head: f32[8]", *(f"new.{i}: f32[4]" for i in range(2)))
+    report = lint(file, model, RULES)
+    assert "CKK501" in [finding.rule for finding in report.findings]
+    assert report.headline.startswith(
+        "the model was renamed or rebuilt since: 1 of the model's 3 tensors are there and fit, 2 are missing"
+    )
+
+
+def test_findings_of_a_rule_come_in_the_order_of_the_model():
+    model = Schema.of("a: f32[1]", "b: f32[2]", "c: f32[1]", "d: f32[2]", "e: f32[3]")
+    report = lint(Schema.of("e: f32[3]"), model, RULES)
+    assert [finding.pattern for finding in report.findings if finding.rule == "CKK101"] == ["{a,c}", "{b,d}"]
