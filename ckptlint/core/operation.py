@@ -72,9 +72,13 @@ class Operation(ABC):
     name: ClassVar[str]
     arity: ClassVar[str] = "each"  # each | join | split | make
     layout: ClassVar[bool] = True  # moves elements without decoding them
-    pointwise: ClassVar[bool] = False  # decodes elements, each by itself, so that any part of the output can be computed alone
+    pointwise: ClassVar[bool] = (
+        False  # decodes elements, each by itself, so that any part of the output can be computed alone
+    )
     short: ClassVar[str] = ""  # the option that a bare value stands for: `rearrange: a b -> b a` gives its pattern
-    rest: ClassVar[str] = ""  # the option, a mapping, that collects options of other names: the axis sizes of a rearrange
+    rest: ClassVar[str] = (
+        ""  # the option, a mapping, that collects options of other names: the axis sizes of a rearrange
+    )
     example: ClassVar[str]  # one line of YAML for the documentation
 
     @abstractmethod

@@ -67,13 +67,13 @@ class _Survey:
             found = self.is_optimizer(node) or (not within and (id(node) in self._weights or id(node) in self.modules))
             if found:
                 yield path, node
-            if id(node) in seen or self.is_optimizer(node) or id(node) in self.modules:
-                continue
-            seen.add(id(node))
-            below = [
-                (join(path, key), child, within or found) for key, child in children(node) if isinstance(child, Node)
-            ]
-            stack.extend(reversed(below))
+            if id(node) not in seen and not self._is_closed(node):
+                seen.add(id(node))
+                stack.extend((join(path, key), child, within or found) for key, child in reversed(list(children(node))))
+
+    def _is_closed(self, node: Node) -> bool:
+        """Whether nothing is looked for inside: what an optimizer or a pickled module holds belongs to it."""
+        return self.is_optimizer(node) or id(node) in self.modules
 
     def is_optimizer(self, node: Node) -> bool:
         return id(node) in self._optimizers

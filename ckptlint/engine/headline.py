@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ckptlint.checks.base import Comparison
 from ckptlint.core.finding import Coverage, Finding, Severity
@@ -33,11 +33,9 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
     failing = {each.rule.check: found for each, findings in judged if (found := _errors(findings))}
     if not failing:
         return ""
-    unexplained = len(seen.missing) + len(seen.unexpected)
-    for cause in (*CERTAIN, *CAUSES):
-        if cause in failing and (cause in CERTAIN or sum(len(each.keys) for each in failing[cause]) >= unexplained):
-            finding = max(failing[cause], key=lambda each: len(each.keys))
-            return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
+    finding = _cause(failing, unexplained=len(seen.missing) + len(seen.unexpected))
+    if finding is not None:
+        return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
     if not failing.keys().isdisjoint(("missing-key", "unexpected-key")) and _renamed(seen):
         return (
             "the missing and the unexpected tensors have the same shapes: they were renamed; say how in a migration, "
@@ -56,6 +54,15 @@ def _restructured(coverage: Coverage, seen: Comparison) -> str:
         f"the model was renamed or rebuilt since: {fitting}, {len(seen.missing)} are missing, and {len(seen.unexpected)} of the "
         "file's have no place; write a migration, and `ckptlint prove` it"
     )
+
+
+def _cause(failing: Mapping[str, Sequence[Finding]], unexplained: int) -> Finding | None:
+    """Return the largest finding of the most far-reaching cause that is certain, or explains more keys than are left."""
+    for check in (*CERTAIN, *CAUSES):
+        findings = failing.get(check, ())
+        if findings and (check in CERTAIN or sum(len(each.keys) for each in findings) >= unexplained):
+            return max(findings, key=lambda each: len(each.keys))
+    return None
 
 
 def _errors(findings: Sequence[Finding]) -> list[Finding]:

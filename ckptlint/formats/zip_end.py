@@ -103,6 +103,16 @@ def _wide_ends(tail: bytes, tail_start: int, at: int, end: tuple[int, ...], sour
         if short.entries == 0xFFFF or 0xFFFFFFFF in short:
             raise damaged("the zip64 end record that the end record points to is missing", where)
         return tail_start + at, short
+    wide_start = _LOCATOR.unpack_from(tail, locator)[2]
+    ends = _wide_end(tail, tail_start, locator, where)
+    limits = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
+    if any(few not in (many, most) for few, many, most in zip(short, ends, limits, strict=True)):
+        raise damaged("the two end records of the archive disagree", where)
+    return wide_start, ends
+
+
+def _wide_end(tail: bytes, tail_start: int, locator: int, where: str) -> _Ends:
+    """Read the zip64 end record, which must lie right before its locator."""
     _, disk, wide_start, disks = _LOCATOR.unpack_from(tail, locator)
     wide_at = wide_start - tail_start
     if disk or disks > 1 or wide_at < 0 or wide_at + _END64.size > locator or tail[wide_at : wide_at + 4] != b"PK\6\6":
@@ -110,8 +120,4 @@ def _wide_ends(tail: bytes, tail_start: int, at: int, end: tuple[int, ...], sour
     wide = _END64.unpack_from(tail, wide_at)
     if wide_at + 12 + wide[1] != locator or wide[4] or wide[5] or wide[6] != wide[7]:
         raise damaged("the zip64 end record has a wrong length or volume", where)
-    ends = _Ends(wide[7], wide[8], wide[9])
-    limits = (0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF)
-    if any(few not in (many, most) for few, many, most in zip(short, ends, limits, strict=True)):
-        raise damaged("the two end records of the archive disagree", where)
-    return wide_start, ends
+    return _Ends(wide[7], wide[8], wide[9])

@@ -159,9 +159,13 @@ def _solve(group: Group, dim: int, spec: TensorSpec, known: dict[str, int]) -> N
         known[unknown[0]] = size // rest
     elif unknown or size != rest:
         what = f"a multiple of {rest}" if unknown else str(rest)
-        factors = ", ".join(f"{axis} = {known[axis]}" for axis in group if axis in known and not axis.isdigit())
-        where = f"{_written(group)} with {factors}" if factors else _written(group)
-        raise ShapeError(f"{spec} has {size} along {dim}, not {what} as in {where}")
+        raise ShapeError(f"{spec} has {size} along {dim}, not {what} as in {_with_sizes(group, known)}")
+
+
+def _with_sizes(group: Group, known: Mapping[str, int]) -> str:
+    """The group as it is written, and the sizes that its names have."""
+    factors = ", ".join(f"{axis} = {known[axis]}" for axis in group if axis in known and not axis.isdigit())
+    return f"{_written(group)} with {factors}" if factors else _written(group)
 
 
 def _groups(words: list[str], text: str) -> Iterator[Group]:

@@ -275,10 +275,16 @@ def _merged(one: Value, other: Value, dim: int) -> Value | None:
         return None if box is None else replace(one, box=box)
     if isinstance(one, Filled) and isinstance(other, Filled) and one.element == other.element:
         return Filled(_SPECS.concat([one.spec, other.spec], dim), one.element)
-    if isinstance(one, Converted) and isinstance(other, Converted) and one.dtype is other.dtype:
-        inner = _merged(one.value, other.value, dim) if one.saturate == other.saturate else None
-        return None if inner is None else replace(one, value=inner)
+    if isinstance(one, Converted) and isinstance(other, Converted):
+        return _merged_casts(one, other, dim)
     return None
+
+
+def _merged_casts(one: Converted, other: Converted, dim: int) -> Value | None:
+    if one.dtype is not other.dtype or one.saturate != other.saturate:
+        return None
+    inner = _merged(one.value, other.value, dim)
+    return None if inner is None else replace(one, value=inner)
 
 
 def _progressions(indices: Sequence[int]) -> Iterator[range]:

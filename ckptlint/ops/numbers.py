@@ -168,13 +168,18 @@ def _float_holds(target: FloatFormat, source: FloatFormat | None, integers: tupl
     if integers is not None:
         reach = max(-integers[0], integers[1])
         return target.signed and reach <= target.largest and reach <= 1 << (target.mantissa + 1)
-    if source is None or (source.has_infinity and not target.has_infinity):
+    if source is None or not _has_specials_of(target, source):
         return False
-    if not target.signed or (target.specials == "fnuz" and source.signed and source.specials != "fnuz"):
-        return False  # the latter has no negative zero
     return (
         source.mantissa <= target.mantissa and source.largest <= target.largest and source.smallest >= target.smallest
     )
+
+
+def _has_specials_of(target: FloatFormat, source: FloatFormat) -> bool:
+    """Whether infinities, signs and negative zero have a place; the `fnuz` types have no negative zero."""
+    loses_zero = target.specials == "fnuz" and source.signed and source.specials != "fnuz"
+    loses_infinity = source.has_infinity and not target.has_infinity
+    return target.signed and not loses_zero and not loses_infinity
 
 
 def encode(dtype: DType, value: float) -> bytes:
