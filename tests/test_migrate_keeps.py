@@ -174,3 +174,45 @@ def test_safetensors_loses_nothing_unasked(tmp_path):
     torch.save({"a": torch.ones(2), "epoch": 3}, tmp_path / "flat.pt")
     with pytest.raises(OutputError, match="that are no tensors: epoch"):
         migrated_file(tmp_path, tmp_path / "flat.pt", RENAME, suffix=".safetensors")
+
+
+def test_state_dicts_that_no_rewrite_is_about_stay_as_they_are(tmp_path, capsys):
+    weights = {"a.w": torch.ones(2), "b.w": torch.ones(2)}
+    value = {
+        "stats": {"mean": torch.zeros(1)},
+        "model": weights,
+        "best": {"a.w": torch.zeros(2), "b.w": torch.zeros(2)},
+    }
+    rename = 'rewrites:\n- rename: {"{x}.w": "{x}.v"}\n'
+    result = migrated(tmp_path, value, rename)
+    assert [list(result[key]) for key in value] == [["mean"], ["a.v", "b.v"], ["a.v", "b.v"]]
+    assert "/stats stays as it is" in capsys.readouterr().err
+    torch.save(result, tmp_path / "new.pt")
+    back = torch.load(migrated_file(tmp_path, tmp_path / "new.pt", rename, reverse=True))
+    assert [list(back[key]) for key in value] == [["mean"], ["a.w", "b.w"], ["a.w", "b.w"]]
+    added = migrated(tmp_path, value, "rewrites:\n- new: {key: z, shape: [1], dtype: f32, fill: zeros}\nrest: keep\n")
+    assert [("z" in added[key]) for key in value] == [False, True, True]
+
+
+def test_a_state_dict_that_the_migration_does_not_fit_is_named(tmp_path):
+    torch.save({"one": {"a": torch.ones(2)}, "other": {"a": torch.ones(3)}}, tmp_path / "two.pt")
+    with pytest.raises(PlanError) as caught:
+        migrated_file(tmp_path, tmp_path / "two.pt", "rewrites:\n- {from: a, to: [b, c], ops: [split: {parts: 2}]}\n")
+    assert "this is about /other; --section" in caught.value.hint
+
+
+def test_entries_that_are_no_tensors_stay_among_their_neighbours(tmp_path):
+    state = {"n0": 0, "a": torch.ones(2), "n1": 1, "b": torch.ones(2), "n2": 2}
+    split = "- {from: a, to: [c, d], ops: [split: {parts: 2}]}\n"
+    new = "- new: {key: z, shape: [1], dtype: f32, fill: zeros}\n"
+    assert list(migrated(tmp_path, state, f"rewrites:\n{split}{new}rest: keep\n")) == [
+        "n0",
+        "c",
+        "d",
+        "n1",
+        "b",
+        "n2",
+        "z",
+    ]
+    swap = "rewrites:\n- {from: [a, b], to: [y, x], ops: [order: [1, 0]]}\n"
+    assert list(migrated(tmp_path, state, swap)) == ["n0", "x", "n1", "y", "n2"]

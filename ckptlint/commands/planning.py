@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 
 from ckptlint.commands.sources import migrated_sections
+from ckptlint.commands.talk import talk
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.migration import Migration
 from ckptlint.core.paths import find, holds
@@ -13,6 +14,7 @@ from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Dict, Node, Scalar
 from ckptlint.engine.compose import compose
+from ckptlint.engine.concerned import concerned, is_copy
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.invert import invert
 from ckptlint.engine.planner import make_plan
@@ -34,7 +36,15 @@ def facts_of(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> HeaderF
 def plan_up(checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None, facts: HeaderFacts) -> Work:
     """Plan the migrations, one after the other, for every section they are for."""
     sections = migrated_sections(checkpoint, migrations, section)
-    return [(each, chain(each.schema(checkpoint.origin), migrations, facts)) for each in sections]
+    meant = sections if _named(migrations, section) else concerned(sections, migrations[0])
+    kept = {each.path for each in meant}
+    for each in sections:
+        if each.path not in kept:
+            _leave_alone(each)
+    return [
+        (each, _placed(each, meant, lambda each: chain(each.schema(checkpoint.origin), migrations, facts)))
+        for each in meant
+    ]
 
 
 def plan_down(
@@ -46,7 +56,44 @@ def plan_down(
 ) -> Work:
     """Plan the way back, the last migration first. `source` is the old schema, where the new one alone does not decide it."""
     sections = migrated_sections(checkpoint, migrations, section)
-    return [(each, _back(each.schema(checkpoint.origin), migrations, facts, source)) for each in sections]
+    main = max(sections, key=lambda each: len(each.tensors))
+    work: Work = []
+    for each in sections:
+        own = each.kind is SectionKind.EMA or is_copy(each, main) or _named(migrations, section)
+        try:
+            back = _placed(
+                each, sections, lambda each: _back(each.schema(checkpoint.origin), migrations, facts, source)
+            )
+        except PlanError:
+            if own:
+                raise
+            _leave_alone(each)  # the way here did so too, since it matched nothing there
+        else:
+            work.append((each, back))
+    return work
+
+
+def _named(migrations: Sequence[Migration], section: str | None) -> bool:
+    """Whether somebody said which sections are meant."""
+    return section is not None or any(migration.sections != ("weights",) for migration in migrations)
+
+
+def _leave_alone(section: Section) -> None:
+    talk(
+        f"note: {section.path} stays as it is: it is no copy of the weights, and no rewrite is about its keys; "
+        f"--section {section.path} migrates it"
+    )
+
+
+def _placed(section: Section, sections: Sequence[Section], plan: Callable[[Section], Plan]) -> Plan:
+    """Make a plan; where it fails, and there are other sections, say which one is meant."""
+    try:
+        return plan(section)
+    except PlanError as error:
+        if len(sections) > 1:
+            about = f"this is about {section.path}; --section, or `sections` in the file, says which are meant"
+            error.hint = f"{error.hint}; {about}" if error.hint else about
+        raise
 
 
 def chain(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts) -> Plan:

@@ -246,8 +246,12 @@ def _state_dict(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> 
 
 
 def _in_place(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Value, Value]]:
-    """Tensors in the plan's order, each entry that is no tensor before the first one that came from behind it."""
+    """Tensors in the plan's order, each entry that is no tensor before the first one that came from behind it; new ones come last."""
     rank = _ranks(section, plan)
+    for key in reversed(tensors):
+        if key in rank:
+            break
+        rank[key] = len(section.tensors) + len(section.others)
     waiting = _others(section)
     at = 0
     for key, tensor in tensors.items():
@@ -287,6 +291,8 @@ def _ranks(section: Section, plan: Plan) -> dict[str, int]:
         if edge.sources:
             first = min(places[key] for key in edge.sources)
             ranks.update((key, first) for key in edge.targets)
+            if len(edge.sources) > 1:
+                ranks.update((target, places[key]) for target, key in _renamed(edge, plan))
     return ranks
 
 
