@@ -70,9 +70,12 @@ def _order(actual: Shape, expected: Shape) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ResizedOptions:
-    """`axis` is the one that differs, `names` the words of which a key must hold one (none: any key will do)."""
+    """`axis` is the one that differs, `names` the words of which a key must hold one (none: any key will do).
 
-    axis: str = field(default="any", metadata=read_by(one_of("first", "last", "any")))
+    The only axis of a vector is its first one.
+    """
+
+    axis: str = field(default="any", metadata=read_by(one_of("first", "middle", "last", "any")))
     names: tuple[str, ...] = ()
 
 
@@ -82,10 +85,13 @@ def resized(seen: Comparison, options: ResizedOptions) -> Iterator[Explained]:
         axis = _only_difference(pair.actual.shape, pair.expected.shape)
         if axis is None or (options.names and not any(name in pair.key.lower() for name in options.names)):
             continue
-        last = len(pair.actual.shape) - 1
-        if axis in {"first": (0,), "last": (last,), "any": range(last + 1)}[options.axis]:
+        if options.axis in ("any", _place(axis, len(pair.actual.shape))):
             have, want = pair.actual.shape[axis], pair.expected.shape[axis]
             yield _explain(pair, axis=str(axis), have=str(have), want=str(want))
+
+
+def _place(axis: int, rank: int) -> str:
+    return "first" if axis == 0 else "last" if axis == rank - 1 else "middle"
 
 
 def _only_difference(actual: Shape, expected: Shape) -> int | None:

@@ -24,8 +24,9 @@ class Ignore:
 class Selection:
     """Codes are ids (`CKK101`), prefixes of ids (`CKK1`) or slugs (`missing-key`).
 
-    A rule runs if `select` (empty: all) or `extend` names it and `ignore` does not; of two codes the longer decides, so that
-    `select: CKK101` wins over `ignore: CKK`. `severity` overrides the rules' own, None turns a rule off.
+    A rule reports if `select` (empty: all) or `extend` names it and `ignore` does not; of two codes the longer decides, so that
+    `select: CKK101` wins over `ignore: CKK`. `severity` overrides the rules' own, None is as good as `ignore`. What an ignored rule
+    explains is accepted: it does not turn up again under the next best reading.
     """
 
     select: tuple[str, ...] = ()

@@ -58,7 +58,7 @@ def lint(
             continue
         facts = list(each.check.facts(seen, each.options))
         kept = [fact for fact in facts if scope.covers(fact, first)]
-        accepted = scope.accepted(each.rule, kept)
+        accepted = [] if each.ignored else scope.accepted(each.rule, kept)
         ignored += len(kept) - len(accepted)
         judged.append((each, list(_findings(each, accepted, options.name or seen.file.origin, seen))))
         seen = seen.without([fact for fact in facts if isinstance(fact, Explained)])

@@ -38,12 +38,16 @@ class LintRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A rule that runs: its check with typed options, and the severity that the project gives it."""
+    """A rule that runs: its check with typed options, and the severity that the project gives it.
+
+    One that is `ignored` reports nothing, but what it explains stays explained: no other rule may read it in another way.
+    """
 
     rule: LintRule
     check: Check
     options: object
     severity: Severity
+    ignored: bool = False
 
 
 def running(rules: Iterable[LintRule], selection: Selection) -> list[Running]:
@@ -60,17 +64,16 @@ def running(rules: Iterable[LintRule], selection: Selection) -> list[Running]:
 
 def _running(rule: LintRule, selection: Selection) -> Running | None:
     wanted = max(closeness(rule, selection.select) if selection.select else 1, closeness(rule, selection.extend))
-    if not wanted or closeness(rule, selection.ignore) >= wanted:
+    if not wanted:
         return None
     codes = [code for code in selection.severity if closeness(rule, (code,))]
     severity: Severity | None = rule.severity
     if codes:
         severity = selection.severity[max(codes, key=lambda code: closeness(rule, (code,)))]
-    if severity is None:
-        return None
+    ignored = severity is None or closeness(rule, selection.ignore) >= wanted
     if rule.check not in CHECKS:
         raise DocumentError(f"there is no check {rule.check!r}", where=rule.id, hint=f"there are {', '.join(CHECKS)}")
-    return Running(rule, CHECKS[rule.check], _options(rule), severity)
+    return Running(rule, CHECKS[rule.check], _options(rule), severity or rule.severity, ignored)
 
 
 def _options(rule: LintRule) -> object:
