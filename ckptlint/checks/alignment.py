@@ -16,9 +16,10 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
 
 _WRAPPED = re.compile(
-    r"(?<![^.\n])(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\."
+    r"(?<![^.\n])"
+    r"(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module|base_model\.model)\."
 )
-"""Segments that DataParallel, torch.compile, FSDP, activation checkpointing and DeepSpeed put into keys."""
+"""Segments that DataParallel, torch.compile, FSDP, activation checkpointing, DeepSpeed and peft put into keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,17 @@ def renamings(stored: Mapping[str, TensorSpec], wanted: Mapping[str, TensorSpec]
         _forget(best, left, needed)
 
 
-def matches(stored: Schema, wanted: Schema) -> int:
-    """Count the keys of `wanted` that `stored` has, under the same name or after a change of prefix."""
-    same = sum(key in stored.tensors for key in wanted.tensors)
-    if same == len(wanted.tensors):
-        return same
-    left = {key: spec for key, spec in stored.tensors.items() if key not in wanted.tensors}
-    needed = {key: spec for key, spec in wanted.tensors.items() if key not in stored.tensors}
-    return same + sum(len(change.pairs) for change in renamings(left, needed))
+def matches(stored: Schema, wanted: Schema) -> tuple[int, int]:
+    """Count the keys of `wanted` that `stored` has, under the same name or after a change of prefix; then those of the same shape.
+
+    The second decides between state dicts of equal names, such as a generator and a discriminator.
+    """
+    pairs = [(key, key) for key in wanted.tensors if key in stored.tensors]
+    if len(pairs) < len(wanted.tensors):
+        left = {key: spec for key, spec in stored.tensors.items() if key not in wanted.tensors}
+        needed = {key: spec for key, spec in wanted.tensors.items() if key not in stored.tensors}
+        pairs += [pair for change in renamings(left, needed) for pair in change.pairs]
+    return len(pairs), sum(stored.tensors[have].shape == wanted.tensors[want].shape for have, want in pairs)
 
 
 def _forget(change: Renaming, left: dict[str, TensorSpec], needed: dict[str, TensorSpec]) -> None:

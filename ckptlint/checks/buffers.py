@@ -24,11 +24,21 @@ def unsaved(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
 
 
 def leftover(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
-    """Keys of buffers, known by name, that versions of a library used to save."""
-    names = frozenset(options.names)
+    """Keys of buffers, known by name, that versions of a library used to save; not those that may have moved."""
+    owners = {_owner(pair.stored) for pair in seen.pairs.values()}
+    wanted = frozenset(map(_last_name, seen.missing))
     for key, spec in seen.unexpected.items():
-        if key.rpartition(".")[2] in names:
+        name = _last_name(key)
+        if name in options.names and (name not in wanted or _owner(key) in owners):
             yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
+
+
+def _owner(key: str) -> str:
+    return key.rpartition(".")[0]
+
+
+def _last_name(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 def untracked(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -48,11 +58,15 @@ def _version(seen: Comparison, owner: str) -> int:
 def missing_buffer(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
     """Keys of the model that are missing and no parameters: nothing trained is lost.
 
-    Where nobody knows which keys are parameters, buffers are known by `names`.
+    Where nobody knows which keys are parameters, buffers are known by `names`. One whose last name the checkpoint has where the
+    model has no place for it may have moved, unless the rest of its module is there.
     """
+    owners = set(map(_owner, seen.pairs))
+    stored = frozenset(map(_last_name, seen.unexpected))
     for key, spec in seen.missing.items():
-        known = seen.parameters is not None
-        if key not in (seen.parameters or ()) if known else key.rpartition(".")[2] in options.names:
+        name = _last_name(key)
+        untrained = name in options.names if seen.parameters is None else key not in seen.parameters
+        if untrained and (name not in stored or _owner(key) in owners):
             yield Explained(key, {"expected": said(spec)}, missing=(key,))
 
 

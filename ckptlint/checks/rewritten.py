@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import methodcaller
 
+from ckptlint.checks.alignment import bare
 from ckptlint.checks.base import MODEL, Check, Comparison, Explained, said
 from ckptlint.core.fields import mapped, one_of, read_by, several, texts
 from ckptlint.core.spec import TensorSpec
@@ -128,10 +129,10 @@ def _adds_up(parts: list[TensorSpec], whole: TensorSpec) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AdapterOptions:
-    """`marks` are segments that only keys of adapters have, `base` the segment an adapter puts before what it wraps."""
+    """`marks` are segments that only keys of adapters have, `base` segments that an adapter puts before what it wraps."""
 
     marks: tuple[str, ...]
-    base: str = "base_layer"
+    base: tuple[str, ...] = ("base_layer",)
 
 
 def adapter(seen: Comparison, options: AdapterOptions) -> Iterator[Explained]:
@@ -144,10 +145,13 @@ def adapter(seen: Comparison, options: AdapterOptions) -> Iterator[Explained]:
         yield Explained(key, words, missing=tuple(seen.missing) if alone else (), unexpected=(key,))
     for key in found[1:]:
         yield Explained(key, words, unexpected=(key,))
-    for name, key in seen.unclaimed.items() if found else ():
-        wrapped = f".{name}".replace(f".{options.base}.", ".").removeprefix(".")
-        if wrapped != name and wrapped in seen.missing:
-            yield Explained(key, words, pair=(key, wrapped))
+    bases = frozenset(options.base)
+    wanted = {bare(key): key for key in seen.missing} if found else {}
+    for key in seen.unexpected if found else ():
+        parts = bare(key).split(".")
+        name = ".".join(part for part in parts if part not in bases)
+        if marks.isdisjoint(parts) and not bases.isdisjoint(parts) and name in wanted:
+            yield Explained(key, words, pair=(key, wanted.pop(name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +180,24 @@ def quantized(seen: Comparison, options: QuantizedOptions) -> Iterator[Explained
                 )
 
 
-def flat_parameter(seen: Comparison, options: AdapterOptions) -> Iterator[Explained]:
+@dataclass(frozen=True, slots=True)
+class FlatOptions:
+    """`marks` are what the last segments of such keys begin with."""
+
+    marks: tuple[str, ...]
+
+
+def flat_parameter(seen: Comparison, options: FlatOptions) -> Iterator[Explained]:
     """Parameters that FSDP has flattened into one: which of them it holds, the keys do not say."""
-    marks = tuple(options.marks)
     for key, spec in seen.unexpected.items():
-        if key.rpartition(".")[2].startswith(marks):
+        if key.rpartition(".")[2].startswith(options.marks):
             yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
 
 
 REWRITTEN_CHECKS = {
     "adapter": Check(adapter, words=("holds",), options=AdapterOptions, needs=MODEL, together=True),
     "quantized": Check(quantized, words=("scheme",), options=QuantizedOptions, needs=MODEL, together=True),
-    "flat-parameter": Check(flat_parameter, words=("actual",), options=AdapterOptions, needs=MODEL),
+    "flat-parameter": Check(flat_parameter, words=("actual",), options=FlatOptions, needs=MODEL),
     "other-form": Check(other_form, words=("stored", "wanted"), options=FormsOptions, needs=MODEL),
     "fused": Check(fused, words=("parts", "whole"), options=FusedOptions, needs=MODEL),
 }
