@@ -35,14 +35,16 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
         return ""
     finding = _cause(failing, unexplained=len(seen.missing) + len(seen.unexpected))
     if finding is not None:
-        return f"{finding.message}; {finding.hint}" if finding.hint else finding.message
+        alike = sum(each.rule == finding.rule for found in failing.values() for each in found) - 1
+        more = f" (and {alike} more like it)" if alike else ""
+        return f"{finding.message}{more}; {finding.hint}" if finding.hint else f"{finding.message}{more}"
     if not failing.keys().isdisjoint(("missing-key", "unexpected-key")) and _renamed(seen):
         return (
             "the missing and the unexpected tensors have the same shapes: they were renamed; say how in a migration, "
             "`rename: {OLD: NEW}`"
         )
     if coverage is not None and seen.wanted and not seen.pairs:
-        return "no key of the model is in this checkpoint: it holds another architecture, or another section is meant"
+        return _strange(seen)
     return "" if coverage is None else _restructured(coverage, seen)
 
 
@@ -69,6 +71,24 @@ def _errors(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity is Severity.ERROR]
 
 
+def _strange(seen: Comparison) -> str:
+    """Say what it means that no key is common; equal shapes under other names speak for the same weights."""
+    missing, unexpected = _shapes(seen)
+    alike = (missing & unexpected).total()
+    if alike * 2 < len(seen.wanted):
+        return "no key of the model is in this checkpoint: it holds another architecture, or another section is meant"
+    return (
+        f"no key of the model is in this checkpoint, but {alike} of its {len(seen.wanted)} tensors have one of the same shape there: "
+        "the model was renamed or rebuilt since; write a migration, and `ckptlint prove` it"
+    )
+
+
 def _renamed(seen: Comparison) -> bool:
-    shapes = (Counter(spec.shape for spec in side.values()) for side in (seen.missing, seen.unexpected))
-    return next(shapes) == next(shapes)
+    missing, unexpected = _shapes(seen)
+    return missing == unexpected
+
+
+def _shapes(seen: Comparison) -> tuple[Counter[tuple[int, ...]], Counter[tuple[int, ...]]]:
+    """Count the shapes of what is missing, and of what is unexpected."""
+    missing, unexpected = (Counter(each.shape for each in side.values()) for side in (seen.missing, seen.unexpected))
+    return missing, unexpected

@@ -106,7 +106,11 @@ def test_the_headline_names_the_cause_and_the_cure():
             ["x.w: f32[4,8]", "x.b: f32[4]", "y.w: f32[10,4]", "y.b: f32[10]"],
             "the missing and the unexpected tensors have the same",
         ),
-        (["x.w: f32[3]"], "no key of the model is in this checkpoint"),
+        (["x.w: f32[3]"], "no key of the model is in this checkpoint: it holds another architecture"),
+        (
+            ["x.w: f32[4,8]", "x.b: f32[4]", "x.c: f32[9]"],
+            "no key of the model is in this checkpoint, but 2 of its 4 tensors",
+        ),
         (["a.weight: f32[4,8]", "a.bias: f32[4]"], "2 of the model's 4 tensors are there and fit"),
     ],
 )
