@@ -8,17 +8,23 @@ from ckptlint.checks.alignment import matches
 from ckptlint.checks.base import BOTH, CHECKPOINT, NO_MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.checkpoint import Section, SectionKind
 from ckptlint.core.finding import Fact
+from ckptlint.core.paths import children, step
 from ckptlint.core.tree import Dict, List, Tensor, Value
 
 
 def nested(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
     """The weights lie inside the file's tree, where a plain `load_state_dict(torch.load(...))` does not look."""
-    if seen.section is not None and seen.section.path != "/" and not seen.named:
-        yield Fact("", {"section": seen.section.path, "index": _index(seen.section.path)})
+    if seen.checkpoint and seen.section is not None and seen.section.path != "/" and not seen.named:
+        yield Fact("", {"section": seen.section.path, "index": _index(seen.checkpoint.root, seen.section.path)})
 
 
-def _index(path: str) -> str:
-    return "".join(f"[{step!r}]" for step in path.strip("/").split("/"))
+def _index(root: Value, path: str) -> str:
+    """Write the way to a tree path as Python does: `/models/0` is `['models'][0]` where the models are a list."""
+    node, index = root, ""
+    for name in path.strip("/").split("/"):
+        key, node = next(((key, child) for key, child in children(node) if step(key) == name), (name, None))
+        index += f"[{key!r}]"
+    return index
 
 
 def no_weights(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -33,7 +39,7 @@ def wrong_section(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
         return
     others = [each for each in seen.checkpoint.sections if each.path != seen.section.path]
     best = max(others, key=lambda each: _fitting(each, seen), default=None)
-    if best is not None and _fitting(best, seen) * 2 >= max(len(seen.wanted), 1):
+    if best is not None and _fitting(best, seen)[0] * 2 >= max(len(seen.wanted), 1):
         words = {"section": seen.section.path, "better": best.path}
         yield Explained("", words, missing=tuple(seen.missing), unexpected=tuple(seen.unexpected))
 
@@ -45,7 +51,7 @@ def ambiguous(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
     fitting = _fitting(seen.section, seen)
     for other in seen.weights:
         rival = other.path != seen.section.path and not _same_tensors(other, seen.section)
-        if fitting and rival and _fitting(other, seen) == fitting:
+        if fitting[0] and rival and _fitting(other, seen) == fitting:
             yield Fact("", {"section": seen.section.path, "other": other.path})
 
 
@@ -55,7 +61,7 @@ def _same_tensors(one: Section, other: Section) -> bool:
     return mine.keys() == theirs.keys() and all(mine[key].identity == theirs[key].identity for key in mine)
 
 
-def _fitting(section: Section, seen: Comparison) -> int:
+def _fitting(section: Section, seen: Comparison) -> tuple[int, int]:
     return matches(section.schema(), seen.model or NO_MODEL)
 
 

@@ -39,6 +39,24 @@ def test_one_state_dict_in_two_places_is_not():
     assert rules(judged(last=shared, best=shared)) == ["nested-section"]
 
 
+def test_of_equal_names_the_shapes_decide():
+    other = Tensor(Storage("1", F32, 1), F32, (1,), (1,))
+    report = judged(discriminator=other, generator=tensor())
+    assert (report.section, rules(report)) == ("/generator", ["nested-section"])
+
+
+def test_the_way_to_the_weights_is_written_as_python_takes_it():
+    weights = Dict([("w", tensor())])
+    for root, path, index in [
+        (List([Dict([("a/b", weights)])]), "/0/a~1b", "[0]['a/b']"),
+        (Dict([("0", weights)]), "/0", "['0']"),
+        (Dict([(0, weights)]), "/0", "[0]"),
+    ]:
+        section = Section(path, SectionKind.WEIGHTS, weights, {"w": tensor()})
+        (finding,) = lint(Checkpoint(root, (section,), "torch-zip", "x.pt", ()), MODEL, RULES).findings
+        assert finding.hint == f"load them with model.load_state_dict(torch.load(FILE){index})"
+
+
 def test_a_file_without_weights_is_no_fault_where_no_model_is_given():
     empty = Checkpoint(Dict([("epoch", 3)]), (), "torch-zip", "x.pt", ())
     assert rules(lint(empty, None, RULES)) == []
