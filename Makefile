@@ -32,6 +32,9 @@ docs: $(VENV)/.ready  # generated pages, indexes and schemas are what the code s
 
 core: $(BARE)/.ready  # the same tests where torch is not installed: those that need it skip
 	$(BARE)/bin/python -c "import importlib.util as u; assert u.find_spec('torch') is None"
+	$(BARE)/bin/python -m pip install -q --disable-pip-version-check --no-deps --force-reinstall .
+	cd / && $(CURDIR)/$(BARE)/bin/ckptlint explain CKK101 >/dev/null  # the wheel has its rules and migrations
+	cd / && $(CURDIR)/$(BARE)/bin/ckptlint prove strip-wrappers >/dev/null
 	$(BARE)/bin/python -m pytest -n auto
 
 format: $(VENV)/.ready
@@ -49,7 +52,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 $(BARE)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(BARE)
-	$(BARE)/bin/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	$(BARE)/bin/python -m pip install -q --disable-pip-version-check '.[test]'
 	@touch $@
 
 clean:

@@ -1,6 +1,6 @@
 """Migrate a 1.5 GB checkpoint: ckptlint against `cp` with sync, and against the script one would write by hand.
 
-    python benchmarks/migrate.py [--rounds 9] [--megabytes 1500] [--folder DIR]
+    python benchmarks/migrate.py [--rounds 7] [--megabytes 1500] [--folder DIR]
 
 Two migrations (rename only; rename, split and transpose) on two formats. Every contender starts as a process and ends with synced data.
 """
@@ -137,7 +137,7 @@ def compare(source: Path, kind: str, text: str, rounds: int) -> dict[str, list[o
         contenders.append(
             Contender("torch.load(mmap) + torch.save", [*_naive(naive, source, output, kind)[:-1], "mmap"], clean)
         )
-    runs = interleaved(contenders, rounds, warm=2)
+    runs = interleaved(contenders, rounds, warm=1)
     clean()
     return runs
 
