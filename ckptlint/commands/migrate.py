@@ -59,6 +59,8 @@ def migrate(request: Request) -> Migrated:
         check_suffix(output)
         check_output(output, (request.checkpoint,), force=request.force or request.dry_run)
     with sources.opened(request.checkpoint) as checkpoint:
+        if output is not None:  # an index names further files
+            check_output(output, tuple(part.name for part in checkpoint.parts), force=True)
         facts = facts_of(checkpoint, sources.parameters(request.params))
         if request.reverse:
             old = (

@@ -9,6 +9,7 @@ from ckptlint.core.checkpoint import Checkpoint, Section
 from ckptlint.core.paths import children, step
 from ckptlint.core.plan import Plan
 from ckptlint.core.tree import Tensor, Value
+from ckptlint.engine.ingredients import made_of
 from ckptlint.engine.shared_runs import extent
 from ckptlint.errors import OutputError, PlanError, UsageError
 
@@ -44,8 +45,8 @@ def check_expanded(work: Work, *, strided: bool) -> None:
     for section, plan in work:
         sources = {value: (key, section.tensors[key]) for key, value in plan.inputs.items()}
         held += sum(_stored(tensor) for _, tensor in sources.values())
-        for made_of, written in _written_out(plan, strided=strided):
-            tensors = [sources[value] for value in made_of]
+        for behind, written in _written_out(plan, strided=strided):
+            tensors = [sources[value] for value in behind]
             more = written - sum(_stored(tensor) for _, tensor in tensors)
             expanded = next((key for key, tensor in tensors if _stored(tensor) < tensor.spec.nbytes), None)
             if expanded is not None and more > 0:
@@ -60,14 +61,11 @@ def check_expanded(work: Work, *, strided: bool) -> None:
 
 def _written_out(plan: Plan, *, strided: bool) -> Iterator[tuple[frozenset[int], int]]:
     """Every output value that will lie row-major: the source values that it is made of, and its bytes."""
-    made_of: dict[int, frozenset[int]] = {value: frozenset((value,)) for value in plan.inputs.values()}
-    for each in plan.steps:
-        joined = frozenset[int]().union(*(made_of[value] for value in each.inputs))
-        made_of.update(dict.fromkeys(each.outputs, joined))
+    behind = made_of(plan)
     sources = set(plan.inputs.values())
     for value in set(plan.outputs.values()):
         if not strided or value not in sources:
-            yield made_of[value], plan.specs[value].nbytes
+            yield behind[value], plan.specs[value].nbytes
 
 
 def _stored(tensor: Tensor) -> int:

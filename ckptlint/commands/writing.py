@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ckptlint.commands.planning import Work
 from ckptlint.commands.refusals import check_believed_ties, check_computed, check_expanded, check_tensors_only
+from ckptlint.commands.signals import unwinding
+from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress
 from ckptlint.core.checkpoint import Checkpoint
-from ckptlint.core.pieces import Piece, Range, Supply
+from ckptlint.core.pieces import Supply
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Node, Storage
-from ckptlint.engine.assemble import Assembly, Made, Taken
+from ckptlint.core.tree import Node
+from ckptlint.engine.assemble import Assembly
 from ckptlint.engine.find_sections import find_sections
 from ckptlint.errors import OutputError, UsageError
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.atomic import AtomicFile
 
 if TYPE_CHECKING:
-    from ckptlint.kits.numpy_kit import Array
-    from ckptlint.runners.local import LocalRunner
+    pass
 
 TORCH = (".pt", ".pth", ".bin", ".ckpt")
 SAFETENSORS = ".safetensors"
@@ -78,23 +79,12 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
     for section, _ in work:
         check_believed_ties(checkpoint, section)
     assembly = Assembly(checkpoint, work, replaced, strided=not tensors_only)
-    runners = _Runners(checkpoint, work, writing.max_memory)
-
-    def supply(storage: Storage) -> Iterator[Piece]:
-        origin = assembly.origins[id(storage)]
-        if isinstance(origin, Taken):
-            yield _range(checkpoint, origin)
-        elif isinstance(origin, Made):
-            yield from runners.of(origin.section).pieces(origin.value)
-        else:
-            yield from runners.of(0).kept(origin.tensor)
-
-    for number, (_, plan) in enumerate(work):
-        if plan.must_equal:
-            runners.of(number).check_equal()
+    supply = Supplier(checkpoint, work, assembly, memory=writing.max_memory)
+    supply.check_equal()
     writer = _writer(checkpoint, assembly, writing)
     with (
-        AtomicFile(writing.output, nbytes=writer.nbytes) as out,
+        unwinding(),
+        AtomicFile(writing.output, nbytes=writer.nbytes, replace=writing.force) as out,
         progress(writer.data_nbytes, Path(writing.output).name) as moved,
     ):
         writer.write(out.file, supply, moved, verify=writing.verify)
@@ -102,25 +92,6 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
         for part in checkpoint.parts:
             part.check_unchanged()
         out.commit()
-
-
-class _Runners:
-    """The runner of each section, made when first asked for: a rename needs none, and so no arrays."""
-
-    def __init__(self, checkpoint: Checkpoint, work: Work, memory: int) -> None:
-        self._checkpoint = checkpoint
-        self._work = work
-        self._memory = memory
-        self._made: dict[int, LocalRunner[Array]] = {}
-
-    def of(self, number: int) -> LocalRunner[Array]:
-        if number not in self._made:
-            from ckptlint.kits.numpy_kit import NumpyKit
-            from ckptlint.runners.local import LocalRunner
-
-            section, plan = self._work[number]
-            self._made[number] = LocalRunner(plan, section.tensors, self._checkpoint, NumpyKit(), memory=self._memory)
-        return self._made[number]
 
 
 def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Writer:
@@ -138,14 +109,9 @@ def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Wr
     from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
-    return TorchZipWriter(assembly.root, writing.output, replace=assembly.replace, protocol=protocol)
-
-
-def _range(checkpoint: Checkpoint, origin: Taken) -> Range:
-    storage = origin.storage
-    whole = origin.start == 0 and origin.length == storage.nbytes
-    checksum = checkpoint.checksums.get((storage.part, storage.start)) if whole else None
-    return Range(checkpoint.parts[storage.part], storage.start + origin.start, origin.length, checksum)
+    return TorchZipWriter(
+        assembly.root, writing.output, replace=assembly.replace, protocol=protocol, names=assembly.names()
+    )
 
 
 def _verify(path: str, work: Work, *, tensors_only: bool) -> None:

@@ -1,6 +1,7 @@
 """What a writer is fed: the bytes of one storage, in pieces, each either still in a source or already in memory.
 
-A piece that is a range of a source can be copied by the system without passing through Python; a block was computed.
+A piece that is a range of a source can be copied by the system without passing through Python; a block was computed. A check between
+them is a wish: nothing is written for it.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeAlias
 
-from ckptlint.core.checkpoint import ByteSource
+from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.tree import Storage
 
 
@@ -21,6 +22,27 @@ class Range(NamedTuple):
     checksum: int | None = None
 
 
-Piece: TypeAlias = "Range | bytes | memoryview"
-Supply: TypeAlias = Callable[[Storage], Iterable[Piece]]
+class Check(NamedTuple):
+    """Nothing to write: bytes of a source that others were made of, to be compared with their stored CRC-32.
+
+    Whoever cuts, casts or reorders the data of a record never reads it in one piece, so nobody would meet what is damaged in it.
+    `name` says whose data it is.
+    """
+
+    source: ByteSource
+    offset: int
+    length: int
+    checksum: int
+    name: str
+
+
+Piece: TypeAlias = Range | bytes | memoryview
+Supply: TypeAlias = Callable[[Storage], Iterable[Piece | Check]]
 """Gives the pieces of one output storage, in order, exactly `storage.nbytes` bytes together. A writer calls it once a storage."""
+
+
+def stored(checkpoint: Checkpoint, storage: Storage, start: int, length: int) -> Range:
+    """Return bytes of a storage as they are in the file; the stored checksum goes with a whole record."""
+    entire = start == 0 and length == storage.nbytes
+    checksum = checkpoint.checksums.get((storage.part, storage.start)) if entire else None
+    return Range(checkpoint.parts[storage.part], storage.start + start, length, checksum)

@@ -82,6 +82,7 @@ class Assembly:
     _run_storages: dict[tuple[object, ...], Storage] = field(default_factory=dict)
     _places: dict[tuple[object, ...], _Place] = field(default_factory=dict)
     _nodes: dict[int, Node] = field(default_factory=dict)
+    _names: dict[int, str] = field(default_factory=dict)
     _unchanged: list[dict[str, Tensor]] = field(default_factory=list)  # target keys whose tensors go over as they are
 
     def __post_init__(self) -> None:
@@ -109,6 +110,14 @@ class Assembly:
     @property
     def root(self) -> Value:
         return self.checkpoint.root
+
+    def names(self) -> Mapping[int, str]:
+        """The first key of each output storage that sections' tensors are in, by identity."""
+        if not self._names:
+            for tensors in self.tensors:
+                for key, tensor in tensors.items():
+                    self._names.setdefault(id(tensor.storage), key)
+        return self._names
 
     def replace(self, node: Node) -> Value:
         """Return what the output holds where the source holds `node`."""
@@ -248,7 +257,7 @@ def _state_dict(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> 
 def _in_place(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Value, Value]]:
     """Tensors in the plan's order, each entry that is no tensor before the first one that came from behind it; new ones come last."""
     rank = _ranks(section, plan)
-    for key in reversed(tensors):
+    for key in reversed(list(tensors)):
         if key in rank:
             break
         rank[key] = len(section.tensors) + len(section.others)

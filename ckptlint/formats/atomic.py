@@ -16,6 +16,10 @@ from typing import BinaryIO, Self
 
 from ckptlint.errors import OutputError, UsageError
 
+_LONGEST_STEM = 200  # bytes of a name that the temporary one repeats
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
+_FORCE = "--force replaces it"
+
 
 def check_output(path: str, sources: tuple[str, ...], *, force: bool) -> None:
     """Refuse, before any work, a place that cannot or should not be written: `OutputError` or `UsageError`."""
@@ -31,20 +35,25 @@ def check_output(path: str, sources: tuple[str, ...], *, force: bool) -> None:
             "the output is the input", where=path, hint="write to another file, and move it when you trust it"
         )
     if not force:
-        raise UsageError("exists already", where=path, hint="--force replaces it")
+        raise UsageError("exists already", where=path, hint=_FORCE)
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OutputError("is not a regular file", where=path)
 
 
 class AtomicFile:
-    """A file being written for `path`; use as a context manager, then call `commit()` inside it to keep the result."""
+    """A file being written for `path`; use as a context manager, then call `commit()` inside it to keep the result.
 
-    def __init__(self, path: str, *, nbytes: int = 0) -> None:
+    Without `replace`, a file that has appeared at `path` meanwhile is left alone, and `commit` is a `UsageError`.
+    """
+
+    def __init__(self, path: str, *, nbytes: int = 0, replace: bool = True) -> None:
         self.path = os.path.realpath(path)  # a symbolic link stays one: its target is replaced
         folder, name = os.path.split(self.path)
         self._folder = folder
-        self.temporary = os.path.join(folder, f".{name}.ckptlint-{os.getpid()}-{secrets.token_hex(4)}")
+        stem = os.fsdecode(os.fsencode(name)[:_LONGEST_STEM])  # a name may be as long as names can be
+        self.temporary = os.path.join(folder, f".{stem}.ckptlint-{os.getpid()}-{secrets.token_hex(4)}")
         self._nbytes = nbytes
+        self._replace = replace
         self._committed = False
         self.file: BinaryIO
 
@@ -70,7 +79,7 @@ class AtomicFile:
             self.file.flush()
             os.fsync(self.file.fileno())
             self.file.close()
-            os.replace(self.temporary, self.path)
+            self._put_in_place()
             self._committed = True
             self._sync_folder()
         except OSError as error:
@@ -94,6 +103,20 @@ class AtomicFile:
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
                     raise
+
+    def _put_in_place(self) -> None:
+        if not self._replace:
+            try:
+                os.link(self.temporary, self.path)  # unlike a rename, fails where something is there
+            except FileExistsError as error:
+                raise UsageError("appeared while it was being written", where=self.path, hint=_FORCE) from error
+            except OSError as error:
+                if error.errno not in _NO_LINKS or os.path.exists(self.path):
+                    raise
+            else:
+                os.unlink(self.temporary)
+                return
+        os.replace(self.temporary, self.path)
 
     def _sync_folder(self) -> None:
         if os.name != "posix":

@@ -1,113 +1,169 @@
 """Move the pieces of a storage into an output file, and know their CRC-32 afterwards.
 
-Ranges go through a buffer when their checksum is wanted, since the bytes must be seen once; otherwise the system copies them
-(`copy_file_range` on Linux) without passing them through Python.
+Ranges of a source are copied by the system (`copy_file_range` on Linux) without passing through Python; their bytes are seen once more,
+beside the copying, where a checksum is wanted of them or must be compared. Small ones are simply read and written.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterable
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import BinaryIO
 from zlib import crc32
 
-from ckptlint.core.pieces import Piece, Range
+from ckptlint.core.pieces import Check, Piece, Range
 from ckptlint.errors import FormatError, OutputError
+from ckptlint.formats.checking import Aside
 
 BLOCK = (
     4 << 20
 )  # bytes of a buffer: large enough that a call's cost is nothing, small enough to stay in the cache of most machines
+_PART = 32 << 20  # bytes that the system copies at once
+_SMALL = 256 << 10  # bytes up to which a thread costs more than it saves
+_FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # writing by hand would fail as well
 
 Progress = Callable[[int], object]
 
 
-class Copier:
-    """Writes pieces at the end of `file`; `verify` compares ranges that have a stored checksum with it while they pass."""
+class Sum:
+    """A CRC-32 that grows with what is added; whole when the copier has finished."""
 
-    def __init__(self, file: BinaryIO, progress: Progress, *, verify: bool = True) -> None:
+    __slots__ = ("value",)
+
+    def __init__(self, value: int = 0) -> None:
+        self.value = value
+
+    def add(self, block: bytes | memoryview) -> None:
+        self.value = crc32(block, self.value)
+
+
+class Copier:
+    """Writes pieces at the end of `file`; `verify` compares what has a stored checksum with it. `finish` comes before the end."""
+
+    def __init__(self, file: BinaryIO, progress: Progress, aside: Aside, *, verify: bool = True) -> None:
         self._file = file
         self._progress = progress
+        self._aside = aside
         self._verify = verify
+        self._by_system = hasattr(os, "copy_file_range")
 
-    def copy(self, pieces: Iterable[Piece], expected: int, name: str) -> int:
-        """Write the pieces; return their CRC-32. `expected` bytes must come, or it is an `OutputError` naming the tensor."""
-        checksum = written = 0
-        for piece in pieces:
-            if isinstance(piece, Range):
-                checksum = self._copy_range(piece, checksum, name)
-                written += piece.length
-            else:
-                block = memoryview(piece).cast("B")
-                checksum = crc32(block, checksum)
-                self._file.write(block)
-                self._progress(len(block))
-                written += len(block)
-        if written != expected:
-            raise OutputError(f"{name} has {written} bytes where {expected} were planned")
-        return checksum
+    def store(self, pieces: Iterable[Piece | Check], expected: int, name: str) -> Sum:
+        """Write the pieces; return their checksum. `expected` bytes must come, or it is an `OutputError` naming the tensor."""
+        total = Sum()
+        self._copy(pieces, expected, name, total)
+        return total
 
-    def store(self, pieces: Iterable[Piece], expected: int, name: str) -> int:
-        """Like `copy`; a single range whose checksum is known and not to be verified is moved by the system instead."""
-        iterator = iter(pieces)
-        first = next(iterator, None)
-        if first is None:
-            return self.copy((), expected, name)
-        if not self._verify and isinstance(first, Range) and first.checksum is not None and first.length == expected:
-            self._move_range(first)
-            return first.checksum
-        return self.copy(chain((first,), iterator), expected, name)
-
-    def move(self, pieces: Iterable[Piece], expected: int, name: str) -> None:
+    def move(self, pieces: Iterable[Piece | Check], expected: int, name: str) -> None:
         """Write the pieces where no checksum is wanted of the whole; ranges are still verified where they have one."""
+        self._copy(pieces, expected, name, None)
+
+    def finish(self) -> None:
+        """Wait for the checksums; `FormatError` where data is damaged."""
+        self._aside.finish()
+
+    def _copy(self, pieces: Iterable[Piece | Check], expected: int, name: str, total: Sum | None) -> None:
         written = 0
         for piece in pieces:
-            if isinstance(piece, Range) and not (self._verify and piece.checksum is not None):
-                self._move_range(piece)
-                written += piece.length
+            if isinstance(piece, Check):
+                if self._verify:
+                    self._compare(Range(*piece[:4]), piece.name)
             elif isinstance(piece, Range):
-                self._copy_range(piece, 0, name)
+                self._range(piece, expected, name, total)
                 written += piece.length
             else:
                 block = memoryview(piece).cast("B")
-                self._file.write(block)
-                self._progress(len(block))
+                self._block(block, expected, total)
                 written += len(block)
         if written != expected:
             raise OutputError(f"{name} has {written} bytes where {expected} were planned")
 
-    def _copy_range(self, piece: Range, checksum: int, name: str) -> int:
-        own = 0
-        follows = checksum == 0  # a piece that comes first has the checksum of the whole so far
-        for start in range(0, piece.length, BLOCK):
-            block = piece.source.read(piece.offset + start, min(BLOCK, piece.length - start))
-            checksum = crc32(block, checksum)
-            if self._verify and piece.checksum is not None:
-                own = checksum if follows else crc32(block, own)
+    def _block(self, block: memoryview, expected: int, total: Sum | None) -> None:
+        if total is not None and expected > _SMALL:
+            self._aside.add(partial(total.add, block))  # it comes after the ranges before it
+        elif total is not None:
+            total.add(block)
+        self._file.write(block)
+        self._progress(len(block))
+        if expected > _SMALL:
+            self._aside.finish()  # blocks are large, and no more than one is to be kept alive
+
+    def _range(self, piece: Range, expected: int, name: str, total: Sum | None) -> None:
+        known = piece.checksum
+        if total is not None and known is not None and piece.length == expected:
+            total.value, total = known, None  # compared below, where that is wanted
+        check = Sum() if self._verify and known is not None else None
+        sums = [each for each in (total, check) if each is not None]
+        if piece.length <= _SMALL:
+            if total is not None and expected > _SMALL:
+                self._aside.finish()  # what comes before it must be in the sum already
+            self._read(piece, sums)
+            if check is not None:
+                _confirm(check, piece, name)
+            return
+        for part in _parts(piece, _PART):
+            if sums:
+                self._aside.add(partial(_sum, part, sums))
+            self._move(part)
+        if check is not None:
+            self._aside.add(partial(_confirm, check, piece, name))
+
+    def _compare(self, piece: Range, name: str) -> None:
+        check = Sum()
+        for part in _parts(piece, _PART):
+            self._aside.add(partial(_sum, part, [check])) if piece.length > _SMALL else _sum(part, [check])
+        if piece.length > _SMALL:
+            self._aside.add(partial(_confirm, check, piece, name))
+        else:
+            _confirm(check, piece, name)
+
+    def _read(self, piece: Range, sums: list[Sum]) -> None:
+        for part in _parts(piece, BLOCK):
+            block = part.source.read(part.offset, part.length)
+            for each in sums:
+                each.add(block)
             self._file.write(block)
             self._progress(len(block))
-        if self._verify and piece.checksum is not None and own != piece.checksum:
-            raise FormatError(
-                f"the data of {name} is damaged: its CRC-32 is {own:08x}, the file says {piece.checksum:08x}",
-                where=f"{piece.source.name}: byte {piece.offset}",
-                hint="fetch the file again; --no-verify migrates it as it is",
-            )
-        return checksum
 
-    def _move_range(self, piece: Range) -> None:
+    def _move(self, piece: Range) -> None:
         descriptor = piece.source.fileno()
-        if descriptor is None or not hasattr(os, "copy_file_range"):
-            for start in range(0, piece.length, BLOCK):
-                block = piece.source.read(piece.offset + start, min(BLOCK, piece.length - start))
-                self._file.write(block)
-                self._progress(len(block))
+        if descriptor is None or not self._by_system:
+            self._read(piece, [])
             return
         self._file.flush()
         start = 0
         while start < piece.length:
-            length = min(64 << 20, piece.length - start)
-            moved = os.copy_file_range(descriptor, self._file.fileno(), length, piece.offset + start)
+            try:
+                moved = os.copy_file_range(descriptor, self._file.fileno(), piece.length - start, piece.offset + start)
+            except OSError as error:
+                if error.errno in _FATAL:
+                    raise
+                self._by_system = False  # not between these file systems, or not on this kernel
+                self._read(Range(piece.source, piece.offset + start, piece.length - start), [])
+                return
             if moved == 0:
                 raise FormatError("the file became shorter while it was read", where=piece.source.name)
             start += moved
             self._progress(moved)
+
+
+def _parts(piece: Range, most: int) -> Iterator[Range]:
+    for start in range(0, piece.length, most):
+        yield Range(piece.source, piece.offset + start, min(most, piece.length - start))
+
+
+def _sum(piece: Range, sums: list[Sum]) -> None:
+    for part in _parts(piece, BLOCK):
+        block = part.source.read(part.offset, part.length)
+        for each in sums:
+            each.add(block)
+
+
+def _confirm(found: Sum, piece: Range, name: str) -> None:
+    if found.value != piece.checksum:
+        raise FormatError(
+            f"the data of {name} is damaged: its CRC-32 is {found.value:08x}, the file says {piece.checksum:08x}",
+            where=f"{piece.source.name}: byte {piece.offset}",
+            hint="fetch the file again; --no-verify migrates it as it is",
+        )

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from ckptlint.core.pieces import Supply
 from ckptlint.core.tree import Tensor
 from ckptlint.errors import OutputError
+from ckptlint.formats.checking import Aside
 from ckptlint.formats.copying import Copier, Progress
 
 _PAGE = 4096
@@ -44,12 +45,14 @@ class SafetensorsWriter:
 
     def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True) -> None:
         """Write the whole file at the start of `file`."""
-        copier = Copier(file, progress, verify=verify)
         file.seek(0)
         file.write(self._header)
-        for key in self._order:
-            tensor = self._tensors[key]
-            copier.move(supply(tensor.storage), tensor.storage.nbytes, key)
+        with Aside() as aside:
+            copier = Copier(file, progress, aside, verify=verify)
+            for key in self._order:
+                tensor = self._tensors[key]
+                copier.move(supply(tensor.storage), tensor.storage.nbytes, key)
+            copier.finish()
         file.flush()
 
 

@@ -14,14 +14,16 @@ from ckptlint.core.pieces import Supply
 from ckptlint.core.tree import Node, Storage, Value
 from ckptlint.errors import OutputError
 from ckptlint.formats import pickles
-from ckptlint.formats.copying import Copier, Progress
+from ckptlint.formats.checking import Aside
+from ckptlint.formats.copying import Copier, Progress, Sum
 from ckptlint.formats.zip_layout import Record, directory, lay_out, local_header, total_size
 
 
 class TorchZipWriter:
     """Lays a file out at construction; `nbytes` is its exact size, `write` fills it.
 
-    `root` is written with `replace` applied to every node, `records` are further members by their name below the root.
+    `root` is written with `replace` applied to every node, `records` are further members by their name below the root, `names` say by
+    the identity of a storage whose data it is, for messages.
     """
 
     def __init__(
@@ -32,7 +34,9 @@ class TorchZipWriter:
         replace: Callable[[Node], Value] | None = None,
         protocol: int = 2,
         records: Mapping[str, bytes] | None = None,
+        names: Mapping[int, str] | None = None,
     ) -> None:
+        self._names = names or {}
         self._storages: list[Storage] = []
         keys: dict[int, str] = {}
 
@@ -62,17 +66,19 @@ class TorchZipWriter:
 
     def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True) -> None:
         """Write the whole archive at the start of `file`."""
-        copier = Copier(file, progress, verify=verify)
         by_record = dict(zip(self._records[2 : 2 + len(self._storages)], self._storages, strict=True))
-        checksums: list[int] = []
+        sums: list[Sum] = []
         file.seek(0)
-        for record in self._records:
-            storage = by_record.get(record)
-            file.write(local_header(record, 0))
-            if storage is None:
-                checksums.append(copier.copy([self._small[record.name.decode()]], record.size, record.name.decode()))
-            else:
-                checksums.append(copier.store(supply(storage), record.size, record.name.decode()))
+        with Aside() as aside:
+            copier = Copier(file, progress, aside, verify=verify)
+            for record in self._records:
+                storage = by_record.get(record)
+                name = record.name.decode()
+                pieces = [self._small[name]] if storage is None else supply(storage)
+                file.write(local_header(record, 0))
+                sums.append(copier.store(pieces, record.size, self._names.get(id(storage), name)))
+            copier.finish()
+        checksums = [each.value for each in sums]
         file.write(directory(self._records, checksums))
         file.flush()
         _fill_in(file, self._records, checksums)
@@ -89,4 +95,5 @@ def _fill_in(file: BinaryIO, records: list[Record], checksums: list[int]) -> Non
 def _archive_name(name: str) -> str:
     """The archive's folder: the file's name without its suffix, as torch does it."""
     stem = os.path.basename(name).rpartition(".")[0] or os.path.basename(name)
-    return stem.replace("\\", "_").strip("/ ") or "archive"
+    written = stem.encode(errors="replace").decode()  # a name on disk may be no text
+    return written.replace("\\", "_").strip("/ ") or "archive"

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.dtype import DType
-from ckptlint.core.pieces import Range
+from ckptlint.core.pieces import Range, stored
 from ckptlint.core.plan import Step
 from ckptlint.core.spec import TensorSpec
 from ckptlint.core.tree import Storage, Tensor
@@ -140,13 +140,6 @@ class Holdings(Generic[T]):
 def as_it_lies(number: int, tensor: Tensor) -> View:
     """Return a source tensor as a value: its base is its storage."""
     return View(number, tensor.dtype, Box.of(tensor.shape, tensor.stride, tensor.offset))
-
-
-def stored(checkpoint: Checkpoint, storage: Storage, start: int, length: int) -> Range:
-    """Return bytes of a storage as they are in the file; the stored checksum goes with a whole record."""
-    entire = start == 0 and length == storage.nbytes
-    checksum = checkpoint.checksums.get((storage.part, storage.start)) if entire else None
-    return Range(checkpoint.parts[storage.part], storage.start + start, length, checksum)
 
 
 def check_inside(storage: Storage, start: int, length: int) -> None:

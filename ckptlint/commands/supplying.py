@@ -1,0 +1,97 @@
+"""Supply the bytes of each output storage, and have what they were made of compared with its stored checksums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ckptlint.commands.planning import Work
+from ckptlint.core.checkpoint import ByteSource, Checkpoint
+from ckptlint.core.pieces import Check, Piece, Range, stored
+from ckptlint.core.tree import Storage
+from ckptlint.engine.assemble import Assembly, Made, Origin, Taken
+from ckptlint.engine.ingredients import made_of
+
+if TYPE_CHECKING:
+    from ckptlint.kits.numpy_kit import Array
+    from ckptlint.runners.local import LocalRunner
+
+
+class Supplier:
+    """A supply for the writers. Its checks follow the pieces; a record that is copied whole is compared on its way, and needs none."""
+
+    def __init__(self, checkpoint: Checkpoint, work: Work, assembly: Assembly, *, memory: int) -> None:
+        self._checkpoint = checkpoint
+        self._work = work
+        self._assembly = assembly
+        self._memory = memory
+        self._runners: dict[int, LocalRunner[Array]] = {}
+        self._behind: dict[int, Mapping[int, frozenset[int]]] = {}
+        self._keys: dict[int, dict[int, str]] = {}
+        self._asked: set[int] = set()
+        self._met: set[tuple[ByteSource, int]] = set()  # records that are compared already
+        self._whole = {
+            id(origin.storage)
+            for origin in assembly.origins.values()
+            if isinstance(origin, Taken) and origin.start == 0 and origin.length == origin.storage.nbytes
+        }
+
+    def __call__(self, storage: Storage) -> Iterator[Piece | Check]:
+        """Return the pieces of one output storage."""
+        origin = self._assembly.origins[id(storage)]
+        for piece in self._pieces(origin):
+            if isinstance(piece, Range) and piece.checksum is not None:
+                self._met.add((piece.source, piece.offset))
+            yield piece
+        if isinstance(origin, Made):
+            yield from self._checks_behind(origin)
+        else:
+            source = origin.storage if isinstance(origin, Taken) else origin.tensor.storage
+            yield from self._check(source, self._assembly.names().get(id(storage), "a tensor beside the weights"))
+
+    def _pieces(self, origin: Origin) -> Iterator[Piece]:
+        if isinstance(origin, Taken):
+            yield stored(self._checkpoint, origin.storage, origin.start, origin.length)
+        elif isinstance(origin, Made):
+            yield from self._runner(origin.section).pieces(origin.value)
+        else:
+            yield from self._runner(0).kept(origin.tensor)
+
+    def _checks_behind(self, made: Made) -> Iterator[Check]:
+        """The checks of all records that a value is made of, each once."""
+        section, plan = self._work[made.section]
+        if made.section not in self._behind:
+            self._behind[made.section] = made_of(plan)
+            self._keys[made.section] = {value: key for key, value in reversed(tuple(plan.inputs.items()))}
+        behind = self._behind[made.section][made.value]
+        if id(behind) not in self._asked:  # the many pieces of one tensor have one set
+            self._asked.add(id(behind))
+            for value in sorted(behind):
+                key = self._keys[made.section][value]
+                yield from self._check(section.tensors[key].storage, key)
+
+    def _check(self, storage: Storage, name: str) -> Iterator[Check]:
+        source = self._checkpoint.parts[storage.part]
+        checksum = self._checkpoint.checksums.get((storage.part, storage.start))
+        place = (source, storage.start)
+        if checksum is not None and place not in self._met and id(storage) not in self._whole:
+            self._met.add(place)
+            yield Check(source, storage.start, storage.nbytes, checksum, name)
+
+    def check_equal(self) -> None:
+        """Compare what is going to be tied; `PlanError` where it differs."""
+        for number, (_, plan) in enumerate(self._work):
+            if plan.must_equal:
+                self._runner(number).check_equal()
+
+    def _runner(self, number: int) -> LocalRunner[Array]:
+        """The runner of a section, made when first asked for: a rename needs none, and so no arrays."""
+        if number not in self._runners:
+            from ckptlint.kits.numpy_kit import NumpyKit
+            from ckptlint.runners.local import LocalRunner
+
+            section, plan = self._work[number]
+            self._runners[number] = LocalRunner(
+                plan, section.tensors, self._checkpoint, NumpyKit(), memory=self._memory
+            )
+        return self._runners[number]
