@@ -90,33 +90,39 @@ class Copier:
             self._aside.finish()  # blocks are large, and no more than one is to be kept alive
 
     def _range(self, piece: Range, expected: int, name: str, total: Sum | None) -> None:
-        known = piece.checksum
-        if total is not None and known is not None and piece.length == expected:
-            total.value, total = known, None  # compared below, where that is wanted
-        check = Sum() if self._verify and known is not None else None
+        if total is not None and piece.checksum is not None and piece.length == expected:
+            total.value, total = piece.checksum, None  # compared below, where that is wanted
+        check = Sum() if self._verify and piece.checksum is not None else None
         sums = [each for each in (total, check) if each is not None]
         if piece.length <= _SMALL:
             if total is not None and expected > _SMALL:
                 self._aside.finish()  # what comes before it must be in the sum already
             self._read(piece, sums)
-            if check is not None:
-                _confirm(check, piece, name)
-            return
+        else:
+            self._move_and_sum(piece, sums)
+        if check is not None:
+            self._confirm(check, piece, name)
+
+    def _move_and_sum(self, piece: Range, sums: list[Sum]) -> None:
         for part in _parts(piece, _PART):
             if sums:
                 self._aside.add(partial(_sum, part, sums))
             self._move(part)
-        if check is not None:
-            self._aside.add(partial(_confirm, check, piece, name))
+
+    def _confirm(self, found: Sum, piece: Range, name: str) -> None:
+        if piece.length <= _SMALL:
+            _confirm(found, piece, name)
+        else:
+            self._aside.add(partial(_confirm, found, piece, name))
 
     def _compare(self, piece: Range, name: str) -> None:
         check = Sum()
         for part in _parts(piece, _PART):
-            self._aside.add(partial(_sum, part, [check])) if piece.length > _SMALL else _sum(part, [check])
-        if piece.length > _SMALL:
-            self._aside.add(partial(_confirm, check, piece, name))
-        else:
-            _confirm(check, piece, name)
+            if piece.length <= _SMALL:
+                _sum(part, [check])
+            else:
+                self._aside.add(partial(_sum, part, [check]))
+        self._confirm(check, piece, name)
 
     def _read(self, piece: Range, sums: list[Sum]) -> None:
         for part in _parts(piece, BLOCK):
