@@ -9,6 +9,7 @@ from ckptlint.checks.dtypes import DTYPE_CHECKS
 from ckptlint.checks.keys import KEY_CHECKS
 from ckptlint.checks.naming import NAMING_CHECKS
 from ckptlint.checks.policy import POLICY_CHECKS
+from ckptlint.checks.renumbered import RENUMBERED_CHECKS
 from ckptlint.checks.rewritten import REWRITTEN_CHECKS
 from ckptlint.checks.sections import SECTION_CHECKS
 from ckptlint.checks.shapes import SHAPE_CHECKS
@@ -21,6 +22,7 @@ CHECKS: dict[str, Check] = {
     **NAMING_CHECKS,
     **REWRITTEN_CHECKS,
     **TIE_CHECKS,
+    **RENUMBERED_CHECKS,
     **VARIANT_CHECKS,
     **BUFFER_CHECKS,
     **SHAPE_CHECKS,

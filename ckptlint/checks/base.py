@@ -30,8 +30,9 @@ class Pair:
 class Explained(Fact):
     """A fact that accounts for differences: what it names is not reported again by the checks that follow.
 
-    `missing` are keys of the model, `unexpected` keys of the checkpoint, `mismatched` keys of pairs whose shapes differ. `pair`
-    (the checkpoint's key, the model's) says that two keys mean one tensor: specs and ties are then compared across it.
+    `missing` are keys of the model (one that had a counterpart has none then), `unexpected` keys of the checkpoint, `mismatched` keys
+    of pairs whose shapes differ. `pair` (the checkpoint's key, the model's) says that two keys mean one tensor: specs and ties are
+    then compared across it.
     """
 
     missing: tuple[str, ...] = ()
@@ -101,9 +102,10 @@ class Comparison:
         mismatched = {key for each in accepted for key in each.mismatched}
         found = {pair.key: pair for each in accepted if each.pair for pair in [self._pair(*each.pair)]}
         differing = {key: pair for key, pair in found.items() if pair.actual.shape != pair.expected.shape}
+        pairs = self._in_model_order({**self.pairs, **found}) if found else self.pairs
         return replace(
             self,
-            pairs=self._in_model_order({**self.pairs, **found}) if found else self.pairs,
+            pairs=_left(pairs, missing & pairs.keys()),
             missing=_left(self.missing, missing | found.keys()),
             unexpected=_left(self.unexpected, unexpected),
             mismatched=_left({**self.mismatched, **differing} if differing else self.mismatched, mismatched),

@@ -16,6 +16,7 @@ CAUSES = (
     "prefix",
     "other-form",
     "fused",
+    "renumbered",
     "other-width",
     "other-depth",
     "case-only",
