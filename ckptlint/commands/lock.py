@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ckptlint.commands import sources
 from ckptlint.commands.projects import Configured, configured, settings
 from ckptlint.commands.sources import Building
-from ckptlint.commands.talk import talk
 from ckptlint.core.schema import Schema
 from ckptlint.documents.lock import read_lock, write_lock
 from ckptlint.engine.compare import compare
@@ -25,6 +24,7 @@ class Locking:
     name: str
     factory: str
     schema: Schema
+    cure: str  # the command that writes it
 
     @property
     def text(self) -> str:
@@ -60,13 +60,25 @@ def _lockings(models: Sequence[str], output: str | None, building: Building, con
             yield _configured(found[reference], output, building)
         else:
             name = reference.rpartition(":")[2] or reference
-            yield Locking(output or "", name, reference, sources.schema(reference, building))
+            yield Locking(
+                output or "", name, reference, sources.schema(reference, building), _cure(reference, output, building)
+            )
     if output is not None and len(models or found) > 1:
         raise UsageError("-o names one file for several models")
 
 
 def _configured(each: Configured, output: str | None, building: Building) -> Locking:
-    return Locking(output or each.lock, each.name, each.model.factory, each.built(building.timeout))
+    return Locking(
+        output or each.lock, each.name, each.model.factory, each.built(building.timeout), f"ckptlint lock {each.name}"
+    )
+
+
+def _cure(reference: str, output: str | None, building: Building) -> str:
+    """The command that writes the lock of a model that no settings name."""
+    from shlex import join
+
+    arguments = ["--args", building.arguments] if building.arguments else []
+    return join(["ckptlint", "lock", reference, *arguments, "-o", output or ""])
 
 
 def _differences(locking: Locking) -> list[str]:
@@ -74,16 +86,15 @@ def _differences(locking: Locking) -> list[str]:
     if not locking.path:
         raise UsageError("--check needs the lock to check", hint="-o FILE names it")
     if not os.path.exists(locking.path):
-        return [f"{locking.path}: there is no lock yet", f"  cure: ckptlint lock {locking.name}"]
+        return [f"{locking.path}: there is no lock yet", f"  cure: {locking.cure}"]
     committed = read_lock(sources.read_text(locking.path), locking.path)
     if write_lock(committed, model=locking.name, factory=locking.factory) == locking.text:
         return []
-    talk(f"{locking.path} is not what {locking.factory} gives")
     found = list(differences.text(compare(committed, locking.schema), {}))
     return [
         f"{locking.path}: the lock (-) and the model (+) differ",
         *found,
-        f"  cure: ckptlint lock {locking.name}, then commit it",
+        f"  cure: {locking.cure}; then commit it",
     ]
 
 
