@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ckptlint.checks.base import BOTH, MODEL, Check, Comparison, Explained, NoOptions, said
+from ckptlint.core.spec import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,26 @@ def _last_name(key: str) -> str:
 
 
 def untracked(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
-    """Counters of batch norm in a file older than they are: torch fills them in (`_metadata` version below 2, or none)."""
-    for key, spec in seen.missing.items():
-        owner, _dot, name = key.rpartition(".")
-        if name == "num_batches_tracked" and _version(seen, owner) < 2:
+    """Counters of batch norm in a file older than they are: torch fills them in (`_metadata` version below 2, or none).
+
+    Not those that may have moved.
+    """
+    name = "num_batches_tracked"
+    for key, spec in _absent(seen):
+        if _last_name(key) == name and _version(seen, _owner(key)) < 2:
             yield Explained(key, {"expected": said(spec)}, missing=(key,))
+
+
+def _absent(seen: Comparison) -> Iterator[tuple[str, TensorSpec]]:
+    """Yield what is missing, without what may have moved.
+
+    That is a key whose last name the checkpoint has where the model has no place for it, unless the rest of its module is there.
+    """
+    owners = set(map(_owner, seen.pairs))
+    stored = frozenset(map(_last_name, seen.unexpected))
+    for key, spec in seen.missing.items():
+        if _last_name(key) not in stored or _owner(key) in owners:
+            yield key, spec
 
 
 def _version(seen: Comparison, owner: str) -> int:
@@ -55,18 +71,28 @@ def _version(seen: Comparison, owner: str) -> int:
     return max((versions.get(strip + owner.removeprefix(add), 0) for strip, add in seen.prefixes), default=0)
 
 
-def missing_buffer(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
-    """Keys of the model that are missing and no parameters: nothing trained is lost.
-
-    Where nobody knows which keys are parameters, buffers are known by `names`. One whose last name the checkpoint has where the
-    model has no place for it may have moved, unless the rest of its module is there.
-    """
+def missing_statistics(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
+    """Statistics, known by name, that are missing though other tensors of their layer are there."""
     owners = set(map(_owner, seen.pairs))
-    stored = frozenset(map(_last_name, seen.unexpected))
     for key, spec in seen.missing.items():
+        if _last_name(key) in options.names and _owner(key) in owners:
+            yield Explained(key, {"expected": said(spec)}, missing=(key,))
+
+
+@dataclass(frozen=True, slots=True)
+class BufferOptions:
+    """`names` are last segments of keys that are buffers where nobody knows, `but` of buffers that hold what was learned."""
+
+    names: tuple[str, ...]
+    but: tuple[str, ...] = ()
+
+
+def missing_buffer(seen: Comparison, options: BufferOptions) -> Iterator[Explained]:
+    """Keys of the model that are missing and no parameters: nothing trained is lost. Not those that may have moved."""
+    for key, spec in _absent(seen):
         name = _last_name(key)
         untrained = name in options.names if seen.parameters is None else key not in seen.parameters
-        if untrained and (name not in stored or _owner(key) in owners):
+        if untrained and name not in options.but:
             yield Explained(key, {"expected": said(spec)}, missing=(key,))
 
 
@@ -74,5 +100,6 @@ BUFFER_CHECKS = {
     "unsaved-buffer": Check(unsaved, words=("actual",), needs=MODEL),
     "leftover-buffer": Check(leftover, words=("actual",), options=NamedOptions, needs=MODEL),
     "untracked-batches": Check(untracked, words=("expected",), needs=BOTH),
-    "missing-buffer": Check(missing_buffer, words=("expected",), options=NamedOptions, needs=MODEL),
+    "missing-statistics": Check(missing_statistics, words=("expected",), options=NamedOptions, needs=MODEL),
+    "missing-buffer": Check(missing_buffer, words=("expected",), options=BufferOptions, needs=MODEL),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ckptlint.checks.base import Comparison
 from ckptlint.core.finding import Coverage, Finding, Severity
@@ -23,6 +23,7 @@ CAUSES = (
     "tied-missing",
     "unsaved-buffer",
     "leftover-buffer",
+    "missing-statistics",
     "missing-buffer",
     "transposed",
     "resized-axis",
@@ -35,28 +36,32 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
     if not failing:
         return ""
     finding = _cause(failing, unexplained=len(seen.missing) + len(seen.unexpected))
+    if finding is None and failing.keys().isdisjoint(("missing-key", "unexpected-key")):
+        finding = max((each for found in failing.values() for each in found), key=lambda each: len(each.keys))
     if finding is not None:
         alike = sum(each.rule == finding.rule for found in failing.values() for each in found) - 1
         more = f" (and {alike} more like it)" if alike else ""
         return f"{finding.message}{more}; {finding.hint}" if finding.hint else f"{finding.message}{more}"
-    if not failing.keys().isdisjoint(("missing-key", "unexpected-key")) and _renamed(seen):
+    if _renamed(seen):
         return (
             "the missing and the unexpected tensors have the same shapes: they were renamed; say how in a migration, "
             "`rename: {OLD: NEW}`"
         )
     if coverage is not None and seen.wanted and not seen.pairs:
         return _strange(seen)
-    return "" if coverage is None else _restructured(coverage, seen)
+    return "" if coverage is None else _restructured(coverage, seen, failing)
 
 
-def _restructured(coverage: Coverage, seen: Comparison) -> str:
-    fitting = f"{coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
-    if not seen.missing or not seen.unexpected:
-        return fitting
-    return (
-        f"the model was renamed or rebuilt since: {fitting}, {len(seen.missing)} are missing, and {len(seen.unexpected)} of the "
-        "file's have no place; write a migration, and `ckptlint prove` it"
-    )
+def _restructured(coverage: Coverage, seen: Comparison, failing: Collection[str]) -> str:
+    every = coverage.tensors == coverage.of_tensors
+    fitting = f"{'all' if every else coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
+    missing = f"{len(seen.missing)} {'is' if len(seen.missing) == 1 else 'are'} missing"
+    unexpected = f"{len(seen.unexpected)} of the file's {'has' if len(seen.unexpected) == 1 else 'have'} no place"
+    if "unexpected-key" not in failing:
+        return f"{fitting}, and {missing}: the model has grown since, or the file holds a part of it"
+    if "missing-key" not in failing:
+        return f"{fitting}, and {unexpected}: the model has lost a part since; `drop` what it no longer needs in a migration"
+    return f"the model was renamed or rebuilt since: {fitting}, {missing}, and {unexpected}; write a migration, and `ckptlint prove` it"
 
 
 def _cause(failing: Mapping[str, Sequence[Finding]], unexplained: int) -> Finding | None:

@@ -111,7 +111,18 @@ def test_the_headline_names_the_cause_and_the_cure():
             ["x.w: f32[4,8]", "x.b: f32[4]", "x.c: f32[9]"],
             "no key of the model is in this checkpoint, but 2 of its 4 tensors",
         ),
-        (["a.weight: f32[4,8]", "a.bias: f32[4]"], "2 of the model's 4 tensors are there and fit"),
+        (
+            ["a.weight: f32[4,8]", "a.bias: f32[4]"],
+            "2 of the model's 4 tensors are there and fit, and 2 are missing: the model has grown since, or",
+        ),
+        (
+            [*MODEL.lines(), "b: f32[1]"],
+            "all of the model's 4 tensors are there and fit, and 1 of the file's has no place",
+        ),
+        (
+            ["a.weight: i32[4,8]", "a.bias: i8[4]", "head.weight: f32[10,4]", "head.bias: c64[10]"],
+            "head.bias is c64 in the checkpoint and f32 in the model: a load cuts values off; one of the two",
+        ),
     ],
 )
 def test_without_a_cause_the_headline_says_how_much_fits(file, start):
