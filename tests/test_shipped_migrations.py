@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ckptlint.checks.naming import STRIPPED
 from ckptlint.commands import sources
 from ckptlint.commands.migrate import Request, migrate
 from ckptlint.core.dtype import DType
@@ -56,6 +57,23 @@ def test_each_is_found_by_its_name_and_says_what_it_is_for(name):
     assert migration.summary
     assert "# When:" in comment
     assert f'"{name}"' in Path(__file__).read_text(encoding="utf-8")
+
+
+def test_as_is_writes_the_state_dict_of_a_pickled_module(torch, carried):
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    assert same(torch, carried(model, "as-is"), model.state_dict())
+    assert same(torch, carried(model.state_dict(), "as-is", reverse=True), model.state_dict())
+
+
+def test_as_is_writes_a_slice_without_what_it_was_cut_from(torch, carried):
+    part = carried({"w": torch.arange(1000.0)[:3]}, "as-is")["w"]
+    assert (part.tolist(), part.untyped_storage().nbytes()) == ([0, 1, 2], 12)
+
+
+def test_strip_wrappers_takes_what_lint_says_it_takes():
+    prefix = sources.migration("strip-wrappers").prefix
+    assert prefix is not None
+    assert set(prefix.strip) == STRIPPED
 
 
 def test_strip_wrappers(torch, carried, tmp_path):

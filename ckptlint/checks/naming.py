@@ -38,15 +38,35 @@ def _words(change: Renaming, seen: Comparison) -> dict[str, str]:
         "fits": f"all {total} keys of the model" if count == total else f"{count} of the model's {total} keys",
         "also": "".join(f"; `{other}` would do as well" for other in change.others),
         "cure": _cure(change, seen),
+        "how": _how(change, seen),
     }
+
+
+STRIPPED = frozenset(
+    {"module.", "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module."}
+)
+"""What the shipped migration strip-wrappers takes away."""
+
+
+def _how(change: Renaming, seen: Comparison) -> str:
+    """Say what to do: by the shipped migration where it does all of it, else by what a migration has to say."""
+    own = wrappers(change.strip)
+    if _in_front(change, seen) and "".join(own) == change.strip and STRIPPED.issuperset(own):
+        return "`ckptlint migrate FILE -m strip-wrappers -o NEW`"
+    return f"`{_cure(change, seen)}` and `rest: keep` in a migration"
+
+
+def _in_front(change: Renaming, seen: Comparison) -> bool:
+    """Whether the change is to strip a prefix that every key of the file has."""
+    bare_strip = bool(change.strip) and not change.add and not change.inside
+    return bare_strip and all(key.startswith(change.strip) for key in seen.file.tensors)
 
 
 def _cure(change: Renaming, seen: Comparison) -> str:
     """Write what a migration has to say."""
     if change.inside:
         return f"rename: {{{', '.join(dict.fromkeys(_taken_out(*pair) for pair in change.pairs))}}}"
-    everywhere = all(key.startswith(change.strip) for key in seen.file.tensors)
-    if change.strip and not change.add and everywhere:
+    if _in_front(change, seen):
         return f"prefix: {{strip: [{', '.join(f'{part}.' for part in change.strip.split('.') if part)}]}}"
     return f'rename: {{"{change.strip}{{p:path}}": "{change.add}{{p}}"}}'
 
@@ -101,7 +121,11 @@ def case_only(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
 
 NAMING_CHECKS = {
     "prefix": Check(
-        prefix, words=("prefix", "change", "fits", "also", "cure"), options=PrefixOptions, needs=MODEL, together=True
+        prefix,
+        words=("prefix", "change", "fits", "also", "cure", "how"),
+        options=PrefixOptions,
+        needs=MODEL,
+        together=True,
     ),
     "case-only": Check(case_only, words=("actual", "expected"), needs=MODEL),
     "colliding-keys": Check(colliding, words=("prefix",), needs=MODEL),

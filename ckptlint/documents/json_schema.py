@@ -39,7 +39,7 @@ def migration_schema() -> Schema:
         "title": "ckptlint migration",
         "description": "What becomes of the keys and tensors of a checkpoint.",
         **_object(properties, ["ckptlint"]),
-        "anyOf": [{"required": [key]} for key in ("rewrites", "stages", "prefix")],
+        "anyOf": [{"required": [key]} for key in migrations.ONE_OF],
         "$defs": {
             "number": {
                 "type": ["integer", "string"],

@@ -39,6 +39,8 @@ PARAM = {
     "dim": "a size: [key, dimension]",
     "count": "how many values a capture takes: [template, capture]",
 }
+ONE_OF = ("rewrites", "stages", "prefix", "rest")
+"""A file says at least one of these."""
 RESTS: tuple[Literal["error", "keep"], ...] = ("error", "keep")
 OPTIMIZERS: tuple[Literal["carry", "reset", "refuse"], ...] = ("carry", "reset", "refuse")
 
@@ -49,7 +51,11 @@ def read_migration(text: str | bytes, origin: str) -> Migration:
     later(root, *LATER)
     root.only(*TOP)
     given = root.entries()
-    if root.get("ckptlint").integer() != VERSION:
+    if "ckptlint" not in given:
+        raise root.fail(
+            "lacks 'ckptlint'", hint=f"the version of the grammar: begin the file with `ckptlint: {VERSION}`"
+        )
+    if given["ckptlint"].integer() != VERSION:
         raise given["ckptlint"].fail(f"this version of ckptlint reads version {VERSION} of the grammar")
     lookups = {name: _lookup(node) for name, node in _named(given.get("lookups"))}
     params, scope = _params(given.get("params"), Scope(tables=frozenset(lookups)))
@@ -69,8 +75,8 @@ def read_migration(text: str | bytes, origin: str) -> Migration:
 
 def _stages(root: Node, scope: Scope) -> tuple[Stage, ...]:
     given = root.entries()
-    if not any(key in given for key in ("rewrites", "stages", "prefix")):
-        raise root.fail("lacks 'rewrites'")
+    if given.keys().isdisjoint(ONE_OF):
+        raise root.fail("lacks 'rewrites'", hint="a file that changes no key says `rest: keep`")
     first = _stage(root, scope)
     further = tuple(_further_stage(node, scope) for node in given["stages"].items()) if "stages" in given else ()
     alone = "rewrites" not in given and "rest" not in given and further

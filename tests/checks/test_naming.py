@@ -59,3 +59,17 @@ def test_a_prefix_of_the_model_is_added():
 def test_other_prefixes_that_would_do_are_named():
     said = words(["teacher.a", "teacher.b", "student.a", "student.b"], ["a", "b"])
     assert (said["fits"], said["also"]) == ("all 2 keys of the model", "; `student.` would do as well")
+
+
+@pytest.mark.parametrize(
+    ("stored", "how"),
+    [
+        (["module.a", "module.b"], "`ckptlint migrate FILE -m strip-wrappers -o NEW`"),
+        (["_orig_mod.module.a", "_orig_mod.module.b"], "`ckptlint migrate FILE -m strip-wrappers -o NEW`"),
+        (["model.a", "model.b"], "`prefix: {strip: [model.]}` and `rest: keep` in a migration"),
+        (["model.module.a", "model.module.b"], "`prefix: {strip: [model., module.]}` and `rest: keep` in a migration"),
+        (["module.a", "b"], '`rename: {"module.{p:path}": "{p}"}` and `rest: keep` in a migration'),
+    ],
+)
+def test_wrappers_before_every_key_are_stripped_by_a_shipped_migration(stored, how):
+    assert words(stored, ["a", "b"])["how"] == how

@@ -130,6 +130,7 @@ def plain(text: str) -> object:
 
 GOOD = [
     "prefix: {strip: module.}",
+    "rest: keep",
     "sections: [/a, /b]\nstages: [{rewrites: [], rest: keep}]",
     "lookups: {t: [q, 1], u: {a: 2}}\nrewrites: []",
     "params: {a: 1, b: a * 2, c: {tree: /x, else: 1}, d: {dim: [w, 0]}, e: {count: ['w.{i:int}', i]}, f: {value: x}}\nrewrites: []",

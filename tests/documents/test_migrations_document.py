@@ -278,6 +278,10 @@ def test_a_prefix_alone_is_a_migration():
     )
 
 
+def test_a_file_that_changes_no_key_says_so():
+    assert read("rest: keep").stages == (Stage((), "keep", "m.yaml:1:1"),)
+
+
 def test_sections():
     assert read("sections: /model\nrewrites: []").sections == ("/model",)
     assert read("sections: [/model, /ema]\nrewrites: []").sections == ("/model", "/ema")

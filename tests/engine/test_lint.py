@@ -94,8 +94,8 @@ def test_the_order_is_worst_first():
 def test_the_headline_names_the_cause_and_the_cure():
     report = judged(Schema.of(*(f"module.{line}" for line in MODEL.lines())))
     assert report.headline == (
-        "all 4 keys of the model fit after stripping `module.`; `prefix: {strip: [module.]}` in a migration and "
-        "`ckptlint migrate`, or save the unwrapped model next time"
+        "all 4 keys of the model fit after stripping `module.`; strip it with `ckptlint migrate FILE -m strip-wrappers -o NEW`, "
+        "or save the unwrapped model next time"
     )
 
 
