@@ -127,3 +127,16 @@ def test_an_unknown_migration_names_those_that_there_are(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(SAFETENSORS)
     said = ckptlint(tmp_path, "migrate", "model.safetensors", "-m", "strip-wrapers", "--dry-run", code=2)
     assert "strip-wrappers" in said.stderr
+
+
+def test_a_lock_that_is_not_there_is_written_by_a_command(tmp_path):
+    (tmp_path / "keys.json").write_text('{"w": [1]}')
+    said = ckptlint(tmp_path, "lint", "keys.json", "--lock", "net.lock", code=2).stderr
+    assert "a lock is written by `ckptlint lock pkg.mod:Class -o net.lock`" in said
+
+
+def test_a_file_that_no_configured_model_names_is_said_to_be_judged_alone(tmp_path):
+    (tmp_path / "keys.json").write_text('{"w": [1]}')
+    models = "".join(f'[tool.ckptlint.models.{name}]\nfactory = "m:{name}"\n' for name in ("a", "b"))
+    (tmp_path / "pyproject.toml").write_text(models)
+    assert "no model of the settings names it in its `checkpoints`" in ckptlint(tmp_path, "lint", "keys.json").stderr

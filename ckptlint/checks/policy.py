@@ -20,10 +20,10 @@ def require(seen: Comparison, options: Conditions) -> Iterator[Fact]:
                 yield Fact(key, {"actual": said(spec), "condition": options.wish(name)})
     for selector in options.keys:
         if not any(map(selector.matches, seen.file.tensors)):
-            yield Fact("", {"actual": "no such key", "condition": f"key {selector}"})
+            yield Fact("", {"pattern": str(selector), "actual": "absent", "condition": f"key {selector}"})
     for path in options.path if seen.checkpoint else ():
         if next(_matching(seen, path), None) is None:
-            yield Fact("", {"actual": "no such path", "condition": f"path {path}"})
+            yield Fact("", {"pattern": str(path), "actual": "absent", "condition": f"path {path}"})
     yield from _of_size(seen, options, holding=False)
 
 
@@ -47,7 +47,9 @@ def _selected(seen: Comparison, options: Conditions) -> Iterator[tuple[str, Tens
 def _of_size(seen: Comparison, options: Conditions, *, holding: bool) -> Iterator[Fact]:
     total = _total(seen)
     if options.checkpoint_bytes is not None and options.checkpoint_bytes.holds(total) is holding:
-        yield Fact("", {"actual": f"{total} bytes", "condition": options.wish("checkpoint_bytes")})
+        yield Fact(
+            "", {"pattern": "the file", "actual": f"{total} bytes", "condition": options.wish("checkpoint_bytes")}
+        )
 
 
 def _matching(seen: Comparison, selector: PathSelector) -> Iterator[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from ckptlint.errors import UsageError
 
 
 def run(code: str, folders: Sequence[str]) -> tuple[list[str], int]:
     from ckptlint.commands import rules
-    from ckptlint.documents.rules import load_rules
 
-    loaded = load_rules(tuple(map(Path, folders)))
+    loaded = rules.known(folders)
     for rule in loaded:
         if code.upper() == rule.id or code.lower() == rule.slug:
             return rules.describe(rule), 0

@@ -115,9 +115,12 @@ class _Judging:
             return "", self._schema(given[0])
         configured = model_of(checkpoint, self._config)
         if configured is None:
-            talk(
-                f"note: {checkpoint} is checked by itself: no --model, --lock or --against is given, and no model is configured"
+            none = (
+                "no model of the settings names it in its `checkpoints`"
+                if self._config.models
+                else "no model is configured"
             )
+            talk(f"note: {checkpoint} is checked by itself: no --model, --lock or --against is given, and {none}")
             return "", None
         if Path(configured.lock).exists():
             return configured.name, self._schema(configured.lock)

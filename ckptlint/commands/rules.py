@@ -10,7 +10,7 @@ from ckptlint.documents.rules import load_rules
 
 
 def run(folders: Sequence[str], form: str) -> tuple[list[str], int]:
-    loaded = load_rules(tuple(map(Path, folders)))
+    loaded = known(folders)
     if form == "json":
         import json
 
@@ -21,12 +21,20 @@ def run(folders: Sequence[str], form: str) -> tuple[list[str], int]:
     return [f"{rule.id}  {rule.severity:<7}  {rule.slug:<{width}}  {rule.summary}" for rule in loaded], 0
 
 
+def known(folders: Sequence[str]) -> tuple[Rule, ...]:
+    """Return the shipped rules, those of the folders that the settings name, and those of `folders`."""
+    from ckptlint.commands.projects import settings
+
+    config = settings(None)
+    return load_rules([*(config.folder / folder for folder in config.rules), *map(Path, folders)])
+
+
 def markdown(rules: Sequence[Rule]) -> list[str]:
     """The page `docs/rules.md`."""
     lines = [
         "# Rules",
         "",
-        "Generated from `rules/`. `ckptlint explain CODE` prints the same.",
+        "Generated from `rules/`. `ckptlint explain CODE` prints the same. Rules of your own: [policies.md](policies.md).",
         "",
         "| code | severity | what it finds |",
         "|---|---|---|",

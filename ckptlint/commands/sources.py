@@ -64,9 +64,10 @@ def schema(reference: str, building: Building, *, section: str | None = None) ->
     if not os.path.exists(reference):
         if ":" in reference:
             return model(reference, building)
-        raise UsageError(
-            f"{reference!r} is no file and no model", hint="a model is pkg.mod:Class, pkg.mod:factory or path.py:Class"
-        )
+        hint = "a model is pkg.mod:Class, pkg.mod:factory or path.py:Class"
+        if reference.endswith(".lock"):
+            hint = f"a lock is written by `ckptlint lock pkg.mod:Class -o {reference}`"
+        raise UsageError(f"{reference!r} is no file and no model", hint=hint)
     document = _document(reference)
     if document is not None:
         return document

@@ -138,7 +138,7 @@ def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Compa
         place = {key: number for number, key in enumerate((*seen.wanted, *seen.file.tensors))}
         folded.sort(key=lambda one: min((place.get(key, -1) for key in one[2]), default=-1))
     for words, patterns, members in folded:
-        full = {**words, "pattern": _shown(patterns), "count": str(len(members))}
+        full = {"pattern": _shown(patterns), "count": str(len(members)), **words}
         yield Finding(
             each.rule.id,
             each.rule.slug,
@@ -197,7 +197,7 @@ def _phrase(rule: LintRule, text: str, words: Mapping[str, str]) -> str:
             raise DocumentError(f"the text of {rule.slug} names {found[0]}, which its check does not say", hint=hint)
         return words[found[1]]
 
-    return _PLACEHOLDER.sub(fill_in, text)
+    return text if "{" not in text and "}" not in text else _PLACEHOLDER.sub(fill_in, text)
 
 
 def _in_reading_order(judged: Sequence[tuple[Running, list[Finding]]]) -> tuple[Finding, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
@@ -14,6 +15,8 @@ from ckptlint.report.escape import escape
 from ckptlint.report.plans import size
 
 _WIDTH = 60  # columns of keys before their specs
+_MOST_OF_A_LIST = 8  # different values of a list; more are counted
+_NUMBER = re.compile(r"/[0-9]+(?=/|$)")
 
 
 def text(checkpoint: Checkpoint, pattern: str, *, flat: bool) -> Iterator[str]:
@@ -98,19 +101,26 @@ def _keys(section: Section, keys: list[str], *, flat: bool) -> Iterator[str]:
 
 
 def _rest(checkpoint: Checkpoint, pattern: str, *, flat: bool) -> Iterator[str]:
-    """Leaves outside of all sections, equal ones under folded paths."""
+    """Leaves outside of all sections, equal ones of one kind under folded paths; long lists of numbers are counted."""
     inside = [section.path.rstrip("/") + "/" for section in checkpoint.sections] + [s.path for s in checkpoint.sections]
-    leaves: dict[str, list[str]] = {}
+    leaves: dict[tuple[str, str], list[str]] = {}
     for path, leaf in tree_notation(checkpoint.root).items():
         if any(path == home or (home.endswith("/") and path.startswith(home)) for home in inside) or not _path_selected(
             path, pattern
         ):
             continue
-        said = _leaf(leaf)
-        leaves.setdefault(f"{said}\0{path}" if flat else said, []).append(path)
-    for said, paths in leaves.items():
+        leaves.setdefault((path if flat else _NUMBER.sub("/#", path.rpartition("/")[0]), _leaf(leaf)), []).append(path)
+    listed: dict[str, list[tuple[str, str]]] = {}
+    for (_home, said), paths in leaves.items():
         for family in fold(paths):
-            yield f"  {family.pattern}  {said.partition(chr(0))[0]}"
+            above, _, last = family.pattern.rpartition("/")
+            place = above if last.isdecimal() and not flat else family.pattern
+            listed.setdefault(place, []).append((family.pattern, said))
+    for place, lines in listed.items():
+        if len(lines) > _MOST_OF_A_LIST:
+            yield f"  {place}/*  {len(lines)} different values, the first is {lines[0][1]}"
+        else:
+            yield from (f"  {pattern}  {said}" for pattern, said in lines)
 
 
 def _leaf(leaf: Mapping[str, Plain]) -> str:

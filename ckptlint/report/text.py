@@ -32,7 +32,8 @@ def render(
 
 
 def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]:
-    if report.findings:
+    partial = report.coverage is not None and report.coverage.tensors < report.coverage.of_tensors
+    if report.findings or partial:
         yield paint(_place(report), "1")
     if report.headline:
         yield f"  likely cause: {escape(_short(report.headline))}"
@@ -41,9 +42,9 @@ def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]
         yield from _finding(finding, following, paint)
     if len(shown) < len(report.findings):
         yield f"... and {counted(len(report.findings) - len(shown), 'more finding')}; --all shows them"
-    if report.coverage is not None and (report.findings or report.coverage.tensors < report.coverage.of_tensors):
+    if report.coverage is not None and (report.findings or partial):
         yield f"  coverage: {covered(report.coverage)}"
-    if report.findings:
+    if report.findings or partial:
         yield ""
 
 
