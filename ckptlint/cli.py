@@ -16,7 +16,7 @@ from ckptlint import __version__
 from ckptlint.errors import CkptlintError
 
 FORMATS = ("text", "json", "github", "markdown")
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "CKPTLINT"}
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 
 class Commands(click.Group):
@@ -253,6 +253,18 @@ def explain(**given: Any) -> None:
     import ckptlint.commands.explain as command
 
     _finish(command.run, given)
+
+
+def _name_environment() -> None:
+    """Give every option its environment variable, by the names that users see: `lint --format` is CKPTLINT_LINT_FORMAT."""
+    for name, command in cli.commands.items():
+        for option in command.params:
+            if isinstance(option, click.Option):
+                flag = max(option.opts, key=len).lstrip("-")
+                option.envvar = f"CKPTLINT_{name}_{flag}".upper().replace("-", "_")
+
+
+_name_environment()
 
 
 def _finish(run: Callable[..., tuple[Iterable[str], int]], given: dict[str, Any]) -> NoReturn:
