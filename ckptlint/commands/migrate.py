@@ -6,9 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ckptlint.commands import sources
-from ckptlint.commands.planning import facts_of, optimizer_resets, plan_down, plan_up
+from ckptlint.commands.planning import Work, facts_of, optimizer_resets, plan_down, plan_up
 from ckptlint.commands.talk import talk
 from ckptlint.commands.writing import Writing, check_suffix, output_size, write
+from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.collection import no_collection
+from ckptlint.core.migration import Migration
 from ckptlint.core.plan import Plan
 from ckptlint.errors import UsageError
 from ckptlint.formats.atomic import check_output
@@ -61,14 +64,8 @@ def migrate(request: Request) -> Migrated:
     with sources.opened(request.checkpoint) as checkpoint:
         if output is not None:  # an index names further files
             check_output(output, tuple(part.name for part in checkpoint.parts), force=True)
-        facts = facts_of(checkpoint, sources.parameters(request.params))
-        if request.reverse:
-            old = (
-                sources.schema(request.source, sources.Building(), section=request.section) if request.source else None
-            )
-            work = plan_down(checkpoint, migrations, request.section, facts, old)
-        else:
-            work = plan_up(checkpoint, migrations, request.section, facts)
+        with no_collection():
+            work = _planned(request, checkpoint, migrations)
         if not request.dry_run and output is not None:
             replaced, said = optimizer_resets(checkpoint, migrations, work)
             for line in said:
@@ -83,6 +80,14 @@ def migrate(request: Request) -> Migrated:
             )
             write(checkpoint, work, replaced, writing)
         return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work))
+
+
+def _planned(request: Request, checkpoint: Checkpoint, migrations: Sequence[Migration]) -> Work:
+    facts = facts_of(checkpoint, sources.parameters(request.params))
+    if not request.reverse:
+        return plan_up(checkpoint, migrations, request.section, facts)
+    old = sources.schema(request.source, sources.Building(), section=request.section) if request.source else None
+    return plan_down(checkpoint, migrations, request.section, facts, old)
 
 
 def memory(text: str) -> int:

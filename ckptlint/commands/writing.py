@@ -14,6 +14,7 @@ from ckptlint.commands.signals import unwinding
 from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress
 from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.collection import no_collection
 from ckptlint.core.pieces import Supply
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Node
@@ -78,10 +79,11 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
         check_expanded(work, strided=not tensors_only)
     for section, _ in work:
         check_believed_ties(checkpoint, section)
-    assembly = Assembly(checkpoint, work, replaced, strided=not tensors_only)
-    supply = Supplier(checkpoint, work, assembly, memory=writing.max_memory)
+    with no_collection():
+        assembly = Assembly(checkpoint, work, replaced, strided=not tensors_only)
+        supply = Supplier(checkpoint, work, assembly, memory=writing.max_memory)
+        writer = _writer(checkpoint, assembly, writing)
     supply.check_equal()
-    writer = _writer(checkpoint, assembly, writing)
     with (
         unwinding(),
         AtomicFile(writing.output, nbytes=writer.nbytes, replace=writing.force) as out,

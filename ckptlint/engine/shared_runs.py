@@ -34,21 +34,17 @@ class _Viewed(NamedTuple):
 
 def shared_runs(viewed: Iterable[Tensor | Storage]) -> dict[Identity, Extent]:
     """Return the run of each tensor (or bare storage, by `identity_of`) that overlaps another; all others lie alone."""
-    by_storage: dict[tuple[int, DType], dict[Identity, _Viewed]] = {}
+    by_storage: dict[tuple[int, DType], list[Tensor | Storage]] = {}
     for each in viewed:
         storage = each if isinstance(each, Storage) else each.storage
         if not storage.swapped:
-            identity = identity_of(each)
-            views = by_storage.setdefault((id(storage), each.dtype), {})
-            if identity not in views:
-                views[identity] = _viewed(each, identity)
-    return {
-        view.identity: run
-        for views in by_storage.values()
-        if len(views) > 1
-        for run, views_of_run in _runs(views.values())
-        for view in views_of_run
-    }
+            by_storage.setdefault((id(storage), each.dtype), []).append(each)
+    found: dict[Identity, Extent] = {}
+    for several in by_storage.values():
+        if len(several) > 1:
+            views = {identity: _viewed(each, identity) for each in several for identity in (identity_of(each),)}
+            found.update((view.identity, run) for run, those in _runs(views.values()) for view in those)
+    return found
 
 
 def identity_of(viewed: Tensor | Storage) -> Identity:
@@ -58,10 +54,13 @@ def identity_of(viewed: Tensor | Storage) -> Identity:
 
 def extent(tensor: Tensor) -> Extent:
     """The elements from the first to the last that a view reaches."""
-    if 0 in tensor.shape:
+    shape = tensor.shape
+    if 0 in shape:
         return Extent(tensor.offset, tensor.offset)
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride, strict=True))
-    return Extent(tensor.offset, tensor.offset + last + 1)
+    stop = tensor.offset + 1
+    for size, stride in zip(shape, tensor.stride, strict=True):  # a loop: large checkpoints ask this often
+        stop += (size - 1) * stride
+    return Extent(tensor.offset, stop)
 
 
 def _viewed(each: Tensor | Storage, identity: Identity) -> _Viewed:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
+from ckptlint.core.collection import no_collection
 from ckptlint.engine.find_sections import find_sections
 from ckptlint.errors import FormatError
 from ckptlint.formats.byte_source import FileSource
@@ -29,7 +28,7 @@ def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoin
         path = find_index(path)
     source = FileSource.open(path)
     try:
-        with _no_collection():
+        with no_collection():
             return _read(source, max_unpacked)
     except BaseException:
         source.close()
@@ -59,18 +58,6 @@ def _with_sections(checkpoint: Checkpoint, source: FileSource) -> Checkpoint:
         source.close()
 
     return replace(checkpoint, sections=find_sections(checkpoint.root), close=close)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep Python from looking for garbage among the nodes of a large tree again and again while it is built: half the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _torch_zip(source: ByteSource, part: int = 0) -> Checkpoint:
