@@ -39,9 +39,7 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
     if finding is None and failing.keys().isdisjoint(("missing-key", "unexpected-key")):
         finding = max((each for found in failing.values() for each in found), key=lambda each: len(each.keys))
     if finding is not None:
-        alike = sum(each.rule == finding.rule for found in failing.values() for each in found) - 1
-        more = f" (and {alike} more like it)" if alike else ""
-        return f"{finding.message}{more}; {finding.hint}" if finding.hint else f"{finding.message}{more}"
+        return _said(finding, alike=sum(each.rule == finding.rule for found in failing.values() for each in found) - 1)
     if _renamed(seen):
         return (
             "the missing and the unexpected tensors have the same shapes: they were renamed; say how in a migration, "
@@ -50,6 +48,11 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
     if coverage is not None and seen.wanted and not seen.pairs:
         return _strange(seen)
     return "" if coverage is None else _restructured(coverage, seen, failing)
+
+
+def _said(finding: Finding, alike: int) -> str:
+    more = f" (and {alike} more like it)" if alike else ""
+    return f"{finding.message}{more}; {finding.hint}" if finding.hint else f"{finding.message}{more}"
 
 
 def _restructured(coverage: Coverage, seen: Comparison, failing: Collection[str]) -> str:

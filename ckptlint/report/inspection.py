@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from ckptlint.core.checkpoint import Checkpoint, Section
@@ -105,22 +105,25 @@ def _rest(checkpoint: Checkpoint, pattern: str, *, flat: bool) -> Iterator[str]:
     inside = [section.path.rstrip("/") + "/" for section in checkpoint.sections] + [s.path for s in checkpoint.sections]
     leaves: dict[tuple[str, str], list[str]] = {}
     for path, leaf in tree_notation(checkpoint.root).items():
-        if any(path == home or (home.endswith("/") and path.startswith(home)) for home in inside) or not _path_selected(
-            path, pattern
-        ):
-            continue
-        leaves.setdefault((path if flat else _NUMBER.sub("/#", path.rpartition("/")[0]), _leaf(leaf)), []).append(path)
+        within = any(path == home or (home.endswith("/") and path.startswith(home)) for home in inside)
+        if not within and _path_selected(path, pattern):
+            home = path if flat else _NUMBER.sub("/#", path.rpartition("/")[0])
+            leaves.setdefault((home, _leaf(leaf)), []).append(path)
+    lines = [(family.pattern, said) for (_home, said), paths in leaves.items() for family in fold(paths)]
+    yield from (f"  {place}  {said}" for place, said in (lines if flat else _lists_counted(lines)))
+
+
+def _lists_counted(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Join the lines of a list that has many different values."""
     listed: dict[str, list[tuple[str, str]]] = {}
-    for (_home, said), paths in leaves.items():
-        for family in fold(paths):
-            above, _, last = family.pattern.rpartition("/")
-            place = above if last.isdecimal() and not flat else family.pattern
-            listed.setdefault(place, []).append((family.pattern, said))
-    for place, lines in listed.items():
-        if len(lines) > _MOST_OF_A_LIST:
-            yield f"  {place}/*  {len(lines)} different values, the first is {lines[0][1]}"
+    for place, said in lines:
+        above, _, last = place.rpartition("/")
+        listed.setdefault(above if last.isdecimal() else place, []).append((place, said))
+    for above, members in listed.items():
+        if len(members) > _MOST_OF_A_LIST:
+            yield f"{above}/*", f"{len(members)} different values, the first is {members[0][1]}"
         else:
-            yield from (f"  {pattern}  {said}" for pattern, said in lines)
+            yield from members
 
 
 def _leaf(leaf: Mapping[str, Plain]) -> str:

@@ -33,8 +33,9 @@ def render(
 
 def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]:
     partial = report.coverage is not None and report.coverage.tensors < report.coverage.of_tensors
-    if report.findings or partial:
-        yield paint(_place(report), "1")
+    if not report.findings and not partial:
+        return
+    yield paint(_place(report), "1")
     if report.headline:
         yield f"  likely cause: {escape(_short(report.headline))}"
     shown = report.findings if everything else report.findings[:MOST]
@@ -42,10 +43,9 @@ def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]
         yield from _finding(finding, following, paint)
     if len(shown) < len(report.findings):
         yield f"... and {counted(len(report.findings) - len(shown), 'more finding')}; --all shows them"
-    if report.coverage is not None and (report.findings or partial):
+    if report.coverage is not None:
         yield f"  coverage: {covered(report.coverage)}"
-    if report.findings or partial:
-        yield ""
+    yield ""
 
 
 def _place(report: Report) -> str:
