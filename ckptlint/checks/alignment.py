@@ -80,7 +80,7 @@ def bare(key: str) -> str:
 
 
 def _unwrappings(left: Mapping[str, TensorSpec], needed: Mapping[str, TensorSpec]) -> list[Renaming]:
-    if not _WRAPPED.search("\n".join((*left, *needed))):
+    if not any_wrapped((*left, *needed)):
         return []
     stored_by_bare, wanted_by_bare = _by_bare(left), _by_bare(needed)
     found: dict[tuple[str, str, bool], list[tuple[str, str]]] = {}
@@ -96,6 +96,11 @@ def _by_bare(keys: Iterable[str]) -> dict[str, list[str]]:
     for key in keys:
         groups.setdefault(bare(key), []).append(key)
     return groups
+
+
+def any_wrapped(keys: Iterable[str]) -> bool:
+    """Whether a key has a segment of a wrapper."""
+    return _WRAPPED.search("\n".join(keys)) is not None
 
 
 def wrappers(key: str) -> tuple[str, ...]:

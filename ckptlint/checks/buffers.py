@@ -19,7 +19,7 @@ class NamedOptions:
 def unsaved(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     """Keys that the model has as buffers it does not save: it makes them itself, and a strict load refuses them."""
     unsaved_here = seen.model.unsaved if seen.model else {}
-    for key, spec in seen.unexpected.items():
+    for key, spec in seen.unexpected.items() if unsaved_here else ():
         if any(name in unsaved_here for name in seen.names(key)):
             yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
 

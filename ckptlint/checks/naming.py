@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ckptlint.checks.alignment import Renaming, bare, wrappers
+from ckptlint.checks.alignment import Renaming, any_wrapped, bare, wrappers
 from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.fields import one_of, read_by
 
@@ -90,6 +90,8 @@ def _numbered(parts: list[str], form: str) -> list[str]:
 
 def colliding(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     """Keys of the checkpoint that become equal once the prefix is gone: a loader would keep one of them, whichever comes last."""
+    if len(seen.prefixes) == 1 and not any_wrapped(seen.unexpected):
+        return
     groups: dict[str, list[str]] = {}
     for key in seen.unexpected:
         groups.setdefault(bare(key), []).append(key)

@@ -83,9 +83,36 @@ def _shifts(stored: Mapping[str, Stack], wanted: Mapping[str, Stack]) -> dict[_S
 
 
 def _touched(seen: Comparison) -> frozenset[str]:
-    """Return the stems of numbers in keys that differ: `a.1.b.2.w` has `a` and `a.1.b`."""
-    differing = [*seen.missing, *seen.mismatched, *(name for key in seen.unexpected for name in seen.names(key))]
-    return frozenset(stem for key in differing for stem, _number, _rest in _places(key))
+    """Return the stems of numbers in keys that differ (`a.1.b.2.w` has `a` and `a.1.b`), of those that both sides have."""
+    hopeless = _hopeless(seen)
+    missing = _stems((*seen.missing, *(key for key in seen.mismatched if key not in hopeless)))
+    unexpected = _stems(seen.unclaimed)
+    common = _stems(seen.pairs) if missing or unexpected else set()
+    return frozenset((missing & (unexpected | common) | unexpected & common) - _stems(hopeless))
+
+
+def _hopeless(seen: Comparison) -> frozenset[str]:
+    """Return the keys of pairs with neither shape on the other side: both layers are without a place, so one of the shorter side is."""
+    stored, wanted = ({spec.shape for spec in side.values()} for side in (seen.file.tensors, seen.wanted))
+    pairs = seen.mismatched.values() if seen.mismatched else ()
+    return frozenset(
+        pair.key for pair in pairs if pair.actual.shape not in wanted and pair.expected.shape not in stored
+    )
+
+
+def _stems(keys: Iterable[str]) -> set[str]:
+    """Return the stems of all numbers in keys, level by level: many keys share what they lie in."""
+    found: set[str] = set()
+    left = set(keys)
+    while left:
+        owners = set()
+        for key in left:
+            owner, _dot, last = key.rpartition(".")
+            owners.add(owner)
+            if last.isdecimal() and _NUMBER.fullmatch(last):
+                found.add(owner.rstrip("."))
+        left = owners - {""}
+    return found
 
 
 def _places(key: str) -> Iterator[tuple[str, int, str]]:

@@ -75,6 +75,11 @@ class FusedOptions:
     whole: tuple[str, ...] = ()
     side: str = field(default="checkpoint", metadata=read_by(one_of("checkpoint", "model")))
 
+    def may_be_whole(self, key: str) -> bool:
+        """Whether the names of a whole are where `_wholes` looks for them; quick, since it is asked of every key."""
+        owner, _dot, leaf = key.rpartition(".")
+        return owner.rpartition(".")[2] in self.whole or leaf.startswith(self.whole)
+
 
 def fused(seen: Comparison, options: FusedOptions) -> Iterator[Explained]:
     """Siblings on one side (`q`, `k`, `v`) whose sizes along one axis add up to a tensor of the other side (`qkv`)."""
@@ -83,7 +88,7 @@ def fused(seen: Comparison, options: FusedOptions) -> Iterator[Explained]:
     stored = {name: seen.unexpected[key] for name, key in seen.unclaimed.items()}
     apart, joined = (stored, seen.missing) if options.side == "checkpoint" else (seen.missing, stored)
     for key, spec in joined.items():
-        for names, members in _members(key, apart, options):
+        for names, members in _members(key, apart, options) if options.may_be_whole(key) else ():
             if _adds_up([apart[member] for member in members], spec):
                 words = {"parts": ", ".join(names[1:]), "whole": names[0]}
                 split = tuple(seen.unclaimed.get(member, member) for member in members)

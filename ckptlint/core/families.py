@@ -7,6 +7,7 @@ pattern ever names a key that is not there. Numbers are merged first, from the r
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Final, NamedTuple
@@ -33,6 +34,8 @@ def fold(keys: Iterable[str]) -> tuple[Family, ...]:
     """Return families that together have each key once, in the order of their first keys. Near-linear in the number of keys."""
     order = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     unique = list(order)
+    if len(unique) < 2:
+        return tuple(Family(escaped(key), (key,)) for key in unique)
     lists = _Lists()
     odd = [key for key in unique if _LIST in key or _GAP in key]
     rows = lists.merged([key for key in unique if _LIST not in key and _GAP not in key] if odd else unique)
@@ -52,15 +55,15 @@ class _Lists:
 
     def merged(self, rows: list[str]) -> list[str]:
         """Merge rows, each a key in which lists may stand, place by place."""
-        for place in range(1, _MOST + 1):
-            rows, looked = self._merged_at(rows, place, _number_at, _spelled_numbers)
-            if not looked:
-                break
-        for place in range(1, _MOST + 1):
-            rows, looked = self._merged_at(rows, place, _word_at, _spelled_words)
-            if not looked:
-                break
-        return rows
+        apart: list[str] = []
+        for look, spell in ((_number_at, _spelled_numbers), (_word_at, _spelled_words)):
+            lonely, rows = _parted(rows)
+            apart += lonely
+            for place in range(1, _MOST + 1):
+                rows, looked = self._merged_at(rows, place, look, spell)
+                if not looked:
+                    break
+        return apart + rows
 
     def _merged_at(
         self,
@@ -109,6 +112,25 @@ class _Lists:
             return iter((row,))
         parts = row.split(_LIST)
         return map("".join, product(*(self.items[int(p)] if place % 2 else (p,) for place, p in enumerate(parts))))
+
+
+def _parted(rows: list[str]) -> tuple[list[str], list[str]]:
+    """Part the rows that no other can be merged with from the rest, cheaply.
+
+    Rows that differ in one segment only have as many dots, and their first or their second half is equal.
+    """
+    halves = [_halves(row) for row in rows]
+    firsts, seconds = Counter(first for first, _ in halves), Counter(second for _, second in halves)
+    parted: tuple[list[str], list[str]] = ([], [])
+    for row, (first, second) in zip(rows, halves, strict=True):
+        parted[firsts[first] > 1 or seconds[second] > 1].append(row)
+    return parted
+
+
+def _halves(row: str) -> tuple[tuple[int, str], tuple[int, str]]:
+    dots = row.count(".")
+    first = row.rsplit(".", dots // 2 + 1)[0] if dots else ""
+    return (dots, first), (dots, row[len(first) :])
 
 
 def _number_at(row: str, place: int) -> tuple[str, str] | None:
