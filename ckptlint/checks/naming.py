@@ -10,6 +10,8 @@ from ckptlint.checks.alignment import Renaming, any_wrapped, bare, wrappers
 from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.fields import one_of, read_by
 
+_NAMED = 6  # prefixes, or lines of a cure, that a message lists
+
 
 @dataclass(frozen=True, slots=True)
 class PrefixOptions:
@@ -36,7 +38,7 @@ def _words(change: Renaming, seen: Comparison) -> dict[str, str]:
         "prefix": change.strip or change.add,
         "change": " and ".join(parts),
         "fits": f"all {total} keys of the model" if count == total else f"{count} of the model's {total} keys",
-        "also": "".join(f"; `{other}` would do as well" for other in change.others),
+        "also": "".join(f"; `{other}` would do as well" for other in change.others[:_NAMED]),
         "cure": _cure(change, seen),
         "how": _how(change, seen),
     }
@@ -65,7 +67,8 @@ def _in_front(change: Renaming, seen: Comparison) -> bool:
 def _cure(change: Renaming, seen: Comparison) -> str:
     """Write what a migration has to say."""
     if change.inside:
-        return f"rename: {{{', '.join(dict.fromkeys(_taken_out(*pair) for pair in change.pairs))}}}"
+        lines = list(dict.fromkeys(_taken_out(*pair) for pair in change.pairs))
+        return f"rename: {{{', '.join(lines[:_NAMED])}{', ...' if len(lines) > _NAMED else ''}}}"
     if _in_front(change, seen):
         return f"prefix: {{strip: [{', '.join(f'{part}.' for part in change.strip.split('.') if part)}]}}"
     return f'rename: {{"{change.strip}{{p:path}}": "{change.add}{{p}}"}}'
@@ -90,17 +93,25 @@ def _numbered(parts: list[str], form: str) -> list[str]:
 
 def colliding(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     """Keys of the checkpoint that become equal once the prefix is gone: a loader would keep one of them, whichever comes last."""
-    if len(seen.prefixes) == 1 and not any_wrapped(seen.unexpected):
-        return
-    groups: dict[str, list[str]] = {}
-    for key in seen.unexpected:
-        groups.setdefault(bare(key), []).append(key)
-    for name, keys in groups.items():
+    for name, keys in _by_bare_name(seen).items():
         for key in keys:
-            prefixes = [key.removesuffix(other) for other in seen.names(key) if other != key and other in seen.pairs]
+            prefixes = _taken(key, seen)
             if prefixes or len(keys) > 1 or (name != key and name in seen.pairs):
                 word = prefixes[0] if prefixes else "".join(wrappers(key))
                 yield Explained(key, {"prefix": word}, unexpected=(key,))
+
+
+def _taken(key: str, seen: Comparison) -> list[str]:
+    """The prefixes without which the key would be one that is there already."""
+    return [key.removesuffix(other) for other in seen.names(key) if other != key and other in seen.pairs]
+
+
+def _by_bare_name(seen: Comparison) -> dict[str, list[str]]:
+    """Group the unexpected keys by what they are without wrappers; nothing where no key has a prefix, so that none can collide."""
+    groups: dict[str, list[str]] = {}
+    for key in seen.unexpected if len(seen.prefixes) > 1 or any_wrapped(seen.unexpected) else ():
+        groups.setdefault(bare(key), []).append(key)
+    return groups
 
 
 def case_only(seen: Comparison, _: NoOptions) -> Iterator[Explained]:

@@ -75,10 +75,12 @@ class FusedOptions:
     whole: tuple[str, ...] = ()
     side: str = field(default="checkpoint", metadata=read_by(one_of("checkpoint", "model")))
 
-    def may_be_whole(self, key: str) -> bool:
-        """Whether the names of a whole are where `_wholes` looks for them; quick, since it is asked of every key."""
-        owner, _dot, leaf = key.rpartition(".")
-        return owner.rpartition(".")[2] in self.whole or leaf.startswith(self.whole)
+    def possible(self, tensors: Mapping[str, TensorSpec]) -> Iterator[tuple[str, TensorSpec]]:
+        """Yield those that have the name of a whole where `_wholes` looks for it; quick, since it is asked of every key."""
+        for key, spec in tensors.items():
+            owner, _dot, leaf = key.rpartition(".")
+            if owner.rpartition(".")[2] in self.whole or leaf.startswith(self.whole):
+                yield key, spec
 
 
 def fused(seen: Comparison, options: FusedOptions) -> Iterator[Explained]:
@@ -87,8 +89,8 @@ def fused(seen: Comparison, options: FusedOptions) -> Iterator[Explained]:
         return
     stored = {name: seen.unexpected[key] for name, key in seen.unclaimed.items()}
     apart, joined = (stored, seen.missing) if options.side == "checkpoint" else (seen.missing, stored)
-    for key, spec in joined.items():
-        for names, members in _members(key, apart, options) if options.may_be_whole(key) else ():
+    for key, spec in options.possible(joined):
+        for names, members in _members(key, apart, options):
             if _adds_up([apart[member] for member in members], spec):
                 words = {"parts": ", ".join(names[1:]), "whole": names[0]}
                 split = tuple(seen.unclaimed.get(member, member) for member in members)
@@ -146,17 +148,22 @@ def adapter(seen: Comparison, options: AdapterOptions) -> Iterator[Explained]:
     found = tuple(key for key in seen.unexpected if not marks.isdisjoint(key.split(".")))
     alone = len(found) == len(seen.file.tensors)
     words = {"holds": "nothing but an adapter" if alone else "an adapter that is not merged"}
-    for key in found[:1]:
-        yield Explained(key, words, missing=tuple(seen.missing) if alone else (), unexpected=(key,))
-    for key in found[1:]:
-        yield Explained(key, words, unexpected=(key,))
-    bases = frozenset(options.base)
-    wanted = {bare(key): key for key in seen.missing} if found else {}
-    for key in seen.unexpected if found else ():
+    for place, key in enumerate(found):
+        missing = tuple(seen.missing) if alone and place == 0 else ()
+        yield Explained(key, words, missing=missing, unexpected=(key,))
+    for pair in _wrapped_bases(seen, options) if found else ():
+        yield Explained(pair[0], words, pair=pair)
+
+
+def _wrapped_bases(seen: Comparison, options: AdapterOptions) -> Iterator[tuple[str, str]]:
+    """The weights that adapters wrap: the checkpoint's key, and the model's without the wrapper in it."""
+    marks, bases = frozenset(options.marks), frozenset(options.base)
+    wanted = {bare(key): key for key in seen.missing}
+    for key in seen.unexpected:
         parts = bare(key).split(".")
         name = ".".join(part for part in parts if part not in bases)
         if marks.isdisjoint(parts) and not bases.isdisjoint(parts) and name in wanted:
-            yield Explained(key, words, pair=(key, wanted.pop(name)))
+            yield key, wanted.pop(name)
 
 
 @dataclass(frozen=True, slots=True)
