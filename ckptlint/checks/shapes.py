@@ -5,7 +5,8 @@ Each reading is a check of its own, and a tensor gets the first that fits it in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import prod
 
@@ -111,23 +112,60 @@ def other_width(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     """The same names in another size throughout: one size of the checkpoint always stands where one of the model stands.
 
     Sound only where at least half of the tensors differ, and a size changes on the input and on the output axis of matrices:
-    a new head or vocabulary changes one of them.
+    a new head or vocabulary changes one of them. A size that stays as often as it changes is no part of it.
     """
-    differing = [pair for pair in seen.mismatched.values() if len(pair.actual.shape) == len(pair.expected.shape)]
-    if len(differing) < 6 or len(differing) * 2 < len(seen.pairs):
+    if len(seen.mismatched) < _MANY or len(seen.mismatched) * 2 < len(seen.pairs):
         return
-    sizes: dict[int, set[int]] = {}
-    axes: dict[int, set[int]] = {}
-    for pair in differing:
-        for axis, (have, want) in enumerate(zip(pair.actual.shape, pair.expected.shape, strict=True)):
-            if have != want:
-                sizes.setdefault(have, set()).add(want)
-                axes.setdefault(have, set()).update({axis} if len(pair.actual.shape) > 1 else ())
-    if any(len(wanted) > 1 for wanted in sizes.values()) or all(len(places) < 2 for places in axes.values()):
+    sizes = {have: size for have, size in _sizes(seen.pairs.values()).items() if size.changed > size.stayed}
+    if any(len(size.wanted) > 1 for size in sizes.values()) or all(len(size.axes) < 2 for size in sizes.values()):
         return
-    change = ", ".join(f"{have} -> {want}" for have, (want,) in sorted(sizes.items()))
+    differing = [pair for pair in seen.mismatched.values() if _differing(pair) and _differing(pair) <= sizes.keys()]
+    if len(differing) < _MANY or len(differing) * 2 < len(seen.pairs):
+        return
+    changes = [f"{have} -> {want}" for have, size in sorted(sizes.items()) for want in size.wanted]
+    change = f"{', '.join(changes[:_NAMED])}{' ...' if len(changes) > _NAMED else ''}"
     for pair in differing:
         yield Explained(pair.key, {"sizes": change}, mismatched=(pair.key,))
+
+
+_MANY = 6  # tensors that differ, from which on they can be a variant
+_NAMED = 12  # changes of size that a message lists
+
+
+@dataclass(slots=True)
+class _Size:
+    """What became of one size of the checkpoint: how often it changed and stayed, into what, on which axes of matrices."""
+
+    changed: int = 0
+    stayed: int = 0
+    wanted: set[int] = field(default_factory=set)
+    axes: set[int] = field(default_factory=set)
+
+
+def _sizes(pairs: Iterable[Pair]) -> dict[int, _Size]:
+    """Return the sizes that change anywhere."""
+    found: dict[int, _Size] = {}
+    stayed: Counter[int] = Counter()
+    for (actual, expected), count in Counter((pair.actual.shape, pair.expected.shape) for pair in pairs).items():
+        for axis, (have, want) in enumerate(zip(actual, expected, strict=False)):
+            if have == want or len(actual) != len(expected):
+                stayed[have] += count
+                continue
+            size = found.setdefault(have, _Size())
+            size.changed += count
+            size.wanted.add(want)
+            size.axes.update({axis} if len(actual) > 1 else ())
+    for have, size in found.items():
+        size.stayed = stayed[have]
+    return found
+
+
+def _differing(pair: Pair) -> set[int]:
+    """Return the sizes of the checkpoint's tensor that the model's has otherwise; nothing where one has more axes."""
+    both = zip(pair.actual.shape, pair.expected.shape, strict=False)
+    return (
+        {have for have, want in both if have != want} if len(pair.actual.shape) == len(pair.expected.shape) else set()
+    )
 
 
 SHAPE_CHECKS = {

@@ -20,6 +20,7 @@ from ckptlint.engine.selected import LintRule, Running, closeness, running
 from ckptlint.errors import DocumentError, UsageError
 
 _NAMED = 4  # patterns that a message names
+_LONGEST = 500  # characters of a pattern in a message; the finding has all of it
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\w+)\}")
 
 
@@ -182,8 +183,12 @@ def _everything(keys: Sequence[str], seen: Comparison) -> str:
 def _shown(patterns: Sequence[str]) -> str:
     """Name the patterns in a message, of many the first."""
     if len(patterns) <= _NAMED:
-        return ", ".join(patterns)
-    return f"{', '.join(patterns[: _NAMED - 1])} and {len(patterns) - _NAMED + 1} more patterns"
+        return ", ".join(map(_cut, patterns))
+    return f"{', '.join(map(_cut, patterns[: _NAMED - 1]))} and {len(patterns) - _NAMED + 1} more patterns"
+
+
+def _cut(pattern: str) -> str:
+    return pattern if len(pattern) <= _LONGEST else f"{pattern[:_LONGEST]} ..."
 
 
 def _phrase(rule: LintRule, text: str, words: Mapping[str, str]) -> str:

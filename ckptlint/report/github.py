@@ -30,8 +30,11 @@ def render(
 
 def _message(finding: Finding) -> str:
     keys = f" ({len(finding.keys)} keys)" if len(finding.keys) > 1 else ""
-    text = finding.message if len(finding.message) <= _LONGEST else f"{finding.message[:_LONGEST]} ..."
-    return f"{text}{keys}" + (f". {finding.hint}" if finding.hint else "")
+    return f"{_short(finding.message)}{keys}" + (f". {_short(finding.hint)}" if finding.hint else "")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def command(severity: str, title: str, message: str, file: str = "", line: int = 0) -> str:

@@ -11,6 +11,7 @@ from ckptlint.report.counts import counted, covered, last_line
 from ckptlint.report.escape import escape
 
 MOST = 50  # findings of one checkpoint; more are counted
+_LONGEST = 1000  # characters of one cell
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~!&@])")
 
 
@@ -21,7 +22,7 @@ def render(
     for report in reports:
         yield f"### {plain(report.checkpoint)}"
         if report.headline:
-            yield f"**Likely cause:** {plain(report.headline)}"
+            yield f"**Likely cause:** {plain(_short(report.headline))}"
             yield ""
         yield from _table(report, everything=everything)
         if report.coverage is not None:
@@ -52,7 +53,11 @@ def _row(finding: Finding) -> str:
         finding.message,
         finding.hint,
     )
-    return f"| {' | '.join(map(plain, cells))} |"
+    return f"| {' | '.join(plain(_short(cell)) for cell in cells)} |"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def plain(text: str) -> str:
