@@ -42,7 +42,7 @@ def computed(targets, sources, function):
         inputs = [state[key].detach() for key in sources]
         made = function(*(bits(each) for each in inputs))
         made = made if isinstance(made, tuple | list) else (made,)
-        plain = [each.contiguous().view(inputs[0].dtype) for each in made]
+        plain = [each.clone(memory_format=torch.contiguous_format).view(inputs[0].dtype) for each in made]
         return [Result(key, tuple(sources), each, True) for key, each in zip(targets, plain, strict=True)]
 
     return apply
@@ -87,7 +87,9 @@ def keep(rng, name, layouts):
 
 def drop(rng, name, layouts):
     state = {f"{name}.{word}": layouts.tensor() for word in WORDS[:2]}
-    return Change(state, f'- drop: {{keys: "{name}.*", reason: not needed}}', lambda s: [], lossless=False)
+    return Change(
+        state, f'- drop: {{keys: "{name}.*", reason: not needed}}', lambda s: [], lossless=False, movable=False
+    )
 
 
 def copy(rng, name, layouts):
