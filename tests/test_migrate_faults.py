@@ -201,6 +201,12 @@ sys.exit(main())
 """
 
 
+def _hear_signals():
+    """What started the tests may have had signals ignored, as nohup does, and children inherit that."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("force", [False, True])
 def test_a_killed_run_leaves_what_was_there(number, force, source, tmp_path):
@@ -209,7 +215,9 @@ def test_a_killed_run_leaves_what_was_there(number, force, source, tmp_path):
         output.write_bytes(b"precious")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", STALLED, "migrate", source, "-m", file, "-o", output, *["--force"] * force]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True, preexec_fn=_hear_signals
+    )
     assert child.stdout.readline() == "copied\n"
     child.send_signal(number)
     _, said = child.communicate(timeout=30)
