@@ -216,7 +216,12 @@ def test_a_killed_run_leaves_what_was_there(number, force, source, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-c", STALLED, "migrate", source, "-m", file, "-o", output, *["--force"] * force]
     child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True, preexec_fn=_hear_signals
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        text=True,
+        preexec_fn=_hear_signals,  # noqa: PLW1509  one thread, and nothing but signals
     )
     assert child.stdout.readline() == "copied\n"
     child.send_signal(number)
