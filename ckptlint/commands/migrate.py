@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ckptlint.commands import sources
-from ckptlint.commands.planning import Work, facts_of, optimizer_resets, plan_down, plan_up
+from ckptlint.commands.planning import Work, facts_of, plan_down, plan_up
 from ckptlint.commands.talk import talk
-from ckptlint.commands.writing import Writing, check_suffix, output_size, write
+from ckptlint.commands.writing import Writing, check_suffix, output_size, refuse, write
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.collection import no_collection
 from ckptlint.core.migration import Migration
 from ckptlint.core.plan import Plan
+from ckptlint.core.schema import Schema
+from ckptlint.engine.optimizers import carry_optimizers
 from ckptlint.errors import UsageError
 from ckptlint.formats.atomic import check_output
 from ckptlint.report import plans
@@ -66,28 +68,44 @@ def migrate(request: Request) -> Migrated:
             check_output(output, tuple(part.name for part in checkpoint.parts), force=True)
         with no_collection():
             work = _planned(request, checkpoint, migrations)
-        if not request.dry_run and output is not None:
-            replaced, said = optimizer_resets(checkpoint, migrations, work)
-            for line in said:
-                talk(f"warning: {line}")
-            writing = Writing(
-                output,
-                force=request.force,
-                verify=request.verify,
-                alone=request.section is not None,
-                allow_expand=request.allow_expand,
-                max_memory=request.max_memory,
-            )
-            write(checkpoint, work, replaced, writing)
+        carried = carry_optimizers(checkpoint.sections, migrations, work)
+        for line in carried.said:
+            talk(f"warning: {line}")
+        writing = _writing(request)
+        refuse(checkpoint, work, writing)
+        if not request.dry_run:
+            write(checkpoint, work, carried.replaced, writing)
         return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work))
+
+
+def _writing(request: Request) -> Writing:
+    return Writing(
+        request.output or "",
+        force=request.force,
+        verify=request.verify,
+        alone=request.section is not None,
+        allow_expand=request.allow_expand,
+        max_memory=request.max_memory,
+    )
 
 
 def _planned(request: Request, checkpoint: Checkpoint, migrations: Sequence[Migration]) -> Work:
     facts = facts_of(checkpoint, sources.parameters(request.params))
     if not request.reverse:
         return plan_up(checkpoint, migrations, request.section, facts)
-    old = sources.schema(request.source, sources.Building(), section=request.section) if request.source else None
-    return plan_down(checkpoint, migrations, request.section, facts, old)
+    return plan_down(checkpoint, migrations, request.section, facts, _old(request) if request.source else None)
+
+
+def _old(request: Request) -> Callable[[str], Schema]:
+    """The old schema of each section: that of the same place where the source is a checkpoint, else the weights'."""
+    reference = str(request.source)
+    if not sources.is_checkpoint(reference):
+        schema = sources.schema(reference, sources.Building())
+        return lambda _: schema
+    with sources.opened(reference) as checkpoint:
+        by_path = {section.path: section.schema(reference) for section in checkpoint.sections}
+        weights = sources.weights(checkpoint, None).schema(reference)
+    return lambda path: by_path.get(path, weights)
 
 
 def memory(text: str) -> int:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 
 from ckptlint.commands.sources import migrated_sections
 from ckptlint.commands.talk import talk
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
+from ckptlint.core.dtype import ANY
 from ckptlint.core.migration import Migration
 from ckptlint.core.paths import find, holds
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Dict, Node, Scalar
+from ckptlint.core.tree import Node, Scalar
 from ckptlint.engine.compose import compose
 from ckptlint.engine.concerned import concerned, is_copy
 from ckptlint.engine.facts import HeaderFacts
+from ckptlint.engine.fill_dtypes import fill_dtypes
 from ckptlint.engine.invert import invert
 from ckptlint.engine.planner import make_plan
-from ckptlint.errors import PlanError
+from ckptlint.errors import PlanError, UsageError
 
 Work = list[tuple[Section, Plan]]
 
@@ -35,7 +38,7 @@ def facts_of(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> HeaderF
 
 def plan_up(checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None, facts: HeaderFacts) -> Work:
     """Plan the migrations, one after the other, for every section they are for."""
-    sections = migrated_sections(checkpoint, migrations, section)
+    sections = _sections(checkpoint, migrations, section)
     meant = sections if _named(migrations, section) else concerned(sections, migrations[0])
     kept = {each.path for each in meant}
     for each in sections:
@@ -52,18 +55,19 @@ def plan_down(
     migrations: Sequence[Migration],
     section: str | None,
     facts: HeaderFacts,
-    source: Schema | None,
+    source: Callable[[str], Schema] | None,
 ) -> Work:
-    """Plan the way back, the last migration first. `source` is the old schema, where the new one alone does not decide it."""
-    sections = migrated_sections(checkpoint, migrations, section)
+    """Plan the way back, the last migration first.
+
+    `source` gives the old schema of the section at a path, where the new one alone does not decide it.
+    """
+    sections = _sections(checkpoint, migrations, section)
     main = max(sections, key=lambda each: len(each.tensors))
     work: Work = []
     for each in sections:
         own = each.kind is SectionKind.EMA or is_copy(each, main) or _named(migrations, section)
         try:
-            back = _placed(
-                each, sections, lambda each: _back(each.schema(checkpoint.origin), migrations, facts, source)
-            )
+            back = _placed(each, sections, lambda each: _back(checkpoint, each, migrations, facts, source))
         except PlanError:
             if own:
                 raise
@@ -71,6 +75,24 @@ def plan_down(
         else:
             work.append((each, back))
     return work
+
+
+def _sections(checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None) -> tuple[Section, ...]:
+    """Return the sections that may be meant; `UsageError` where the migrations name different ones, or one cannot be migrated."""
+    named = dict.fromkeys(migration.sections for migration in migrations if migration.sections != ("weights",))
+    if section is None and len(named) > 1:
+        texts = " and ".join(", ".join(paths) for paths in named)
+        raise UsageError(f"the migrations are for different sections: {texts}", hint="run one after the other")
+    sections = migrated_sections(checkpoint, migrations, section)
+    paths = {each.path for each in sections}
+    for each in sections:
+        if each.kind is SectionKind.OPTIMIZER:
+            hint = "it goes with the weights: `optimizer` in the migration says how"
+            raise UsageError(f"{each.path} is the state of an optimizer, which has no keys to migrate", hint=hint)
+        also = [other.path for other in checkpoint.sections if other.node is each.node and other.path not in paths]
+        if also:
+            talk(f"note: {', '.join(also)} is the same object as {each.path}, and changes with it")
+    return sections
 
 
 def _named(migrations: Sequence[Migration], section: str | None) -> bool:
@@ -104,11 +126,16 @@ def chain(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts) -
     )
 
 
-def _back(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts, source: Schema | None) -> Plan:
+def _back(
+    checkpoint: Checkpoint,
+    section: Section,
+    migrations: Sequence[Migration],
+    facts: HeaderFacts,
+    source: Callable[[str], Schema] | None,
+) -> Plan:
+    schema = section.schema(checkpoint.origin)
     if source is not None:
-        plan = chain(source, migrations, facts)
-        _same(plan.target, schema)
-        return invert(plan)
+        return invert(_forth(source(section.path), migrations, facts, schema))
     from ckptlint.engine.infer_source import infer_source
 
     plans: list[Plan] = []
@@ -117,6 +144,22 @@ def _back(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts, s
         plans.append(invert(make_plan(old, migration, facts)))
         schema = plans[-1].target
     return reduce(compose, plans)
+
+
+def _forth(source: Schema, migrations: Sequence[Migration], facts: HeaderFacts, found: Schema) -> Plan:
+    """Return the plan that made the schema that was found, of this source."""
+    plan = chain(source, migrations, facts)
+    _same(plan.target, found)
+    if any(spec.dtype is ANY for spec in source.tensors.values()):
+        source = fill_dtypes(plan, found)
+        plan = chain(source, migrations, facts)
+    if all(any({*group} <= {*other} for other in found.ties) for group in plan.target.ties):
+        return plan
+    apart = chain(
+        replace(source, ties=()), migrations, facts
+    )  # what is no longer one tensor must not become one unseen
+    _same(apart.target, found)
+    return apart
 
 
 def _same(made: Schema, found: Schema) -> None:
@@ -128,37 +171,3 @@ def _same(made: Schema, found: Schema) -> None:
                 f"{key} is {other or 'absent'} in the file, and {one or 'absent'} in what the migrations make of the source",
                 hint="--source should be the schema that this file was migrated from",
             )
-
-
-def optimizer_resets(
-    checkpoint: Checkpoint, migrations: Sequence[Migration], work: Work
-) -> tuple[dict[int, Node], list[str]]:
-    """Decide what becomes of optimizer state: the nodes to put in place of its moments, and what to say about it.
-
-    Index-keyed state belongs to parameters by their order alone. It stays right where every tensor kept its place and its shape;
-    elsewhere it would silently belong to other parameters, so it is reset, or refused where a migration says so.
-    """
-    optimizers = [section for section in checkpoint.sections if section.kind is SectionKind.OPTIMIZER]
-    wishes = {migration.optimizer for migration in migrations}
-    if optimizers and "refuse" in wishes:
-        raise PlanError(f"the checkpoint holds optimizer state at {optimizers[0].path}, and the migration refuses it")
-    if "reset" not in wishes and all(_in_order(plan) for _, plan in work):
-        return {}, []
-    replaced: dict[int, Node] = {}
-    said: list[str] = []
-    for section in optimizers:
-        state = section.node.get("state") if isinstance(section.node, Dict) else None
-        if isinstance(state, Dict) and state.items:
-            replaced[id(state)] = Dict([], state.made_by, state.state)
-            why = (
-                "as the migration says"
-                if "reset" in wishes
-                else "since tensors changed their order or shape, and its entries go by position"
-            )
-            said.append(f"{section.path}: the optimizer's state is reset, {why}")
-    return replaced, said
-
-
-def _in_order(plan: Plan) -> bool:
-    """Whether every tensor has kept its place and its shape."""
-    return not plan.steps and list(plan.inputs.values()) == list(plan.outputs.values())

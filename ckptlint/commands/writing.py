@@ -12,14 +12,14 @@ from ckptlint.commands.planning import Work
 from ckptlint.commands.refusals import check_believed_ties, check_computed, check_expanded, check_tensors_only
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.supplying import Supplier
-from ckptlint.commands.talk import progress
-from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.commands.talk import progress, talk
+from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.collection import no_collection
+from ckptlint.core.paths import find
 from ckptlint.core.pieces import Supply
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Node
+from ckptlint.core.tree import Dict, Node, Tensor
 from ckptlint.engine.assemble import Assembly
-from ckptlint.engine.find_sections import find_sections
 from ckptlint.errors import OutputError, UsageError
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.atomic import AtomicFile
@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
 TORCH = (".pt", ".pth", ".bin", ".ckpt")
 SAFETENSORS = ".safetensors"
+_METADATA = "metadata."  # how notes about it begin
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """What to write and how.
+    """What to write (nothing is named for a dry run without an output) and how.
 
     `alone` where a section was named, so that only its weights are wanted in a format that holds no more; `allow_expand` where elements
     that the source repeats by strides may be written out.
@@ -69,14 +70,19 @@ def check_suffix(output: str) -> None:
         )
 
 
-def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writing: Writing) -> None:
-    """Write the whole output or nothing."""
+def refuse(checkpoint: Checkpoint, work: Work, writing: Writing) -> None:
+    """Refuse, from headers alone, what would silently be something else than what was asked for."""
     tensors_only = writing.output.endswith(SAFETENSORS)
     check_computed(work)
     if tensors_only:
         check_tensors_only(checkpoint, work, writing.output, alone=writing.alone)
     if not writing.allow_expand:
         check_expanded(work, strided=not tensors_only)
+
+
+def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writing: Writing) -> None:
+    """Write the whole output or nothing, after `refuse` had nothing against it."""
+    tensors_only = writing.output.endswith(SAFETENSORS)
     for section, _ in work:
         check_believed_ties(checkpoint, section)
     with no_collection():
@@ -100,15 +106,13 @@ def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Wr
     if writing.output.endswith(SAFETENSORS):
         from ckptlint.formats.safetensors_writer import SafetensorsWriter
 
-        metadata = {
-            name.removeprefix("metadata."): text
-            for name, text in checkpoint.notes.items()
-            if name.startswith("metadata.")
-        }
-        return SafetensorsWriter(
-            assembly.tensors[0], {k: v for k, v in metadata.items() if not k.startswith("ckptlint")}
-        )
+        metadata = _metadata(checkpoint)
+        return SafetensorsWriter(assembly.tensors[0], metadata)
     from ckptlint.formats.torch_zip_writer import TorchZipWriter
+
+    left = [name for name in _metadata(checkpoint) if name != "format"]
+    if left:
+        talk(f"note: a .pt file has no place for the file's metadata: {', '.join(left)}")
 
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
     return TorchZipWriter(
@@ -116,22 +120,34 @@ def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Wr
     )
 
 
+def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
+    """What the source says of itself, without what is ours, and what only sharding says."""
+    pairs = (
+        (name.removeprefix(_METADATA), text) for name, text in checkpoint.notes.items() if name.startswith(_METADATA)
+    )
+    return {name: text for name, text in pairs if not name.startswith("ckptlint") and name != "total_size"}
+
+
 def _verify(path: str, work: Work, *, tensors_only: bool) -> None:
     """Read the new file's header and compare it with what was planned; the file is not in place yet."""
     written = open_checkpoint(Path(path))
     try:
-        sections = {section.path: section for section in find_sections(written.root)}
         for section, plan in work:
-            found = sections.get("/" if tensors_only else section.path)
-            have = found.schema() if found else Schema({})
-            if list(have.tensors.items()) != list(plan.target.tensors.items()) or set(have.ties) != set(
-                _ties(plan.target)
-            ):
-                raise OutputError(
-                    f"what was written at {section.path} is not what was planned; nothing was put in place", where=path
-                )
+            have = _schema(written, "/" if tensors_only else section.path)
+            want = plan.target
+            if list(have.tensors.items()) != list(want.tensors.items()) or set(have.ties) != set(_ties(want)):
+                text = f"what was written at {section.path} is not what was planned; nothing was put in place"
+                raise OutputError(text, where=path)
     finally:
         written.close()
+
+
+def _schema(written: Checkpoint, path: str) -> Schema:
+    """What is at a place, whether a reader would take it for a state dict or not: little may be left of one."""
+    node = find(written.root, path)
+    items = node.items if isinstance(node, Dict) else []
+    tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
+    return Section(path, SectionKind.WEIGHTS, Dict([]), tensors).schema()
 
 
 def _ties(schema: Schema) -> tuple[tuple[str, ...], ...]:
