@@ -216,3 +216,21 @@ def test_entries_that_are_no_tensors_stay_among_their_neighbours(tmp_path):
     ]
     swap = "rewrites:\n- {from: [a, b], to: [y, x], ops: [order: [1, 0]]}\n"
     assert list(migrated(tmp_path, state, swap)) == ["n0", "x", "n1", "y", "n2"]
+
+
+def test_keys_and_dtypes_that_a_format_cannot_hold_are_named(tmp_path):
+    keep = "rewrites:\n- keep: '**'\n"
+    for key, words in [("\ud800", r"'\\ud800' is no text"), ("__metadata__", "named __metadata__")]:
+        torch.save({key: torch.ones(1)}, tmp_path / "odd.pt")
+        assert list(torch.load(migrated_file(tmp_path, tmp_path / "odd.pt", keep))) == [key]
+        with pytest.raises(OutputError, match=words):
+            migrated_file(tmp_path, tmp_path / "odd.pt", keep, suffix=".safetensors")
+    torch.save({"w": torch.ones(1, dtype=torch.complex128)}, tmp_path / "odd.pt")
+    with pytest.raises(OutputError, match="w is c128, which safetensors cannot hold"):
+        migrated_file(tmp_path, tmp_path / "odd.pt", keep, suffix=".safetensors")
+    header = b'{"w":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[0,3]}}'
+    (tmp_path / "six.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"abc")
+    with pytest.raises(OutputError, match="w is f6e2m3, of which torch has no tensors"):
+        migrated_file(tmp_path, tmp_path / "six.safetensors", keep)
+    output = migrated_file(tmp_path, tmp_path / "six.safetensors", keep, suffix=".safetensors")
+    assert output.read_bytes().endswith(b"abc")

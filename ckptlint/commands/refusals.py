@@ -38,6 +38,18 @@ def check_tensors_only(checkpoint: Checkpoint, work: Work, output: str, *, alone
             raise _unresolved(key, section.tensors[key].lazy)
 
 
+def check_dtypes(work: Work, *, tensors_only: bool) -> None:
+    """Refuse elements that the format has no name for."""
+    for _, plan in work:
+        for key, spec in plan.target.tensors.items():
+            if not tensors_only and not spec.dtype.torch:
+                hint = "a .safetensors file can hold it"
+                raise OutputError(f"{key} is {spec.dtype}, of which torch has no tensors", hint=hint)
+            if tensors_only and not spec.dtype.safetensors and spec.dtype.name != "f4e2m1x2":
+                hint = "write a .pt file, or cast it"
+                raise OutputError(f"{key} is {spec.dtype}, which safetensors cannot hold", hint=hint)
+
+
 def check_expanded(work: Work, *, strided: bool) -> None:
     """Refuse to write out elements that the source holds once and shows many times (a stride of 0), where that takes much room."""
     held = excess = 0

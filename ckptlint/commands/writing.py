@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ckptlint.commands.planning import Work
-from ckptlint.commands.refusals import check_believed_ties, check_computed, check_expanded, check_tensors_only
+from ckptlint.commands.refusals import (
+    check_believed_ties,
+    check_computed,
+    check_dtypes,
+    check_expanded,
+    check_tensors_only,
+)
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress, talk
@@ -74,6 +80,7 @@ def refuse(checkpoint: Checkpoint, work: Work, writing: Writing) -> None:
     """Refuse, from headers alone, what would silently be something else than what was asked for."""
     tensors_only = writing.output.endswith(SAFETENSORS)
     check_computed(work)
+    check_dtypes(work, tensors_only=tensors_only)
     if tensors_only:
         check_tensors_only(checkpoint, work, writing.output, alone=writing.alone)
     if not writing.allow_expand:
@@ -106,14 +113,12 @@ def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Wr
     if writing.output.endswith(SAFETENSORS):
         from ckptlint.formats.safetensors_writer import SafetensorsWriter
 
-        metadata = _metadata(checkpoint)
-        return SafetensorsWriter(assembly.tensors[0], metadata)
+        return SafetensorsWriter(assembly.tensors[0], _metadata(checkpoint))
     from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
     left = [name for name in _metadata(checkpoint) if name != "format"]
     if left:
         talk(f"note: a .pt file has no place for the file's metadata: {', '.join(left)}")
-
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
     return TorchZipWriter(
         assembly.root, writing.output, replace=assembly.replace, protocol=protocol, names=assembly.names()

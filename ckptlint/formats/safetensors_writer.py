@@ -75,6 +75,8 @@ def _entry(key: str, tensor: Tensor, span: tuple[int, int]) -> dict[str, object]
         )
     if key == "__metadata__":
         raise OutputError("a tensor is named __metadata__, which safetensors keeps for itself", hint="rename it")
+    if not key.isascii() and any("\ud800" <= character <= "\udfff" for character in key):
+        raise OutputError(f"{key!a} is no text that UTF-8 can hold, as safetensors wants it", hint="rename it")
     return {"dtype": dtype, "shape": shape, "data_offsets": span}
 
 
