@@ -4,7 +4,7 @@ VENV := .venv
 BARE := .venv-core
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types contracts budget core docs format bench clean
+.PHONY: demo test check lint types contracts budget core docs format bench fuzz clean
 
 demo: $(VENV)/.ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash docs/demo/run.sh
@@ -44,6 +44,9 @@ format: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python benchmarks/run.py
+
+fuzz: $(VENV)/.ready  # a million mutants for every reader and document; TARGETS="pickle torch-zip" chooses
+	PYTHONPATH=.:tests $(BIN)/python -m fuzz.run $(TARGETS)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,143 @@
+"""Fuzz the targets: `PYTHONPATH=.:tests python -m fuzz.run TARGET... --executions N [--seed S]` from the root of the repository.
+
+A mutant that the target takes, or that it refuses in words not met before, joins the corpus: a coverage guide that needs no
+instrumentation. `--atheris` guides by coverage instead, where atheris is installed. An escape, a hang or too much memory is written to
+`--crashes`, and ends the run of that target.
+"""
+
+import argparse
+import hashlib
+import random
+import re
+import resource
+import signal
+import sys
+import time
+import traceback
+import warnings
+from pathlib import Path
+
+from fuzz.mutate import mutate
+from fuzz.targets import TARGETS, Target
+
+from ckptlint.errors import CkptlintError
+
+_SECONDS = 2  # that one execution may take
+_MEMORY = 1 << 30  # bytes of address space of the whole process
+_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"|b'[^']*'")
+_MOST = 4000  # files of the corpus in memory
+
+
+class HangError(Exception):
+    """One execution took longer than it may."""
+
+
+def _hang(_signal: int, _frame: object) -> None:
+    raise HangError
+
+
+def outcome(target: Target, content: bytes) -> str:
+    """Run once; return what happened, without numbers and names."""
+    try:
+        target.run(content)
+    except CkptlintError as error:
+        return f"{type(error).__name__}: {_VARIABLE.sub('_', error.message)[:120]}"
+    return "taken"
+
+
+def fuzz(target: Target, executions: int, seed: int) -> tuple[int, set[str]]:
+    """Run mutants; return how many, and the different outcomes. What escapes from the target escapes from here, with its input noted."""
+    chance = random.Random(seed)
+    corpus = list(target.seeds())
+    met: set[str] = set()
+    for content in corpus:
+        met.add(_noted(target, content))
+    for _ in range(executions):
+        content = mutate(chance, chance.choice(corpus), corpus)
+        said = _noted(target, content)
+        if said not in met:
+            met.add(said)
+            if len(corpus) < _MOST:
+                corpus.append(content)
+        elif said == "taken" and len(content) < 4096 and chance.random() < 0.01 and len(corpus) < _MOST:
+            corpus.append(content)
+    return executions, met
+
+
+def _noted(target: Target, content: bytes) -> str:
+    try:
+        return outcome(target, content)
+    except BaseException as error:
+        error.add_note(f"input: {content!r}" if len(content) < 4096 else f"input of {len(content)} bytes")
+        error.content = content
+        raise
+
+
+class Watched:
+    """A target under a watchdog: each execution has its seconds."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+        self.seeds = target.seeds
+
+    def run(self, content: bytes) -> None:
+        signal.setitimer(signal.ITIMER_REAL, _SECONDS)
+        try:
+            self._target.run(content)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _coverage_guided(target: Target, executions: int) -> None:
+    import atheris
+
+    def once(content: bytes) -> None:
+        target.accepts(content)
+
+    atheris.instrument_all()
+    atheris.Setup([sys.argv[0], f"-runs={executions}", "-max_len=4096"], once)
+    atheris.Fuzz()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("targets", nargs="*", default=list(TARGETS), help=", ".join(TARGETS))
+    parser.add_argument("--executions", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=20_000, help="executions between two lines of progress")
+    parser.add_argument("--crashes", type=Path, default=Path("fuzz-crashes"))
+    parser.add_argument("--atheris", action="store_true")
+    given = parser.parse_args()
+    warnings.simplefilter("error")
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    signal.signal(signal.SIGALRM, _hang)
+    if given.atheris:
+        _coverage_guided(TARGETS[given.targets[0]], given.executions)
+        return 0
+    failed = [_long_run(name, given) for name in given.targets]
+    return int(any(failed))
+
+
+def _long_run(name: str, given: argparse.Namespace) -> bool:
+    target = Watched(TARGETS[name])
+    done, started = 0, time.monotonic()
+    met: set[str] = set()
+    while done < given.executions:
+        try:
+            number, said = fuzz(target, min(given.batch, given.executions - done), given.seed + done)
+        except (Exception, HangError) as error:  # noqa: BLE001  whatever it is, it is the find
+            given.crashes.mkdir(exist_ok=True)
+            content = getattr(error, "content", b"")
+            path = given.crashes / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"
+            path.write_bytes(content)
+            traceback.print_exc()
+            print(f"{name}: {type(error).__name__} after {done} executions and more; input in {path}", flush=True)  # noqa: T201
+            return True
+        done, met = done + number, met | said
+        rate = done / (time.monotonic() - started)
+        print(f"{name}: {done} executions, {len(met)} outcomes, {rate:.0f}/s", flush=True)  # noqa: T201
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())

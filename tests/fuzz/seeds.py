@@ -1,0 +1,119 @@
+"""The seed corpus, generated: a few small valid files of each kind, which the mutators start from. Nothing here needs torch."""
+
+import bz2
+import gzip
+import json
+import struct
+from pathlib import Path
+
+from hostile.assemble import Build, Call, Name, New, Old, dump, tensor
+from hostile.containers import CONTAINERS, WEIGHTS, members, torch_zip
+
+from formats.zips import archive
+
+SHIPPED = Path(__file__).parents[2]
+_ORDERED = Name("collections", "OrderedDict")
+
+
+def trees() -> list[object]:
+    """What checkpoints hold, as the assembler takes it."""
+    w = tensor("0", (2, 2))
+    return [
+        {"w": w, "b": tensor("0", (2,), 4, offset=2)},
+        {"model": {"layer.0.weight": w}, "epoch": 3, "lr": 0.1, "name": "net", "done": True, "none": None},
+        {
+            "optimizer": {
+                "state": {0: {"step": 1, "exp_avg": w}},
+                "param_groups": [{"params": [0], "betas": (0.9, 0.99)}],
+            }
+        },
+        {"state": Build(Call(_ORDERED), {"_metadata": Call(_ORDERED)})},
+        {"p": Call(Name("torch._utils", "_rebuild_parameter"), (w, True, Call(_ORDERED)))},
+        {"o": Build(New(Name("pkg.mod", "Thing"), (1, "a")), {"x": [1, 2], "y": (3,)})},
+        {"old": Old(Name("pkg", "Old"), (1,)), "set": Call(Name("builtins", "set"), ([1, 2],))},
+        {"size": Call(Name("torch", "Size"), ((1, 2),)), "bytes": b"abc", "big": 1 << 70, "float": -0.5},
+        {"d": Call(Name("collections", "defaultdict"), (Name("builtins", "list"),)), 7: "seven"},
+        New(Name("pkg.net", "Net")),
+    ]
+
+
+def pickles() -> list[bytes]:
+    return [dump(tree, protocol) for protocol in range(6) for tree in trees()]
+
+
+def torch_zips() -> list[bytes]:
+    return [torch_zip(dump(tree, protocol)) for protocol in (2, 4) for tree in trees()] + [
+        archive(*members(dump(trees()[0])), zip64=True)
+    ]
+
+
+def legacies() -> list[bytes]:
+    return [CONTAINERS["legacy"](dump(tree, protocol)) for protocol in (2, 3) for tree in trees()[:2]]
+
+
+def safetensors() -> list[bytes]:
+    heads = [
+        {"w": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}},
+        {
+            "__metadata__": {"format": "pt"},
+            "a.b": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]},
+            "c": {"dtype": "I64", "shape": [], "data_offsets": [4, 12]},
+            "d": {"dtype": "U8", "shape": [0, 4], "data_offsets": [12, 12]},
+            "e": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [12, 16]},
+        },
+    ]
+    files = []
+    for head in heads:
+        text = json.dumps(head).encode()
+        text += b" " * (-len(text) % 8)
+        files.append(struct.pack("<Q", len(text)) + text + WEIGHTS)
+    return files
+
+
+def indexes() -> list[bytes]:
+    return [
+        json.dumps({"metadata": {"total_size": 16}, "weight_map": {"w": "shard-1.safetensors"}}).encode(),
+        json.dumps({"metadata": {}, "weight_map": {"w": "shard-1.safetensors", "b": "../b.bin"}}, indent=1).encode(),
+    ]
+
+
+def schemas() -> list[bytes]:
+    return [b'{"w": "f32[4,8]", "b": [8], "e": {"dtype": "float16", "shape": [2]}}']
+
+
+def others() -> list[bytes]:
+    """One of every container, and what compresses one."""
+    body = dump(trees()[0])
+    made = [make(body) for make in CONTAINERS.values()]
+    return [
+        *made,
+        gzip.compress(safetensors()[0], mtime=0),
+        bz2.compress(safetensors()[1]),
+        b"GGUF\3\0\0\0" + bytes(16),
+    ]
+
+
+def migrations() -> list[bytes]:
+    texts = [path.read_bytes() for path in sorted((SHIPPED / "migrations").glob("*.yaml"))]
+    return [*texts, (SHIPPED / "tests/documents/grammar.yaml").read_bytes()]
+
+
+def rules() -> list[bytes]:
+    return [path.read_bytes() for path in sorted((SHIPPED / "rules").glob("*.yaml"))]
+
+
+def locks() -> list[bytes]:
+    from ckptlint.core.schema import Schema
+    from ckptlint.core.spec import TensorSpec
+    from ckptlint.documents.lock import write_lock
+
+    specs = {f"layers.{i}.{name}": TensorSpec.parse("f32[4,8]") for i in range(4) for name in ("weight", "bias")}
+    schemas = [Schema(specs), Schema({**specs, "head": TensorSpec.parse("bf16[8]")}, ties=(("head", "layers.0.bias"),))]
+    return [write_lock(schema, model="net", factory="net:Net").encode() for schema in schemas]
+
+
+def configs() -> list[bytes]:
+    return [
+        b'[tool.ckptlint]\nschema = 1\nselect = ["CK"]\n\n[tool.ckptlint.models.net]\nfactory = "net:Net"\n',
+        b'[tool.ckptlint]\nignore = [{code = "CKK101", keys = "a.*", reason = "r"}]\nfail-on = "warning"\n',
+    ]
