@@ -6,10 +6,9 @@ import json
 import struct
 from pathlib import Path
 
+from formats.zips import archive
 from hostile.assemble import Build, Call, Name, New, Old, dump, tensor
 from hostile.containers import CONTAINERS, WEIGHTS, members, torch_zip
-
-from formats.zips import archive
 
 SHIPPED = Path(__file__).parents[2]
 _ORDERED = Name("collections", "OrderedDict")
