@@ -12,25 +12,28 @@ from typing import ClassVar
 class CkptlintError(Exception):
     """Base of every error that the command line prints without a traceback.
 
-    `message` says what is wrong, `where` the place (file:line:column, key, byte offset), `hint` what would do.
+    `message` says what is wrong, `where` the place (file:line:column, key, byte offset), `hint` what would do, `rule` the id of the
+    rule that explains it (`ckptlint explain`), where there is one.
     """
 
     exit_code: ClassVar[int] = 3
 
-    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, where: str = "", hint: str = "", rule: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.where = where
         self.hint = hint
+        self.rule = rule
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
+        code = f" [{self.rule}]" if self.rule else ""
         advice = f"\n  hint: {self.hint}" if self.hint else ""
-        return f"{place}{self.message}{advice}"
+        return f"{place}{self.message}{code}{advice}"
 
     def at(self, where: str) -> CkptlintError:
         """Return the same error with a place, for a caller that knows it; an inner place wins."""
-        return type(self)(self.message, where=self.where or where, hint=self.hint)
+        return type(self)(self.message, where=self.where or where, hint=self.hint, rule=self.rule)
 
 
 class UsageError(CkptlintError):

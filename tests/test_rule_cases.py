@@ -8,15 +8,35 @@ from ckptlint.core.case import Case
 from ckptlint.core.rule import Rule
 from ckptlint.documents.rules import RuleFile, read_folder
 from ckptlint.engine.lint import LintOptions, lint
+from ckptlint.errors import FormatError
+from ckptlint.formats import open_checkpoint
 
 RULES = read_folder(Path(__file__).parent.parent / "rules")
 CASES = [pytest.param(file, case, id=f"{file.rule.id}: {case.name}") for file in RULES for case in file.cases]
 
 
-def patterns(rule: Rule, case: Case) -> list[str]:
+def patterns(rule: Rule, case: Case, folder: Path) -> list[str]:
+    if case.file is not None or case.folder is not None:
+        return [""] if refusal(case, folder) == rule.id else []
     options = LintOptions(section=case.section, only=case.only, allow_missing=case.allow_missing)
     report = lint(case.subject(), case.model_schema(), [_with(file.rule, rule, case) for file in RULES], options)
     return [finding.pattern for finding in report.findings if finding.rule == rule.id]
+
+
+def refusal(case: Case, folder: Path) -> str:
+    """Make the file or folder that a case describes; return the rule that the readers refuse it by."""
+    path = folder / (case.path or "model.pt")
+    if case.file is not None:
+        path.write_bytes(case.file)
+    for name in case.folder or ():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).touch()
+    path.mkdir(exist_ok=True) if case.folder == () else None
+    try:
+        open_checkpoint(path).close()
+    except FormatError as error:
+        return error.rule
+    return ""
 
 
 def _with(rule: Rule, judged: Rule, case: Case) -> Rule:
@@ -36,8 +56,8 @@ def _with(rule: Rule, judged: Rule, case: Case) -> Rule:
 
 
 @pytest.mark.parametrize(("file", "case"), CASES)
-def test_a_rule_does_what_its_case_says(file: RuleFile, case: Case) -> None:
-    assert patterns(file.rule, case) == list(case.expect)
+def test_a_rule_does_what_its_case_says(file: RuleFile, case: Case, tmp_path: Path) -> None:
+    assert patterns(file.rule, case, tmp_path) == list(case.expect)
 
 
 @pytest.mark.parametrize("file", RULES, ids=lambda file: file.rule.id)

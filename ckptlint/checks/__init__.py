@@ -9,6 +9,7 @@ from ckptlint.checks.dtypes import DTYPE_CHECKS
 from ckptlint.checks.keys import KEY_CHECKS
 from ckptlint.checks.naming import NAMING_CHECKS
 from ckptlint.checks.policy import POLICY_CHECKS
+from ckptlint.checks.refusals import REFUSAL_CHECKS
 from ckptlint.checks.renumbered import RENUMBERED_CHECKS
 from ckptlint.checks.rewritten import REWRITTEN_CHECKS
 from ckptlint.checks.sections import SECTION_CHECKS
@@ -30,4 +31,5 @@ CHECKS: dict[str, Check] = {
     **KEY_CHECKS,
     **STORAGE_CHECKS,
     **POLICY_CHECKS,
+    **REFUSAL_CHECKS,
 }

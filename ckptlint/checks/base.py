@@ -197,7 +197,7 @@ class Check:
     """A question that rules ask.
 
     `facts` yields what it sees, given an instance of `options`; `words` are those its facts carry, for the rule's message and
-    hint. It is asked only where there is what it `needs`: a model, or a file.
+    hint. It is asked only where there is what it `needs`: a model, a file, or a file that was refused (of which no comparison is made).
     """
 
     facts: Callable[[Comparison, Any], Iterator[Fact]]
@@ -208,9 +208,10 @@ class Check:
 
     def applies(self, comparison: Comparison) -> bool:
         present = {"model": comparison.model is not None, "checkpoint": comparison.checkpoint is not None}
-        return all(present[need] for need in self.needs)
+        return all(present.get(need, False) for need in self.needs)
 
 
 MODEL = frozenset({"model"})
 CHECKPOINT = frozenset({"checkpoint"})
+REFUSED = frozenset({"refused"})
 BOTH = MODEL | CHECKPOINT

@@ -11,15 +11,28 @@ A case is judged with every shipped rule beside its own, so that the precedence 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
-from ckptlint.core.fields import fill
+from ckptlint.core.fields import a_text, fill, read_by
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.tree import Call, Dict, Global, List, Node, Opaque, Storage, Tensor, Value
 from ckptlint.errors import DocumentError
+
+
+_ESCAPED = re.compile(r"\\x([0-9a-f]{2})|([^\\])", re.DOTALL)
+
+
+def _bytes(value: object) -> bytes:
+    """Read bytes that are written as text: `PK\\x03\\x04`."""
+    text = a_text(value)
+    parts = [bytes.fromhex(hexed) if hexed else plain.encode() for hexed, plain in _ESCAPED.findall(text)]
+    if _ESCAPED.sub("", text):
+        raise DocumentError("has a backslash that is not \\x and two digits", hint="write a backslash as \\x5c")
+    return b"".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +46,7 @@ class Case:
     the tensor in it, `repeated` the keys stored twice. Of the state dict: `module`
     the class of a whole pickled module, `versions` torch's `_metadata`, `format` the reader's name.
     Of the model (None: a lint of the file alone): `model`, `model_ties`, `parameters`, `unsaved`, `modules`.
+    Of a file that no reader takes: `file` its bytes (printable ones as they are, others as `\\x00`), or `folder` the names in it; `path` what it is called.
     Of the call: `section`, `only`, `allow_missing`, and `with` in place of the rule's own options.
     """
 
@@ -56,6 +70,9 @@ class Case:
     parameters: tuple[str, ...] | None = None
     unsaved: Mapping[str, TensorSpec] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
+    file: bytes | None = field(default=None, metadata=read_by(_bytes))
+    folder: tuple[str, ...] | None = None
+    path: str = ""
     section: str = ""
     only: tuple[str, ...] = ()
     allow_missing: tuple[str, ...] = ()
@@ -92,7 +109,7 @@ class Case:
             _home(root, path).items.extend(_optimizer(specs))
         found = [_section(self, path, keys, root, storages) for path, keys in self._state_dicts()]
         whole = next((section.node for section in found if section.path == "/"), root)
-        return Checkpoint(whole, tuple(found), format=self.format, origin=self.name, parts=(), storages=tuple(storages))
+        return Checkpoint(whole, tuple(found), format=self.format, origin=self.path or self.name, parts=(), storages=tuple(storages))
 
     def _state_dicts(self) -> list[tuple[str, Mapping[str, TensorSpec]]]:
         own = [(self.at, self.checkpoint)] if self.checkpoint else []

@@ -89,6 +89,7 @@ class FileSource:
             f"ends early: {wanted} bytes should be there, {got} are",
             where=f"{self.name}: byte {offset}",
             hint="the file is cut off, or was made shorter while it was read; fetch or save it again",
+            rule="CKC103",
         )
 
 

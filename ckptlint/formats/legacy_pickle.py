@@ -13,6 +13,7 @@ from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.tree import Dict, List, Storage, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats import pickles
+from ckptlint.formats.cut_off import cut_off
 from ckptlint.formats.pickle_notes import pickle_notes
 
 FORMAT = "torch-legacy"
@@ -95,8 +96,16 @@ def _ordered(keys: Value, storages: Sequence[Storage], source: ByteSource) -> li
     return ordered
 
 
+def _cut_off(source: ByteSource, storages: list[Storage], whole: int, start: int) -> FormatError:
+    """Say how many bytes there should be: `whole` storages are there, the next would begin at `start`."""
+    needed = start + sum(8 + storage.nbytes for storage in storages[whole:])
+    return cut_off(source, needed, what=f"; {whole} of its {len(storages)} storages are whole")
+
+
 def _place(storages: list[Storage], start: int, source: ByteSource, part: int) -> None:
-    for storage in storages:
+    for number, storage in enumerate(storages):
+        if start + 8 > source.size:
+            raise _cut_off(source, storages, number, start)
         numel = int.from_bytes(source.read(start, 8), "little", signed=True)
         if numel != storage.numel:
             raise FormatError(
@@ -108,11 +117,7 @@ def _place(storages: list[Storage], start: int, source: ByteSource, part: int) -
         storage.start = start + 8
         start = storage.start + storage.nbytes
         if start > source.size:
-            raise FormatError(
-                f"is cut off: storage {storage.key} ends at byte {start}, the file has {source.size}",
-                where=f"{source.name}: byte {source.size}",
-                hint="a download or a save was interrupted; fetch or save it again",
-            )
+            raise _cut_off(source, storages, number, storage.start - 8)
     if start != source.size:
         raise FormatError(
             f"has {source.size - start} bytes behind its last storage",

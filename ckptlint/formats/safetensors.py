@@ -19,6 +19,7 @@ from ckptlint.core.dtype import BY_SAFETENSORS, BY_TORCH, DType
 from ckptlint.core.spec import contiguous
 from ckptlint.core.tree import Dict, Storage, Tensor
 from ckptlint.errors import FormatError
+from ckptlint.formats.cut_off import cut_off
 from ckptlint.formats.strict_json import Json, check_text, parse
 
 FORMAT = "safetensors"
@@ -38,7 +39,7 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
     metadata = _metadata(header.pop("__metadata__", None), source.name)
     where = f"{source.name}: header"
     tensors = {key: _tensor(key, entry, where) for key, entry in header.items()}
-    _check_tiling(tensors.values(), source.size - start, where)
+    _check_tiling(tensors.values(), source, start)
     storages = tuple(tensor.storage for tensor in tensors.values())
     for storage in storages:
         storage.start += start
@@ -61,20 +62,14 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
 def _header(source: ByteSource) -> tuple[dict[str, Json], int]:
     """Return the header's object and the offset of the first data byte."""
     if source.size < 8:
-        raise FormatError(
-            f"has {source.size} bytes; a safetensors header takes at least 10", where=source.name, hint="fetch it again"
-        )
+        raise cut_off(source, 10, at_least=True)
     length = int.from_bytes(source.read(0, 8), "little")
     if length > _MOST_HEADER:
         raise FormatError(
             f"says its header has {length} bytes; safetensors allows {_MOST_HEADER}", where=f"{source.name}: byte 0"
         )
     if 8 + length > source.size:
-        raise FormatError(
-            f"is cut off: its header should have {length} bytes, and the file has {source.size} in all",
-            where=f"{source.name}: byte {source.size}",
-            hint="a download or a save was interrupted; fetch or save it again",
-        )
+        raise cut_off(source, 8 + length, at_least=True, what=", which is less than its header")
     content = source.read(8, length)
     where = f"{source.name}: header"
     if not content.startswith(b"{"):
@@ -147,8 +142,9 @@ def _sizes(value: Json) -> tuple[int, ...] | None:
     return tuple(cast("list[int]", value))
 
 
-def _check_tiling(tensors: Iterable[Tensor], available: int, where: str) -> None:
+def _check_tiling(tensors: Iterable[Tensor], source: ByteSource, first: int) -> None:
     """The tensors' bytes must follow each other from the first data byte to the last of the file."""
+    where, available = f"{source.name}: header", source.size - first
     end, before = 0, "the header"
     for storage in sorted((tensor.storage for tensor in tensors), key=lambda s: (s.start, s.nbytes)):
         if storage.start != end:
@@ -164,11 +160,7 @@ def _check_tiling(tensors: Iterable[Tensor], available: int, where: str) -> None
             )
         end, before = storage.start + storage.nbytes, storage.key
     if end > available:
-        raise FormatError(
-            f"is cut off: its tensors take {end} bytes, {available} are there",
-            where=where,
-            hint="a download or a save was interrupted; fetch or save it again",
-        )
+        raise cut_off(source, first + end)
     if end < available:
         raise FormatError(
             f"has {available - end} bytes behind its last tensor",

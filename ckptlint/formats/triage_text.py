@@ -12,6 +12,11 @@ _HTML = re.compile(r"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b", re.I
 _TITLE = re.compile(r"<title>\s*([^<]{1,80}?)\s*</title>|<(?:Code|Message)>([^<]{1,80})<", re.IGNORECASE)
 _YAML = re.compile(r"(---|[\w.-]+:( .*)?$)", re.MULTILINE)
 _LFS_SIZE = re.compile(r"^size (\d+)$", re.MULTILINE)
+_PYTHON = re.compile(
+    r"(\s*(#.*)?\n)*(#!.*\bpython|(import|from) [\w.]+( import | as |,|\s*$)|(async )?def \w+\(|class \w+[(:]|@\w+[(\n]"
+    r'|[rf]?"""(.|\n)*^(import|from|def|class) \w)',
+    re.MULTILINE,
+)
 _JSON_ERROR = re.compile(r'"(?:error|message|detail)"\s*:\s*"([^"]{1,80})"')
 
 
@@ -43,15 +48,18 @@ def _pointer(text: str, source: ByteSource) -> FormatError | None:
         size = _LFS_SIZE.search(text)
         what = f" to a file of {size[1]} bytes" if size else ""
         return FormatError(
-            f"is a Git LFS pointer{what}, not the file itself", where=source.name, hint="fetch it with `git lfs pull`"
+            f"is a Git LFS pointer{what}, not the file itself", where=source.name, hint="fetch it with `git lfs pull`", rule="CKC111"
         )
     if text.startswith("# xet version"):
-        return FormatError("is a Git Xet pointer, not the file itself", where=source.name, hint="fetch it with git-xet")
+        return FormatError("is a Git Xet pointer, not the file itself", where=source.name, hint="fetch it with git-xet", rule="CKC112")
     if text.startswith(("outs:\n", "md5:")):
-        return FormatError("is a DVC pointer, not the file itself", where=source.name, hint="fetch it with `dvc pull`")
+        return FormatError("is a DVC pointer, not the file itself", where=source.name, hint="fetch it with `dvc pull`", rule="CKC112")
+    annexed = re.match(r"(\.\./)*/?\.?(git/)?annex/objects/", text)
+    if annexed:
+        return FormatError("is a git-annex pointer, not the file itself", where=source.name, hint="fetch it with `git annex get`", rule="CKC112")
     if re.search(r"^<<<<<<< ", text, re.MULTILINE):
         return FormatError(
-            "has the marks of a git conflict in it", where=source.name, hint="take one side: git checkout --theirs FILE"
+            "has the marks of a git conflict in it", where=source.name, hint="take one side: git checkout --theirs FILE", rule="CKC113"
         )
     return None
 
@@ -61,29 +69,27 @@ def _page(start: str, source: ByteSource) -> FormatError | None:
     title = _TITLE.search(start)
     says = f" that says {(title[1] or title[2])!r}" if title else ""
     if _HTML.match(start):
-        return FormatError(f"is an HTML page{says}, not a checkpoint", where=source.name, hint=hint)
+        return FormatError(f"is an HTML page{says}, not a checkpoint", where=source.name, hint=hint, rule="CKC114")
     if start.startswith("<"):
-        return FormatError(f"is an XML document{says}, not a checkpoint", where=source.name, hint=hint)
+        return FormatError(f"is an XML document{says}, not a checkpoint", where=source.name, hint=hint, rule="CKC114")
     if start.startswith(("{", "[")):
         error = _JSON_ERROR.search(start)
         if error:
-            return FormatError(f"is a server's answer {error[1]!r}, not a checkpoint", where=source.name, hint=hint)
+            return FormatError(f"is a server's answer {error[1]!r}, not a checkpoint", where=source.name, hint=hint, rule="CKC114")
         return FormatError(
-            "is a JSON text, not a checkpoint", where=source.name, hint="a shard index has a weight_map; this has none"
+            "is a JSON text, not a checkpoint", where=source.name, hint="a shard index has a weight_map; this has none", rule="CKC115"
         )
     return None
 
 
 def _document(start: str, source: ByteSource) -> FormatError:
     if not start:
-        return FormatError("has nothing but blanks", where=source.name, hint="check that it is the right file")
+        return FormatError("has nothing but blanks", where=source.name, hint="check that it is the right file", rule="CKC101")
     line = start.splitlines()[0][:60]
-    if _YAML.match(start):
-        return FormatError(
-            f"is a YAML text, not a checkpoint; it starts {line!r}",
-            where=source.name,
-            hint="check that it is the right file",
-        )
-    return FormatError(
-        f"is a text, not a checkpoint; it starts {line!r}", where=source.name, hint="check that it is the right file"
-    )
+    if _PYTHON.match(start):
+        hint = f"a model is named by its class: --model {source.name}:Class"
+        what = f"is Python source, not a checkpoint; it starts {line!r}"
+        return FormatError(what, where=source.name, hint=hint, rule="CKC116")
+    kind = "YAML text" if _YAML.match(start) else "text"
+    hint = "check that it is the right file"
+    return FormatError(f"is a {kind}, not a checkpoint; it starts {line!r}", where=source.name, hint=hint, rule="CKC115")

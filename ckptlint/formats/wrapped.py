@@ -65,6 +65,7 @@ def _blocks(stream: _Stream, source: ByteSource) -> Iterator[bytes]:
                 "is cut off: its compressed data does not end",
                 where=f"{source.name}: byte {source.size}",
                 hint="a download or a save was interrupted; fetch it again",
+                rule="CKC103",
             ) from error
         except (OSError, zlib.error) as error:  # what gzip and bz2 raise for bad data
             raise FormatError(
@@ -110,7 +111,7 @@ def _zstd(raw: io.BufferedReader, name: str) -> _Stream:
         import zstandard  # type: ignore[import-not-found]  # optional
     except ImportError as error:
         hint = "unpack it with `zstd -d`, or pip install zstandard"
-        raise FormatError("is compressed with zstd", where=name, hint=hint) from error
+        raise FormatError("is compressed with zstd", where=name, hint=hint, rule="CKC122") from error
     return _Zstd(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True), zstandard.ZstdError)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.errors import FormatError
+from ckptlint.formats.cut_off import cut_off, cut_off_zip
 
 _END = struct.Struct("<4sHHHHIIH")
 _END64 = struct.Struct("<4sQHHIIQQQQ")
@@ -70,28 +71,19 @@ def _end_record(tail: bytes, source: ByteSource) -> int:
     """Place of the end record in the tail: the last one, whose comment reaches exactly to the end of the file."""
     at = tail.rfind(b"PK\5\6")
     if at < 0:
-        raise _cut_off(source)
+        raise cut_off_zip(source)
     if at + _END.size > len(tail):
-        raise FormatError(
-            f"the ZIP archive is cut off within its last {_END.size} bytes", where=f"{source.name}: byte {source.size}"
-        )
+        raise cut_off(source, source.size - len(tail) + at + _END.size)
     over = len(tail) - (at + _END.size + _END.unpack_from(tail, at)[7])
+    if over < 0:
+        raise cut_off(source, source.size - over)
     if over:
-        what = f"{over} bytes follow" if over > 0 else f"{-over} bytes are missing from"
         raise FormatError(
-            f"{what} the end of the ZIP archive",
-            where=f"{source.name}: byte {source.size - max(over, 0)}",
-            hint="something was appended to the file, or it is cut off; fetch it again",
+            f"{over} bytes follow the end of the ZIP archive",
+            where=f"{source.name}: byte {source.size - over}",
+            hint="something was appended to the file; fetch it again",
         )
     return at
-
-
-def _cut_off(source: ByteSource) -> FormatError:
-    return FormatError(
-        f"the file is cut off: it starts as a ZIP archive, but its {source.size} bytes do not hold the directory that ends one",
-        where=f"{source.name}: byte {source.size}",
-        hint="a download or a save was interrupted, or the disk was full; fetch or save it again",
-    )
 
 
 def _wide_ends(tail: bytes, tail_start: int, at: int, end: tuple[int, ...], source: ByteSource) -> tuple[int, _Ends]:

@@ -27,7 +27,9 @@ def entry(reports: Sequence[Report], errors: Sequence[CkptlintError] = ()) -> di
     return {
         "version": VERSION,
         "findings": [_finding(finding) for report in reports for finding in report.findings],
-        "errors": [{"message": error.message, "where": error.where, "hint": error.hint} for error in errors],
+        "errors": [
+            {"rule": error.rule, "message": error.message, "where": error.where, "hint": error.hint} for error in errors
+        ],
         "summary": {
             "checkpoints": len(reports),
             "keys": sum(report.keys for report in reports),

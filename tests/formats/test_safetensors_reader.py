@@ -91,10 +91,10 @@ def test_metadata_may_be_null():
 
 TWICE = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"w":{"dtype":"I32","shape":[2],"data_offsets":[0,8]}}'
 BROKEN = {
-    "has 5 bytes; a safetensors header takes at least": b"12345",
+    "5 of at least 10 bytes": b"12345",
     "says its header has 18446744073709551615 bytes": b"\xff" * 8 + b'{"a',
     "says its header has 100000001 bytes": laid({}, length=100_000_001),
-    "is cut off: its header should have 99 bytes": laid({}, length=99),
+    "is cut off: 10 of at least 107 bytes are there \\(9.3 %\\), which is less than its header": laid({}, length=99),
     "does not start with '{'": laid(b'["w"]'),
     "is not JSON": laid(b'{"w": '),
     "nested too deeply": laid(b'{"w":' * 100_000),
@@ -123,7 +123,7 @@ BROKEN = {
     "'w' leaves a hole of 4 bytes": laid({"w": entry(begin=4, end=12)}, bytes(12)),
     "'v' leaves a hole of 8 bytes": laid({"w": entry(), "v": entry(begin=16, end=24)}, bytes(24)),
     "'v' overlaps 'w' by 4 bytes": laid({"w": entry(), "v": entry(begin=4, end=12)}, bytes(12)),
-    "is cut off: its tensors take 8 bytes, 7": laid({"w": entry()}, bytes(7)),
+    "of 77 bytes are there": laid({"w": entry()}, bytes(7)),
     "has 1 bytes behind its last tensor": laid({"w": entry()}, bytes(9)),
     "is not a list of lists of keys": laid({"__metadata__": {"ckptlint.ties": "[[1]]"}}),
     "ckptlint.ties.*is not JSON": laid({"__metadata__": {"ckptlint.ties": "[["}}),

@@ -2,9 +2,11 @@
 
 import pytest
 
+from ckptlint.documents.rules import load_rules
 from ckptlint.errors import FormatError
 from ckptlint.formats import open_checkpoint
 
+RULES = {rule.id for rule in load_rules() if rule.check == "refused"}
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 438013677\n"
 FILES = {
     "is empty: it has 0 bytes": b"",
@@ -16,10 +18,15 @@ FILES = {
     "is a JSON text, not a checkpoint": b'{"hidden_size": 768}',
     "has the marks of a git conflict": b"a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> x\n",
     "is a YAML text, not a checkpoint; it starts 'lr: 0.1'": b"lr: 0.1\nname: x\n",
-    "is a text, not a checkpoint; it starts 'import torch'": b"import torch\nprint(1)\n",
+    "is Python source, not a checkpoint; it starts 'import torch'": b"import torch\nprint(1)\n",
     "is a text, not a checkpoint; it starts 'Gr": "Grüße".encode() * 2000,
     "is a text, not a checkpoint; it starts 'hello'": "hello".encode("utf-16"),
     "has nothing but blanks": b"  \n\n",
+    "is a text, not a checkpoint; it starts 'import and": b"import and export\n",
+    "is a git-annex pointer": b"/annex/objects/SHA256E-s8--4d7a.pt\n",
+    "is the data.pkl of an unpacked": b"\x80\2(X\7\0\0\0storagectorch\nFloatStorage\n",
+    "is a TensorRT engine": b"ftrt\0\0\0\0",
+    "is a Darknet weights file": b"\0\0\0\0\2\0\0\0\5\0\0\0\0\x7d\0\0",
     "is a DVC pointer": b"outs:\n- md5: 1234\n  path: m.pt\n",
     "has nothing but zero bytes at its start": bytes(5000),
     "is cut off: it starts as a ZIP archive, but its 30 bytes": b"PK\3\4" + bytes(26),
@@ -57,6 +64,7 @@ def test_a_file_is_called_by_its_name(tmp_path, message):
     assert message in caught.value.message
     assert caught.value.where.startswith(str(path))
     assert caught.value.hint
+    assert caught.value.rule in RULES
 
 
 FOLDERS = {

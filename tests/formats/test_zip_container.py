@@ -111,8 +111,8 @@ BROKEN = {
     "zip64 field is missing": archive(A, B.lying(size=0xFFFFFFFF)),
     "zip64 field is missing or": archive(A, B.lying(size=0xFFFFFFFF, extra=struct.pack("<HHQ", 1, 200, 13))),
     "do not hold the directory that ends one": archive(A, B)[:60],
-    "cut off within its last 22 bytes": archive(A, B)[:-3],
-    "4 bytes are missing from the end": archive(A, B, comment=b"12345678")[:-4],
+    "is cut off: [0-9]+ of [0-9]+ bytes": archive(A, B)[:-3],
+    "is cut off: [0-9]+ of [0-9]+ bytes are": archive(A, B, comment=b"12345678")[:-4],
 }
 
 
@@ -121,7 +121,7 @@ def test_an_archive_that_contradicts_itself_is_refused(message):
     with pytest.raises(FormatError, match=message) as caught:
         Archive(Counted(BROKEN[message]))
     assert "file: byte" in caught.value.where
-    assert caught.value.hint or "UTF-8" in message or "cut off within" in message
+    assert caught.value.hint or "UTF-8" in message
 
 
 def test_every_message_is_its_own():

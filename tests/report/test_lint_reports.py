@@ -109,7 +109,7 @@ def test_json_for_machines():
         "section": "/model",
         "words": {"expected": "f32[4]"},
     }
-    assert entry["errors"] == [{"message": "is empty", "where": "c.pt", "hint": ""}]
+    assert entry["errors"] == [{"rule": "", "message": "is empty", "where": "c.pt", "hint": ""}]
     summary = entry["summary"]
     assert (summary["checkpoints"], summary["keys"], summary["findings"], summary["ignored"]) == (2, 1218, 3, 2)
     assert summary["counts"] == {"error": 2, "warning": 0, "info": 1}

@@ -120,7 +120,7 @@ def _binunicode(state: State, position: int) -> int:
     start = position + 4
     stop: int = start + U4(state.data, position)[0]
     if stop > state.end:
-        raise state.fail("a string ends behind the data", position)
+        raise state.ended("a string ends behind the data", position)
     try:
         state.stack.append(str(state.data[start:stop], "utf-8", "surrogatepass"))
     except UnicodeDecodeError:

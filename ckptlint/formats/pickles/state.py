@@ -103,13 +103,17 @@ class State:
         """Return the error of a pickle that is malformed at a byte of the buffer."""
         return FormatError(message, where=f"{self.origin}: byte {position}")
 
+    def ended(self, message: str, position: int) -> FormatError:
+        """Return the error of a pickle that is not all there."""
+        return FormatError(message, where=f"{self.origin}: byte {position}", rule="CKC103")
+
     def short(self, position: int) -> FormatError:
         """Return the error of an opcode that found too few bytes after it, or too few values before it."""
         if position >= self.end:
-            return self.fail("the pickle ends before its STOP", position)
+            return self.ended("the pickle ends before its STOP", position)
         code = self.data[position]
         if position + 1 + ARGUMENT_BYTES.get(code, 0) > self.end:
-            return self.fail(f"the pickle ends inside {NAMES[code]}", position)
+            return self.ended(f"the pickle ends inside {NAMES[code]}", position)
         return self.fail(f"{NAMES[code]} lacks a value on the stack", position)
 
     def pop_mark(self) -> list[Value]:
@@ -122,7 +126,7 @@ class State:
         """Return the end of `length` bytes at a position, checked before anyone slices."""
         stop = position + length
         if stop > self.end:
-            raise self.fail(f"{what} of {length} bytes ends behind the data", position)
+            raise self.ended(f"{what} of {length} bytes ends behind the data", position)
         return stop
 
     def line(self, position: int) -> tuple[bytes, int]:
@@ -134,7 +138,7 @@ class State:
             if newline >= 0:
                 return text[:newline], position + newline + 1
             if position + window >= self.end:
-                raise self.fail("the pickle ends inside a line of text", position)
+                raise self.ended("the pickle ends inside a line of text", position)
             window *= 4
 
     def put(self, index: int, position: int) -> None:
