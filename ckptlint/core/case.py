@@ -22,7 +22,6 @@ from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.tree import Call, Dict, Global, List, Node, Opaque, Storage, Tensor, Value
 from ckptlint.errors import DocumentError
 
-
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})|([^\\])", re.DOTALL)
 
 
@@ -109,7 +108,9 @@ class Case:
             _home(root, path).items.extend(_optimizer(specs))
         found = [_section(self, path, keys, root, storages) for path, keys in self._state_dicts()]
         whole = next((section.node for section in found if section.path == "/"), root)
-        return Checkpoint(whole, tuple(found), format=self.format, origin=self.path or self.name, parts=(), storages=tuple(storages))
+        return Checkpoint(
+            whole, tuple(found), format=self.format, origin=self.path or self.name, parts=(), storages=tuple(storages)
+        )
 
     def _state_dicts(self) -> list[tuple[str, Mapping[str, TensorSpec]]]:
         own = [(self.at, self.checkpoint)] if self.checkpoint else []

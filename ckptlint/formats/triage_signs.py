@@ -35,7 +35,10 @@ _CONTAINERS = (
     _read(rb"PK\x03\x04", "torch-zip"),
     _refused("CKC101", rb"PK\x05\x06", "is an empty ZIP archive", "nothing was saved; save the checkpoint again"),
     _refused(
-        "CKC123", rb"PK\x07\x08", "is one volume of a split ZIP archive", "join the volumes first: zip -s 0 FILE -O WHOLE"
+        "CKC123",
+        rb"PK\x07\x08",
+        "is one volume of a split ZIP archive",
+        "join the volumes first: zip -s 0 FILE -O WHOLE",
     ),
     _read(rb"\x1f\x8b", "gzip"),
     _read(rb"BZh[1-9]", "bzip2"),

@@ -48,18 +48,33 @@ def _pointer(text: str, source: ByteSource) -> FormatError | None:
         size = _LFS_SIZE.search(text)
         what = f" to a file of {size[1]} bytes" if size else ""
         return FormatError(
-            f"is a Git LFS pointer{what}, not the file itself", where=source.name, hint="fetch it with `git lfs pull`", rule="CKC111"
+            f"is a Git LFS pointer{what}, not the file itself",
+            where=source.name,
+            hint="fetch it with `git lfs pull`",
+            rule="CKC111",
         )
     if text.startswith("# xet version"):
-        return FormatError("is a Git Xet pointer, not the file itself", where=source.name, hint="fetch it with git-xet", rule="CKC112")
+        return FormatError(
+            "is a Git Xet pointer, not the file itself", where=source.name, hint="fetch it with git-xet", rule="CKC112"
+        )
     if text.startswith(("outs:\n", "md5:")):
-        return FormatError("is a DVC pointer, not the file itself", where=source.name, hint="fetch it with `dvc pull`", rule="CKC112")
+        return FormatError(
+            "is a DVC pointer, not the file itself", where=source.name, hint="fetch it with `dvc pull`", rule="CKC112"
+        )
     annexed = re.match(r"(\.\./)*/?\.?(git/)?annex/objects/", text)
     if annexed:
-        return FormatError("is a git-annex pointer, not the file itself", where=source.name, hint="fetch it with `git annex get`", rule="CKC112")
+        return FormatError(
+            "is a git-annex pointer, not the file itself",
+            where=source.name,
+            hint="fetch it with `git annex get`",
+            rule="CKC112",
+        )
     if re.search(r"^<<<<<<< ", text, re.MULTILINE):
         return FormatError(
-            "has the marks of a git conflict in it", where=source.name, hint="take one side: git checkout --theirs FILE", rule="CKC113"
+            "has the marks of a git conflict in it",
+            where=source.name,
+            hint="take one side: git checkout --theirs FILE",
+            rule="CKC113",
         )
     return None
 
@@ -75,16 +90,23 @@ def _page(start: str, source: ByteSource) -> FormatError | None:
     if start.startswith(("{", "[")):
         error = _JSON_ERROR.search(start)
         if error:
-            return FormatError(f"is a server's answer {error[1]!r}, not a checkpoint", where=source.name, hint=hint, rule="CKC114")
+            return FormatError(
+                f"is a server's answer {error[1]!r}, not a checkpoint", where=source.name, hint=hint, rule="CKC114"
+            )
         return FormatError(
-            "is a JSON text, not a checkpoint", where=source.name, hint="a shard index has a weight_map; this has none", rule="CKC115"
+            "is a JSON text, not a checkpoint",
+            where=source.name,
+            hint="a shard index has a weight_map; this has none",
+            rule="CKC115",
         )
     return None
 
 
 def _document(start: str, source: ByteSource) -> FormatError:
     if not start:
-        return FormatError("has nothing but blanks", where=source.name, hint="check that it is the right file", rule="CKC101")
+        return FormatError(
+            "has nothing but blanks", where=source.name, hint="check that it is the right file", rule="CKC101"
+        )
     line = start.splitlines()[0][:60]
     if _PYTHON.match(start):
         hint = f"a model is named by its class: --model {source.name}:Class"
@@ -92,4 +114,6 @@ def _document(start: str, source: ByteSource) -> FormatError:
         return FormatError(what, where=source.name, hint=hint, rule="CKC116")
     kind = "YAML text" if _YAML.match(start) else "text"
     hint = "check that it is the right file"
-    return FormatError(f"is a {kind}, not a checkpoint; it starts {line!r}", where=source.name, hint=hint, rule="CKC115")
+    return FormatError(
+        f"is a {kind}, not a checkpoint; it starts {line!r}", where=source.name, hint=hint, rule="CKC115"
+    )
