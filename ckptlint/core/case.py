@@ -26,7 +26,7 @@ _ESCAPED = re.compile(r"\\x([0-9a-f]{2})|([^\\])", re.DOTALL)
 
 
 def _bytes(value: object) -> bytes:
-    """Read bytes that are written as text: `PK\\x03\\x04`."""
+    """Read bytes that are written as text, the printable ones as they are and others by their hex digits."""
     text = a_text(value)
     parts = [bytes.fromhex(hexed) if hexed else plain.encode() for hexed, plain in _ESCAPED.findall(text)]
     if _ESCAPED.sub("", text):
@@ -45,7 +45,8 @@ class Case:
     the tensor in it, `repeated` the keys stored twice. Of the state dict: `module`
     the class of a whole pickled module, `versions` torch's `_metadata`, `format` the reader's name.
     Of the model (None: a lint of the file alone): `model`, `model_ties`, `parameters`, `unsaved`, `modules`.
-    Of a file that no reader takes: `file` its bytes (printable ones as they are, others as `\\x00`), or `folder` the names in it; `path` what it is called.
+    Of a file that no reader takes: `file` its bytes (printable ones as they are, others by a backslash, x and two
+    hex digits), or `folder` the names in it; `path` what it is called.
     Of the call: `section`, `only`, `allow_missing`, and `with` in place of the rule's own options.
     """
 
