@@ -43,7 +43,7 @@ def _promised(source: ByteSource) -> int:
     if len(head) < _LOCAL.size or head[:4] != b"PK\3\4":
         return 0
     fields = _LOCAL.unpack(head)
-    start = _LOCAL.size + fields[9] + fields[10]
+    start: int = _LOCAL.size + fields[9] + fields[10]
     method = fields[3]
     if start > source.size or method != 0 or not source.read(_LOCAL.size, fields[9]).endswith(b"/data.pkl"):
         return 0
