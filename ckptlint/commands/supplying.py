@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ckptlint.commands.planning import Work
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
-from ckptlint.core.pieces import Check, Piece, Range, stored
+from ckptlint.core.pieces import Check, Composed, Piece, Range, stored
 from ckptlint.core.tree import Storage
 from ckptlint.engine.assemble import Assembly, Made, Origin, Taken
 from ckptlint.engine.ingredients import made_of
@@ -39,7 +39,7 @@ class Supplier:
     def __call__(self, storage: Storage) -> Iterator[Piece | Check]:
         """Return the pieces of one output storage."""
         origin = self._assembly.origins[id(storage)]
-        for piece in self._pieces(origin):
+        for piece in _resolved(self._pieces(origin)):
             if isinstance(piece, Range) and piece.checksum is not None:
                 self._met.add((piece.source, piece.offset))
             yield piece
@@ -72,6 +72,12 @@ class Supplier:
 
     def _check(self, storage: Storage, name: str) -> Iterator[Check]:
         source = self._checkpoint.parts[storage.part]
+        if isinstance(source, Composed):
+            for record in source.records(storage.start, storage.nbytes):
+                if record.checksum is not None and (record.source, record.offset) not in self._met:
+                    self._met.add((record.source, record.offset))
+                    yield Check(*record[:3], record.checksum, name)
+            return
         checksum = self._checkpoint.checksums.get((storage.part, storage.start))
         place = (source, storage.start)
         if checksum is not None and place not in self._met and id(storage) not in self._whole:
@@ -95,3 +101,12 @@ class Supplier:
                 plan, section.tensors, self._checkpoint, NumpyKit(), memory=self._memory
             )
         return self._runners[number]
+
+
+def _resolved(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Turn ranges of a source that is made of others into theirs, which the system can copy, and whose checksums are known."""
+    for piece in pieces:
+        if isinstance(piece, Range) and isinstance(piece.source, Composed):
+            yield from piece.source.ranges(piece.offset, piece.length)
+        else:
+            yield piece

@@ -6,8 +6,8 @@ them is a wish: nothing is written for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.tree import Storage
@@ -39,6 +39,19 @@ class Check(NamedTuple):
 Piece: TypeAlias = Range | bytes | memoryview
 Supply: TypeAlias = Callable[[Storage], Iterable[Piece | Check]]
 """Gives the pieces of one output storage, in order, exactly `storage.nbytes` bytes together. A writer calls it once a storage."""
+
+
+@runtime_checkable
+class Composed(Protocol):
+    """A byte source that is made of parts of others."""
+
+    def ranges(self, offset: int, length: int) -> Iterator[Range | bytes]:
+        """Return its bytes in order: ranges of other sources where they lie there as they should, else put together."""
+        ...
+
+    def records(self, offset: int, length: int) -> Iterator[Range]:
+        """Return the runs of bytes with a checksum of all that these bytes are made of."""
+        ...
 
 
 def stored(checkpoint: Checkpoint, storage: Storage, start: int, length: int) -> Range:

@@ -19,13 +19,19 @@ _WRAPPERS = frozenset({"gzip", "bzip2", "zstd"})
 def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoint:
     """Read a checkpoint's tree and where its tensors' bytes are; no tensor is read, nothing in the file is executed.
 
-    `path` is a file, a shard index, or a folder with one shard index. `max_unpacked` bounds, in bytes, what a compressed file may
+    `path` is a file, a shard index, or a folder with one checkpoint. `max_unpacked` bounds, in bytes, what a compressed file may
     unpack to. Call the result's `close` when its bytes are no longer needed. Whatever is wrong with the file is a `FormatError`.
     """
+    if path.name == ".metadata" and path.is_file():
+        path = path.parent
     if path.is_dir():
-        from ckptlint.formats.folders import find_index
+        from ckptlint.formats.folders import find_checkpoint
 
-        path = find_index(path)
+        kind, path = find_checkpoint(path)
+        if kind in FOLDERS:
+            with no_collection():
+                checkpoint = FOLDERS[kind](path)
+                return replace(checkpoint, sections=find_sections(checkpoint.root))
     source = FileSource.open(path)
     try:
         with no_collection():
@@ -84,6 +90,12 @@ def _sharded(source: ByteSource) -> Checkpoint:
     return sharded.read(source, _shard)
 
 
+def _dcp(folder: Path) -> Checkpoint:
+    from ckptlint.formats import dcp
+
+    return dcp.read(folder, _shard)
+
+
 def _shard(source: ByteSource, part: int) -> Checkpoint:
     return _single(recognise(source), "shard", source)(source, part)
 
@@ -103,6 +115,7 @@ READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "safetensors": _safetensors,
     "index": _sharded,
 }
+FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp}
 _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "torch-zip": _torch_zip,
     "torch-legacy": _legacy,

@@ -1,62 +1,116 @@
-"""Folders given as checkpoints: the one kind that is read is a folder with one shard index."""
+"""Folders given as checkpoints: which of the forms of a checkpoint lies in one, told by names alone.
+
+A folder with one checkpoint is that checkpoint, also where it lies deeper (a run folder of a trainer, a snapshot of the hub). Where there
+are several, nobody guesses: they are listed.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ckptlint.errors import FormatError
 
 _FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+_ASIDE = re.compile(
+    r"(optimizer|optim|scheduler|lr_scheduler|scaler|rng_state|random_states|training_args|sampler|dataloader|trainer_state|meta)"
+    r"[\w.-]*"
+)  # what trainers save beside the weights, each in a file of its own
+_ZERO = ("_optim_states.pt", "_model_states.pt")
+_DEEPEST = 4  # folders below the one that is named
+_MOST = 5000  # entries that are looked at
+_LISTED = 8  # names in a message
 
 
-def find_index(folder: Path) -> Path:
-    """Return the only `*.index.json` of a folder; every other folder is a `FormatError` that says what it is."""
-    where = str(folder)
+class Found(NamedTuple):
+    """A checkpoint: `kind` is `file` (also an index of shards), `dcp` or `deepspeed`; `path` is its file or folder."""
+
+    kind: str
+    path: Path
+
+
+def find_checkpoint(folder: Path) -> Found:
+    """Return the only checkpoint in a folder; `FormatError` that says what it is where there is none, or that lists them."""
+    names = _names(folder)
+    here = _candidates(folder, names)
+    if not here:
+        other = _known_folder(folder, names)
+        if other is not None:
+            raise other
+        here = list(_below(folder))
+    if len(here) == 1 and here[0].kind == "deepspeed":
+        hint = "gather it into one file with the zero_to_fp32.py that lies beside it"
+        raise FormatError("is a DeepSpeed checkpoint, which is not read yet", where=str(folder), hint=hint)
+    if len(here) == 1:
+        return here[0]
+    if not here:
+        what = "an empty folder" if not names else "a folder without a checkpoint in it"
+        raise FormatError(f"is {what}", where=str(folder), hint="name a checkpoint file")
+    listed = [str(found.path.relative_to(folder)) for found in here]
+    more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
+    raise FormatError(
+        f"the folder has {len(here)} checkpoints: {', '.join(listed[:_LISTED])}{more}",
+        where=str(folder),
+        hint=f"name one of them, such as {here[-1].path}",
+    )
+
+
+def _names(folder: Path) -> list[str]:
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        return sorted((entry.name for entry in folder.iterdir()), key=_natural)
     except OSError as error:
-        raise FormatError(f"the folder cannot be listed: {error.strerror}", where=where) from error
+        raise FormatError(f"the folder cannot be listed: {error.strerror}", where=str(folder)) from error
+
+
+def _natural(name: str) -> tuple[tuple[str, int], ...]:
+    """checkpoint-500 before checkpoint-1000."""
+    return tuple((text, int(digits or -1)) for text, digits in re.findall(r"(\D*)(\d{0,18})", name))
+
+
+def _candidates(folder: Path, names: Sequence[str]) -> list[Found]:
+    """Return the checkpoints that lie directly in a folder."""
+    if any(name == ".metadata" or name.endswith((".distcp", ".metadata.tmp")) for name in names):
+        return [Found("dcp", folder)]
+    if any(name.endswith(_ZERO) for name in names) or ("latest" in names and (folder / "latest").is_file()):
+        return [Found("deepspeed", folder)]
     indexes = [name for name in names if name.endswith(".index.json")]
-    if len(indexes) == 1:
-        return folder / indexes[0]
-    if len(indexes) > 1:
-        raise FormatError(
-            f"the folder has {len(indexes)} shard indexes", where=where, hint=f"name one of {', '.join(indexes)}"
-        )
-    raise _known_folder(folder, names) or _unknown_folder(folder, names)
+    if indexes:
+        return [Found("file", folder / name) for name in indexes]
+    files = [name for name in names if name.endswith(_FILES) and (folder / name).is_file()]
+    weights = [name for name in files if not _ASIDE.fullmatch(name)]
+    return [Found("file", folder / name) for name in weights or files]
 
 
-def _known_folder(folder: Path, names: list[str]) -> FormatError | None:
+def _below(folder: Path) -> Iterator[Found]:
+    """Return the checkpoints in the folders below, outer ones first."""
+    level, left = [folder], _MOST
+    for _ in range(_DEEPEST):
+        inner = [path for above in level for path in _folders(above)][:left]
+        left -= len(inner)
+        level = []
+        for path in inner:
+            found = _candidates(path, _names(path))
+            yield from found
+            if not found:
+                level.append(path)
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        paths = [folder / name for name in _names(folder) if not name.startswith(".")]
+        return [path for path in paths if path.is_dir() and not path.is_symlink()]
+    except FormatError:  # one that may not be listed holds nothing for us
+        return []
+
+
+def _known_folder(folder: Path, names: Sequence[str]) -> FormatError | None:
     where = str(folder)
     if "data.pkl" in names or (len(names) == 1 and (folder / names[0] / "data.pkl").is_file()):
         inner = folder if "data.pkl" in names else folder / names[0]
         hint = f"pack it again: cd {inner.parent} && zip -0 -D -r checkpoint.pt {inner.name}"
         return FormatError("is an unpacked torch.save file", where=where, hint=hint)
-    if ".metadata" in names or any(name.endswith(".distcp") for name in names):
-        hint = "turn it into one file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER FILE"
-        return FormatError("is a distributed checkpoint (DCP), which is not read yet", where=where, hint=hint)
-    if "zero_to_fp32.py" in names or any(name.endswith(("_optim_states.pt", "_model_states.pt")) for name in names):
-        hint = "gather it into one file with the zero_to_fp32.py that lies beside it"
-        return FormatError("is a DeepSpeed checkpoint, which is not read yet", where=where, hint=hint)
-    if "latest" in names and any(name.startswith("global_step") for name in names):
-        return FormatError(
-            "is a DeepSpeed checkpoint, which is not read yet", where=where, hint="gather it with zero_to_fp32.py"
-        )
     if "saved_model.pb" in names:
         return FormatError("is a TensorFlow SavedModel, not a PyTorch checkpoint", where=where, hint="convert it first")
     return None
-
-
-def _unknown_folder(folder: Path, names: list[str]) -> FormatError:
-    where = str(folder)
-    files = [name for name in names if name.endswith(_FILES)]
-    if len(files) == 1:
-        return FormatError("is a folder", where=where, hint=f"name the file: {folder / files[0]}")
-    if files:
-        return FormatError(
-            f"is a folder of {len(files)} checkpoint files without an index",
-            where=where,
-            hint=f"name one of them, such as {files[0]}",
-        )
-    what = "an empty folder" if not names else "a folder without a checkpoint in it"
-    return FormatError(f"is {what}", where=where, hint="name a checkpoint file")

@@ -72,13 +72,13 @@ FOLDERS = {
     "is a folder without a checkpoint": ["notes.txt"],
     "is an unpacked torch.save file": ["data.pkl", "version", "data/0"],
     "is an unpacked torch.save fil": ["archive/data.pkl"],
-    "is a distributed checkpoint": [".metadata", "__0_0.distcp"],
+    "is a distributed checkpoint (DCP) without its .metadata": ["__0_0.distcp"],
     "is a DeepSpeed checkpoint": ["latest", "global_step10/x"],
     "is a DeepSpeed checkpoin": ["mp_rank_00_model_states.pt"],
     "is a TensorFlow SavedModel": ["saved_model.pb"],
-    "is a folder of 2 checkpoint files": ["a.pt", "b.pt"],
-    "is a folder": ["model.safetensors", "config.json"],
-    "has 2 shard indexes": ["a.index.json", "b.index.json"],
+    "has 2 checkpoints: a.pt, b.pt": ["a.pt", "b.pt", "optimizer.pt"],
+    "has 2 checkpoints: a.index.json, b.index.json": ["a.index.json", "b.index.json", "a-1.safetensors"],
+    "has 2 checkpoints: step-9, step-10": ["step-9/.metadata", "step-10/.metadata", "log.txt"],
 }
 
 
