@@ -21,7 +21,8 @@ from ckptlint.formats.beside import beside
 from ckptlint.formats.byte_source import FileSource
 from ckptlint.formats.dcp_metadata import Chunk, Item, Metadata, TensorEntry, parse
 from ckptlint.formats.nesting import nest
-from ckptlint.formats.patchwork import Located, Patch, Patchwork
+from ckptlint.formats.patches import Located, Patch
+from ckptlint.formats.patchwork import Patchwork
 from ckptlint.formats.tiling import find_flaw
 from ckptlint.formats.window import Window
 

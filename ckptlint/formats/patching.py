@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.spec import contiguous
+from ckptlint.formats.patches import Located, Patch
 
-if TYPE_CHECKING:
-    from ckptlint.formats.patchwork import Located, Patch, Region
-
-    Elements: TypeAlias = "np.ndarray[Any, Any]"
-
+Elements: TypeAlias = "np.ndarray[Any, Any]"
 Bounds: TypeAlias = "tuple[tuple[int, int], ...]"
 _SPARSE = 2  # elements read for each wanted one, up to which one read is better than many
 _SMALL = 1 << 14  # elements that are read in one go, however few of them are wanted
 
 
-def gather(region: Region, first: int, last: int) -> bytes:
+def gather(shape: tuple[int, ...], dtype: DType, patches: Sequence[Patch], first: int, last: int) -> bytes:
     """Return the elements from number `first` up to `last`, row-major and little-endian."""
-    made = np.zeros(last - first, dtype=_unit(region.width))
+    made = np.zeros(last - first, dtype=_unit(dtype.bits // 8))
     done = 0
-    for bounds in _boxes(region.shape, first, last):
+    for bounds in _boxes(shape, first, last):
         sizes = [high - low for low, high in bounds]
         target = made[done : done + prod(sizes)].reshape(sizes)
         done += prod(sizes)
-        for patch in region.patches:
-            _fill(target, bounds, patch, region.dtype)
+        for patch in patches:
+            _fill(target, bounds, patch, dtype)
     return made.tobytes()
 
 

@@ -10,45 +10,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple
 
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.dtype import DType
 from ckptlint.core.pieces import Range
 from ckptlint.core.spec import contiguous
 from ckptlint.errors import FormatError
+from ckptlint.formats.patches import Located, Patch
 
 _BLOCK = 4 << 20  # bytes that are put together at once
-
-
-class Located(NamedTuple):
-    """Elements in a file: the first is at byte `start`, `strides` count elements.
-
-    `record` is the run of bytes that they are part of, with its checksum, where the file has one.
-    """
-
-    source: ByteSource
-    start: int
-    strides: tuple[int, ...]
-    swapped: bool = False
-    record: Range | None = None
-
-
-@dataclass(frozen=True)  # not slots: `located` is kept in the instance
-class Patch:
-    """A box of a tensor, from index `offsets` on, `sizes` long, whose elements are where `locate` says."""
-
-    offsets: tuple[int, ...]
-    sizes: tuple[int, ...]
-    locate: Callable[[], Located]
-
-    @cached_property
-    def located(self) -> Located:
-        return self.locate()
 
 
 class Region:
@@ -116,7 +88,7 @@ class Region:
         from ckptlint.formats.patching import gather
 
         first, last = start // self.width, -(-stop // self.width)
-        block = gather(self, first, last)
+        block = gather(self.shape, self.dtype, self.patches, first, last)
         skipped = start - first * self.width
         return block[skipped : skipped + stop - start]
 
