@@ -30,8 +30,10 @@ def _inside(path: str, node: Node) -> Iterator[tuple[str, Value]]:
     if isinstance(node, Opaque):
         yield from ((path, part) for part in _parts(node.call))
         yield from ((path, part) for change in node.changes for part in change[1:])
-    if isinstance(node, Tensor) and node.wrap is not None:
-        yield from ((path, argument) for argument in node.wrap.arguments)
+    wrap = node.wrap if isinstance(node, Tensor) else None
+    while wrap is not None:
+        yield from ((path, argument) for argument in wrap.arguments)
+        wrap = wrap.inner
 
 
 def _parts(call: Call) -> tuple[Value, ...]:

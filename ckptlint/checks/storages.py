@@ -36,7 +36,7 @@ def oversized(seen: Comparison, options: OversizedOptions) -> Iterator[Fact]:
             wasteful[number] = {"stored": size(storage.nbytes), "shown": size(shown)}
     for section in seen.checkpoint.sections if wasteful else ():
         for key, tensor in section.tensors.items():
-            if id(tensor.storage) in wasteful:
+            if isinstance(tensor, Tensor) and id(tensor.storage) in wasteful:
                 yield Fact(key, {**wasteful[id(tensor.storage)], "section": section.path})
 
 

@@ -8,7 +8,7 @@ from ckptlint.commands.planning import Work
 from ckptlint.core.checkpoint import Checkpoint, Section
 from ckptlint.core.paths import children, step
 from ckptlint.core.plan import Plan
-from ckptlint.core.tree import Tensor, Value
+from ckptlint.core.tree import Composite, Tensor, Value
 from ckptlint.engine.ingredients import made_of
 from ckptlint.engine.shared_runs import extent
 from ckptlint.errors import OutputError, PlanError, UsageError
@@ -80,14 +80,22 @@ def _written_out(plan: Plan, *, strided: bool) -> Iterator[tuple[frozenset[int],
             yield behind[value], plan.specs[value].nbytes
 
 
-def _stored(tensor: Tensor) -> int:
+def _stored(tensor: Tensor | Composite) -> int:
+    if isinstance(tensor, Composite):  # it goes over as it is
+        return tensor.spec.nbytes
     return tensor.dtype.nbytes(min(extent(tensor).numel, tensor.spec.numel))
 
 
 def _unresolved(key: str, lazy: tuple[str, ...]) -> PlanError:
+    hint = "a rename into a .pt file keeps it as it is"
+    if set(lazy) <= {"conj", "neg"}:
+        return PlanError(
+            f"{key} is stored as a {' and '.join(lazy)} view: its elements are other than the bytes in the file",
+            hint=f"save it with .resolve_conj().resolve_neg(); {hint}",
+        )
     return PlanError(
-        f"{key} is stored as a {' and '.join(lazy)} view: its elements are other than the bytes in the file",
-        hint="save it with .resolve_conj().resolve_neg(); a rename into a .pt file keeps it as it is",
+        f"{key} is a tensor that has no plain elements ({lazy[-1]})",
+        hint=f"save it as a dense tensor, with .to_dense(), .dequantize() or .full_tensor(); {hint}",
     )
 
 
@@ -95,6 +103,8 @@ def check_believed_ties(checkpoint: Checkpoint, section: Section) -> None:
     """Compare what a safetensors file says is one tensor: each name's bytes are stored, and another tool may have changed some."""
     stored = {storage.key: storage for storage in checkpoint.storages}
     for key, tensor in section.tensors.items():
+        if isinstance(tensor, Composite):
+            continue
         own = stored.get(key, tensor.storage)
         if checkpoint.format != "safetensors" or own is tensor.storage:
             continue

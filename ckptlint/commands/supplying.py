@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ckptlint.commands.planning import Work
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.pieces import Check, Composed, Piece, Range, stored
-from ckptlint.core.tree import Storage
+from ckptlint.core.tree import Storage, Tensor
 from ckptlint.engine.assemble import Assembly, Made, Origin, Taken
 from ckptlint.engine.ingredients import made_of
 
@@ -68,7 +68,9 @@ class Supplier:
             self._asked.add(id(behind))
             for value in sorted(behind):
                 key = self._keys[made.section][value]
-                yield from self._check(section.tensors[key].storage, key)
+                tensor = section.tensors[key]
+                if isinstance(tensor, Tensor):  # nothing is computed from the others
+                    yield from self._check(tensor.storage, key)
 
     def _check(self, storage: Storage, name: str) -> Iterator[Check]:
         source = self._checkpoint.parts[storage.part]
@@ -97,9 +99,8 @@ class Supplier:
             from ckptlint.runners.local import LocalRunner
 
             section, plan = self._work[number]
-            self._runners[number] = LocalRunner(
-                plan, section.tensors, self._checkpoint, NumpyKit(), memory=self._memory
-            )
+            dense = {key: tensor for key, tensor in section.tensors.items() if isinstance(tensor, Tensor)}
+            self._runners[number] = LocalRunner(plan, dense, self._checkpoint, NumpyKit(), memory=self._memory)
         return self._runners[number]
 
 

@@ -24,7 +24,7 @@ from ckptlint.core.collection import no_collection
 from ckptlint.core.paths import find
 from ckptlint.core.pieces import Supply
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Dict, Node, Tensor
+from ckptlint.core.tree import Composite, Dict, Node, Tensor
 from ckptlint.engine.assemble import Assembly
 from ckptlint.errors import OutputError, UsageError
 from ckptlint.formats import open_checkpoint
@@ -113,7 +113,8 @@ def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Wr
     if writing.output.endswith(SAFETENSORS):
         from ckptlint.formats.safetensors_writer import SafetensorsWriter
 
-        return SafetensorsWriter(assembly.tensors[0], _metadata(checkpoint))
+        dense = {key: tensor for key, tensor in assembly.tensors[0].items() if isinstance(tensor, Tensor)}
+        return SafetensorsWriter(dense, _metadata(checkpoint))
     from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
     left = [name for name in _metadata(checkpoint) if name != "format"]
@@ -151,7 +152,7 @@ def _schema(written: Checkpoint, path: str) -> Schema:
     """What is at a place, whether a reader would take it for a state dict or not: little may be left of one."""
     node = find(written.root, path)
     items = node.items if isinstance(node, Dict) else []
-    tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
+    tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor | Composite)}
     return Section(path, SectionKind.WEIGHTS, Dict([]), tensors).schema()
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Node, Storage, Tensor, Value
+from ckptlint.core.tree import Composite, Node, Storage, Tensor, Value
 
 _NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
@@ -54,11 +54,11 @@ class Section:
     path: str
     kind: SectionKind
     node: Node
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, Tensor | Composite]
     others: Mapping[str, Value] = field(default_factory=dict)
     versions: Mapping[str, int] = field(default_factory=dict)
     parameters: tuple[str, ...] | None = None
-    unsaved: Mapping[str, Tensor] = field(default_factory=dict)
+    unsaved: Mapping[str, Tensor | Composite] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     module: bool = False
     repeated: tuple[str, ...] = ()

@@ -135,6 +135,38 @@ class Opaque(Node):
         return next((change[1] for change in reversed(self.changes) if change[0] == "build"), None)
 
 
+class Composite(Opaque):
+    """A tensor that is no strided run of stored elements, but has a dtype and a shape: sparse, nested, on meta, or a wrapper around others.
+
+    `layout` says which (`sparse_csr`, `meta`, a wrapper class), `parts` are the dense tensors in it, by the names torch gives them. It
+    keeps its construction like any opaque object.
+    """
+
+    __slots__ = ("dtype", "layout", "parts", "requires_grad", "shape")
+
+    def __init__(self, call: Call, spec: TensorSpec, layout: str, parts: tuple[tuple[str, Tensor], ...] = ()) -> None:
+        super().__init__(call)
+        self.dtype = spec.dtype
+        self.shape = spec.shape
+        self.layout = layout
+        self.parts = parts
+        self.requires_grad = False
+
+    @property
+    def spec(self) -> TensorSpec:
+        return TensorSpec(self.dtype, self.shape)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for two names of one object."""
+        return (id(self),)
+
+    @property
+    def lazy(self) -> tuple[str, ...]:
+        """Why its elements cannot be computed with as they are stored."""
+        return (self.layout,)
+
+
 class Persistent(Node):
     """A persistent id that is not a storage of this file."""
 
@@ -170,8 +202,15 @@ class Storage(Node):
     def nbytes(self) -> int:
         return self.dtype.nbytes(self.numel)
 
+    @property
+    def count(self) -> int:
+        """Its length as torch writes it: in elements; in bytes where elements share a byte, or where torch has no such storage."""
+        typed = self.made_by is not None or self.dtype.storage
+        return self.numel if typed and self.dtype.bits >= 8 else self.nbytes
+
 
 _LAZY = ("conj", "neg")
+_SCALED = "quantized"
 
 
 class Tensor(Node):
@@ -204,13 +243,15 @@ class Tensor(Node):
 
     @property
     def lazy(self) -> tuple[str, ...]:
-        """What torch still has to do to the stored elements when it reads them: `conj`, `neg`."""
+        """What torch still has to do to the stored elements when it reads them: `conj`, `neg`, `quantized` (scale them)."""
         found: list[str] = []
         wrap = self.wrap
         while wrap is not None:
             if wrap.kind == "tensor":
                 bits = [each for each in wrap.arguments[1:] if isinstance(each, Dict)]
                 found += [name for each in bits for name in _LAZY if each.get(name) is True]
+            elif wrap.kind == _SCALED:
+                found.append(_SCALED)
             wrap = wrap.inner
         return tuple(found)
 
@@ -226,7 +267,8 @@ class Wrap:
     """The call around a tensor's data, `arguments` its arguments after the tensor, as the file has them.
 
     `kind` is `tensor` (hooks[, metadata]: torch's `conj` and `neg` bits), `parameter` (requires_grad, hooks), `parameter_with_state`
-    (requires_grad, hooks, state), `subclass` (class, state), `built` (state set afterwards). `inner` is the wrap inside it, if any.
+    (requires_grad, hooks, state), `quantized` (quantizer, hooks), `subclass` (class, state; `subclass_v1` in files before torch 1.9),
+    `built` (state set afterwards). `inner` is the wrap inside it, if any.
     """
 
     __slots__ = ("arguments", "inner", "kind")

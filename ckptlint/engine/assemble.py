@@ -16,7 +16,7 @@ from ckptlint.core.checkpoint import Checkpoint, Section
 from ckptlint.core.dtype import DType
 from ckptlint.core.plan import Edge, Plan
 from ckptlint.core.spec import TensorSpec, contiguous
-from ckptlint.core.tree import Call, Dict, Global, Node, Storage, Tensor, Tuple, Value
+from ckptlint.core.tree import Call, Composite, Dict, Global, Node, Storage, Tensor, Tuple, Value
 from ckptlint.engine.edges import end_to_end
 from ckptlint.engine.held import held
 from ckptlint.engine.module_versions import module_versions
@@ -76,14 +76,16 @@ class Assembly:
     replaced: Mapping[int, Node] = field(default_factory=dict)
     strided: bool = True
     origins: dict[int, Origin] = field(default_factory=dict)
-    tensors: list[dict[str, Tensor]] = field(default_factory=list)
+    tensors: list[dict[str, Tensor | Composite]] = field(default_factory=list)
     _storages: list[Storage] = field(default_factory=list)  # keeps the identities in `origins` alive
     _runs: dict[tuple[object, ...], Extent] = field(default_factory=dict)
     _run_storages: dict[tuple[object, ...], Storage] = field(default_factory=dict)
     _places: dict[tuple[object, ...], _Place] = field(default_factory=dict)
     _nodes: dict[int, Node] = field(default_factory=dict)
     _names: dict[int, str] = field(default_factory=dict)
-    _unchanged: list[dict[str, Tensor]] = field(default_factory=list)  # target keys whose tensors go over as they are
+    _unchanged: list[dict[str, Tensor | Composite]] = field(
+        default_factory=list
+    )  # target keys whose tensors go over as they are
 
     def __post_init__(self) -> None:
         self._unchanged = [_unchanged(section, plan) for section, plan in self.work]
@@ -93,11 +95,11 @@ class Assembly:
         made: dict[object, Tensor] = {}
         for number, (section, plan) in enumerate(self.work):
             locations = _locations(section, plan)
-            tensors: dict[str, Tensor] = {}
+            tensors: dict[str, Tensor | Composite] = {}
             for key, value in plan.outputs.items():
                 source = self._unchanged[number].get(key)
                 if source is not None:
-                    tensors[key] = self.keep(source)
+                    tensors[key] = self.keep(source) if isinstance(source, Tensor) else source
                     continue
                 recipe = recipes.of(number, value)
                 if recipe not in made:
@@ -116,8 +118,12 @@ class Assembly:
         if not self._names:
             for tensors in self.tensors:
                 for key, tensor in tensors.items():
-                    self._names.setdefault(id(tensor.storage), key)
+                    for part in (tensor,) if isinstance(tensor, Tensor) else self._dense(tensor):
+                        self._names.setdefault(id(part.storage), key)
         return self._names
+
+    def _dense(self, tensor: Composite) -> Iterator[Tensor]:
+        return (self.keep(part) for _, part in tensor.parts)
 
     def replace(self, node: Node) -> Value:
         """Return what the output holds where the source holds `node`."""
@@ -158,7 +164,8 @@ class Assembly:
             return [*section.others.values(), section.node.state if isinstance(section.node, Dict) else None]
 
         for tensors in self._unchanged:
-            yield from tensors.values()
+            for each in tensors.values():
+                yield from (each,) if isinstance(each, Tensor) else held(each, lambda _: None)
         yield from held(self.checkpoint.root, instead)
 
     def _computed(self, spec: TensorSpec, location: str, made: Made) -> Tensor:
@@ -204,7 +211,7 @@ class Assembly:
         return storage
 
 
-def _unchanged(section: Section, plan: Plan) -> dict[str, Tensor]:
+def _unchanged(section: Section, plan: Plan) -> dict[str, Tensor | Composite]:
     """The target keys whose tensors go over as they are, each with the source's own node for it.
 
     A whole pickled module becomes what its `state_dict()` gives: plain tensors.
@@ -230,21 +237,22 @@ def _renamed(edge: Edge, plan: Plan) -> Iterator[tuple[str, str]]:
             yield target, beside if beside in names else names[0]
 
 
-def _detached(tensor: Tensor) -> Tensor:
-    if tensor.wrap is None and not tensor.requires_grad:
+def _detached(tensor: Tensor | Composite) -> Tensor | Composite:
+    if isinstance(tensor, Composite) or (tensor.wrap is None and not tensor.requires_grad):
         return tensor
     return Tensor(tensor.storage, tensor.dtype, tensor.shape, tensor.stride, tensor.offset)
 
 
 def _locations(section: Section, plan: Plan) -> dict[int, str]:
     """The device that each value would be on: that of what it is made of."""
-    found = {value: section.tensors[key].storage.location for key, value in plan.inputs.items()}
+    stored = ((value, section.tensors[key]) for key, value in plan.inputs.items())
+    found = {value: tensor.storage.location for value, tensor in stored if isinstance(tensor, Tensor)}
     for step in plan.steps:
         found.update(dict.fromkeys(step.outputs, found[step.inputs[0]] if step.inputs else "cpu"))
     return found
 
 
-def _state_dict(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> Dict:
+def _state_dict(section: Section, plan: Plan, tensors: Mapping[str, Tensor | Composite]) -> Dict:
     """The new mapping of a section: a whole pickled module becomes the state dict it stands for."""
     old = section.node
     items: list[tuple[Value, Value]] = list(_in_place(section, plan, tensors))
@@ -254,7 +262,7 @@ def _state_dict(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> 
     return Dict(items, old.made_by, _with_versions(old.state, section.versions, versions))
 
 
-def _in_place(section: Section, plan: Plan, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Value, Value]]:
+def _in_place(section: Section, plan: Plan, tensors: Mapping[str, Tensor | Composite]) -> Iterator[tuple[Value, Value]]:
     """Tensors in the plan's order, each entry that is no tensor before the first one that came from behind it; new ones come last."""
     rank = _ranks(section, plan)
     for key in reversed(list(tensors)):
@@ -288,7 +296,7 @@ def _others(section: Section) -> list[_Entry]:
     for place, (key, value) in enumerate(section.node.items):
         mark = id(key) if isinstance(key, Node) else (type(key), key)
         entries[mark] = _Entry(entries[mark].place if mark in entries else place, key, value)
-    return [entry for entry in entries.values() if not isinstance(entry.value, Tensor)]
+    return [entry for entry in entries.values() if not isinstance(entry.value, Tensor | Composite)]
 
 
 def _ranks(section: Section, plan: Plan) -> dict[str, int]:

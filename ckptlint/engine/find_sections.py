@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from ckptlint.core.checkpoint import Section, SectionKind
 from ckptlint.core.paths import ROOT, children, join, step, walk
-from ckptlint.core.tree import Dict, List, Node, Opaque, Tensor, Tuple, Value
+from ckptlint.core.tree import Composite, Dict, List, Node, Opaque, Tensor, Tuple, Value
 from ckptlint.engine.pickled_module import Flattened, flatten
 
 _EMA = frozenset({"ema", "averaged", "shadow", "swa", "polyak"})
@@ -22,6 +22,7 @@ _OTHER = frozenset(
 )
 _WEIGHTS = frozenset({"model", "module", "weights", "network", "net"})
 _CONTAINERS = (Dict, List, Tuple, Opaque)  # a tuple: a union takes four times as long to compare with
+_TENSORS = (Tensor, Composite)
 _WORD = re.compile(r"[a-z0-9]+")
 _WIDEST_OPTIMIZER = 64  # entries beside `state` and `param_groups`; a mapping with more is a state dict
 
@@ -109,7 +110,7 @@ def _inside(node: Value) -> list[Node]:
 
 def _own_tensors(node: Dict) -> int:
     """Tensors directly in a mapping; 0 where one of them has a key that is no text."""
-    keys = [key for key, value in node.items if isinstance(value, Tensor)]
+    keys = [key for key, value in node.items if isinstance(value, _TENSORS)]
     return len(keys) if all(isinstance(key, str) for key in keys) else 0
 
 
@@ -136,8 +137,8 @@ def _of_mapping(path: str, node: Node) -> Section:
         path=path,
         kind=_kind(path),
         node=node,
-        tensors={key: value for key, value in entries.items() if isinstance(value, Tensor)},
-        others={key: value for key, value in entries.items() if not isinstance(value, Tensor)},
+        tensors={key: value for key, value in entries.items() if isinstance(value, _TENSORS)},
+        others={key: value for key, value in entries.items() if not isinstance(value, _TENSORS)},
         versions=_versions(node),
         repeated=_repeated(keys) if len(entries) != len(keys) else (),
     )
@@ -175,8 +176,8 @@ def _of_optimizer(path: str, node: Node) -> Section:
         path=path,
         kind=SectionKind.OPTIMIZER,
         node=node,
-        tensors={place: value for place, value in places.items() if isinstance(value, Tensor)},
-        others={place: value for place, value in places.items() if not isinstance(value, Tensor)},
+        tensors={place: value for place, value in places.items() if isinstance(value, _TENSORS)},
+        others={place: value for place, value in places.items() if not isinstance(value, _TENSORS)},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ckptlint.core.tree import Call, Dict, List, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
+from ckptlint.core.tree import Call, Composite, Dict, List, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
 
 Below = Callable[[Value], Iterable[Value] | None]
 
@@ -70,6 +70,7 @@ _INSIDE: dict[type, Callable[..., Iterable[Value]]] = {
     Tuple: _of_sequence,
     Set: _of_sequence,
     Opaque: _of_opaque,
+    Composite: _of_opaque,
     Persistent: _of_persistent,
     Tensor: _of_tensor,
     Storage: lambda _: (),

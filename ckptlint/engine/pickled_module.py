@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ckptlint.core.tree import Dict, Opaque, Set, Tensor, Value
+from ckptlint.core.tree import Composite, Dict, Opaque, Set, Tensor, Value
 
 _MOST_MODULES = 1_000_000  # submodules; a shared one counts once a place
 
@@ -13,9 +13,9 @@ _MOST_MODULES = 1_000_000  # submodules; a shared one counts once a place
 class Flattened(NamedTuple):
     """A module's tensors by dotted name, in the order of torch's `state_dict()`; `parameters` as `parameters()` yields them."""
 
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor | Composite]
     parameters: tuple[str, ...]
-    unsaved: dict[str, Tensor]
+    unsaved: dict[str, Tensor | Composite]
     classes: dict[str, str]
 
 
@@ -71,9 +71,11 @@ def _parts(node: Value) -> _Parts | None:
     return _Parts(parameters, buffers, modules, frozenset(name for name in names if isinstance(name, str)))
 
 
-def _tensors(held: Dict, module: str) -> Iterator[tuple[str, Tensor]]:
+def _tensors(held: Dict, module: str) -> Iterator[tuple[str, Tensor | Composite]]:
     for key, value in held.items:
-        if isinstance(key, str) and isinstance(value, Tensor):  # None stands for a tensor that was not given
+        if isinstance(key, str) and isinstance(
+            value, Tensor | Composite
+        ):  # None stands for a tensor that was not given
             yield _dotted(module, key), value
 
 

@@ -7,7 +7,21 @@ from math import isfinite
 from typing import TypeAlias
 
 from ckptlint.core.paths import children, walk
-from ckptlint.core.tree import Bytes, Dict, Global, List, Node, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
+from ckptlint.core.tree import (
+    Bytes,
+    Composite,
+    Dict,
+    Global,
+    List,
+    Node,
+    Opaque,
+    Persistent,
+    Set,
+    Storage,
+    Tensor,
+    Tuple,
+    Value,
+)
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
@@ -19,7 +33,8 @@ def tree_notation(root: Value, digest: Callable[[Tensor], str] | None = None) ->
 
     `{"tensor": [dtype, shape]}`, with the digest third where `digest` is given; `{"value": scalar}`, where what JSON does not have is an
     object (`{"float": "nan"}`, `{"bytes": hex}`, `{"complex": "1+2j"}`); `{"empty": "dict" | "list" | "tuple"}`; `{"opaque": name}` for
-    an object that is not looked into, and a set is one. What opaque objects store is left out.
+    an object that is not looked into, and a set is one. A tensor that is no run of elements (sparse, nested, on meta, a wrapper) also has
+    its `layout`, and `parts`, the dense tensors in it by name. What opaque objects store is left out.
     """
     tree: dict[str, dict[str, Plain]] = {}
     inside: str | None = None  # an opaque object's items are part of it
@@ -38,6 +53,9 @@ def _entry(value: Value, digest: Callable[[Tensor], str] | None) -> dict[str, Pl
     if isinstance(value, Tensor):
         shape: list[Plain] = list(value.shape)
         return {"tensor": [value.dtype.long, shape, *([digest(value)] if digest else [])]}
+    if isinstance(value, Composite):
+        parts: dict[str, Plain] = {name: _entry(part, digest)["tensor"] for name, part in value.parts}
+        return {"tensor": [value.dtype.long, list(value.shape)], "layout": value.layout, "parts": parts}
     for kind, name in _CONTAINERS:
         if isinstance(value, kind):
             return {} if next(children(value), None) else {"empty": name}

@@ -1,7 +1,8 @@
 """Read what torch.save wrote before 1.6: five pickles, one behind the other, then the storages.
 
 The pickles are a magic number, a version, facts of the machine, the object, and the storages' keys in file order; each storage is its
-length in elements (8 bytes) and its elements, always little-endian. Only the object may name classes: nothing else needs any.
+length in elements (8 bytes) and its elements, always little-endian: a big-endian machine turns them when it saves. Only the object may
+name classes: nothing else needs any.
 How long the pickles are is known only when they are read, so the file's start is taken in growing portions.
 """
 
@@ -31,9 +32,9 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
     magic, version, facts, body, keys = (pickle.root for pickle in parts)
     if magic != _MAGIC or version != _VERSION:
         raise FormatError(f"has the format version {str(version)[:20]}; torch reads {_VERSION}", where=source.name)
-    if not isinstance(facts, Dict) or facts.get("little_endian") is False:
+    if not isinstance(facts, Dict):
         raise FormatError(
-            "was saved on a big-endian machine, or does not say", where=source.name, hint="save it again on another"
+            "does not say on what machine it was saved", where=source.name, hint="the file is damaged; fetch it again"
         )
     listed = parts[_OBJECT].storages
     _place(_ordered(keys, listed, source), start, source, part)
@@ -107,9 +108,9 @@ def _place(storages: list[Storage], start: int, source: ByteSource, part: int) -
         if start + 8 > source.size:
             raise _cut_off(source, storages, number, start)
         numel = int.from_bytes(source.read(start, 8), "little", signed=True)
-        if numel != storage.numel:
+        if numel != storage.count:
             raise FormatError(
-                f"storage {storage.key} has {numel} elements; the object says {storage.numel}",
+                f"storage {storage.key} has {numel} elements; the object says {storage.count}",
                 where=f"{source.name}: byte {start}",
                 hint="the file is damaged or was tampered with; fetch it again",
             )

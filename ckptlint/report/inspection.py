@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from ckptlint.core.checkpoint import Checkpoint, Section
 from ckptlint.core.families import fold
 from ckptlint.core.paths import ambiguous
-from ckptlint.core.tree import Tensor
+from ckptlint.core.tree import Composite, Tensor
 from ckptlint.engine.tree_notation import Plain, tree_notation
 from ckptlint.report.escape import escape
 from ckptlint.report.plans import size
@@ -87,7 +87,7 @@ def _keys(section: Section, keys: list[str], *, flat: bool) -> Iterator[str]:
     first = {key: group[0] for group in section.schema().ties for key in group[1:]}
     specs: dict[str, list[str]] = {}
     for key in keys:
-        said = str(section.tensors[key].spec) + (f"  = {first[key]}" if key in first else "")
+        said = _spec(section.tensors[key]) + (f"  = {first[key]}" if key in first else "")
         specs.setdefault(said if not flat else f"{said}\0{key}", []).append(key)
     place = {key: number for number, key in enumerate(keys)}
     families = [(family, said.partition("\0")[0]) for said, members in specs.items() for family in fold(members)]
@@ -98,6 +98,11 @@ def _keys(section: Section, keys: list[str], *, flat: bool) -> Iterator[str]:
         yield f"  {pattern:<{width}}  {said}"
     if section.others:
         yield f"  and {len(section.others)} entries that are no tensors: {', '.join(list(section.others)[:4])}"
+
+
+def _spec(tensor: Tensor | Composite) -> str:
+    lazy = tensor.lazy
+    return f"{tensor.spec} {' '.join(lazy)}" if lazy else str(tensor.spec)
 
 
 def _rest(checkpoint: Checkpoint, pattern: str, *, flat: bool) -> Iterator[str]:
@@ -127,9 +132,9 @@ def _lists_counted(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]
 
 
 def _leaf(leaf: Mapping[str, Plain]) -> str:
-    ((kind, value),) = leaf.items()
+    kind, value = next(iter(leaf.items()))
     if kind == "tensor" and isinstance(value, list):
-        return f"{value[0]}{value[1]}"
+        return f"{value[0]}{value[1]}{' ' + str(leaf['layout']) if 'layout' in leaf else ''}"
     return f"an object of {value}" if kind == "opaque" else f"empty {value}" if kind == "empty" else repr(value)
 
 

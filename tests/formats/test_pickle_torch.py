@@ -5,7 +5,7 @@ import io
 import pytest
 from pickle_forms import again, entry, form, saved, with_pickle
 
-from ckptlint.core.tree import Dict, Opaque, Tensor
+from ckptlint.core.tree import Composite, Dict, Tensor
 from ckptlint.formats.pickles import read, write
 
 torch = pytest.importorskip("torch")
@@ -139,6 +139,7 @@ def test_a_tensor_is_described_as_torch_does(name):
     [
         ("scalar", []),
         ("conjugate", ["tensor"]),
+        ("quantized", ["quantized"]),
         ("negative", ["tensor"]),
         ("parameter", ["parameter"]),
         ("parameter with state", ["parameter_with_state"]),
@@ -156,18 +157,17 @@ def test_what_is_around_a_tensor(name, kinds):
 
 
 @pytest.mark.parametrize(
-    ("name", "named"),
+    ("name", "named", "layout"),
     [
-        ("sparse", "torch._utils._rebuild_sparse_tensor"),
-        ("compressed", "torch._utils._rebuild_sparse_tensor"),
-        ("quantized", "torch._utils._rebuild_qtensor"),
-        ("meta", "torch._utils._rebuild_meta_tensor_no_storage"),
+        ("sparse", "torch._utils._rebuild_sparse_tensor", "sparse_coo"),
+        ("compressed", "torch._utils._rebuild_sparse_tensor", "sparse_csr"),
+        ("meta", "torch._utils._rebuild_meta_tensor_no_storage", "meta"),
     ],
 )
-def test_what_is_no_plain_run_of_numbers_is_opaque(name, named):
+def test_what_is_no_run_of_elements_is_a_composite(name, named, layout):
     found = read(entry(saved(VALUES[name]())), "test").root
-    assert isinstance(found, Opaque)
-    assert found.named == named
+    assert isinstance(found, Composite)
+    assert (found.named, found.layout, found.shape) == (named, layout, tuple(VALUES[name]().shape))
 
 
 def test_a_state_dict_keeps_its_versions():

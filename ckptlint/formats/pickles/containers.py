@@ -24,7 +24,7 @@ def _pop(state: State, position: int) -> int:
         state.pop_mark()
         return position
     value = state.stack.pop()
-    if type(value) is Opaque:
+    if isinstance(value, Opaque):
         _discard(state, value, position)
     return position
 
@@ -34,7 +34,7 @@ def _discard(state: State, value: Opaque, position: int) -> None:
     call = value.call
     target = state.stack[-1] if state.stack else None
     items = call.arguments.items if type(call.arguments) is Tuple and not call.new and not value.changes else ()
-    if type(target) is Opaque and len(items) == 2 and items[0] is target:
+    if isinstance(target, Opaque) and len(items) == 2 and items[0] is target:
         target.changes.append(("apply", call.function, items[1]))
     else:
         state.notes.append(Note("discarded", f"an object of {value.named} is made and thrown away", position - 1))
@@ -42,7 +42,7 @@ def _discard(state: State, value: Opaque, position: int) -> None:
 
 def _pop_mark(state: State, position: int) -> int:
     for value in state.pop_mark():
-        if type(value) is Opaque:
+        if isinstance(value, Opaque):
             _discard(state, value, position)
     return position
 
@@ -158,7 +158,7 @@ def _extend(state: State, values: list[Value], position: int) -> None:
     target = state.stack[-1]
     if type(target) is List:
         target.items.extend(values)
-    elif type(target) is Opaque:
+    elif isinstance(target, Opaque):
         target.changes.extend(("append", value) for value in values)
     else:
         raise state.fail(f"a {type(target).__name__} is appended to as if it were a list", position - 1)
@@ -194,7 +194,7 @@ def _store(state: State, values: list[Value], position: int) -> None:
     _check_keys(state, keys, position)
     if type(target) is Dict:
         target.items.extend(zip(keys, values[1::2], strict=True))
-    elif type(target) is Opaque:
+    elif isinstance(target, Opaque):
         target.changes.extend(("item", key, value) for key, value in zip(keys, values[1::2], strict=True))
     else:
         raise state.fail(f"items are set on a {type(target).__name__} as if it were a dict", position - 1)
@@ -230,7 +230,7 @@ def _additems(state: State, position: int) -> int:
     _check_keys(state, values, position)
     if type(target) is Set and not target.frozen:
         target.items.extend(values)
-    elif type(target) is Opaque:
+    elif isinstance(target, Opaque):
         target.changes.extend(("add", value) for value in values)
     else:
         raise state.fail(f"a {type(target).__name__} is added to as if it were a set", position - 1)

@@ -6,7 +6,7 @@ import gc
 import struct
 from typing import Final, NamedTuple
 
-from ckptlint.core.tree import Dict, List, Node, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
+from ckptlint.core.tree import Composite, Dict, List, Node, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats.pickles import opcodes as op
 from ckptlint.formats.pickles.containers import CONTAINERS
@@ -190,4 +190,4 @@ def _table() -> tuple[Handler, ...]:
 
 
 _HANDLERS: Final = _table()
-_NESTING: Final = (List, Tuple, Set, Dict, Opaque, Persistent)
+_NESTING: Final = (List, Tuple, Set, Dict, Opaque, Composite, Persistent)

@@ -191,7 +191,7 @@ def _obj(state: State, position: int) -> int:
 def _build(state: State, position: int) -> int:
     given = state.stack.pop()
     target = state.stack[-1]
-    if type(target) is Opaque:
+    if isinstance(target, Opaque):
         target.changes.append(("build", given))
     elif type(target) is Dict and target.made_by is not None:
         target.state = given if target.state is None else _joined(state, target.state, given, position)

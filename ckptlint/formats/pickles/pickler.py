@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from ckptlint.core.tree import (
     Bytes,
     Call,
+    Composite,
     Dict,
     Global,
     List,
@@ -91,6 +92,7 @@ class _Pickler:
             Set: self._set,
             Bytes: self._bytes,
             Opaque: self._opaque,
+            Composite: self._opaque,
             Persistent: self._persistent,
             Storage: self._emit.storage,
             Tensor: self._tensor,
@@ -302,8 +304,6 @@ class _Pickler:
 
     # --- tensors
 
-    # --- tensors
-
     def _tensor(self, node: Tensor) -> None:
         if self._emit.recall(node):
             return
@@ -337,8 +337,11 @@ class _Pickler:
             hooks, *metadata = wrap.arguments
             dtype = [] if is_typed(node) else [Global("torch", node.dtype.torch)]
             return [(self._emit.geometry, node), hooks, *dtype, *metadata, end]
+        if wrap.kind == "quantized":
+            quantizer, hooks = wrap.arguments
+            return [(self._emit.place, node), quantizer, node.requires_grad, hooks, end]
         inner = wrap.inner
-        if wrap.kind == "subclass":
+        if wrap.kind in {"subclass", "subclass_v1"}:
             owner, state = wrap.arguments
             return [
                 self._code(op.MARK),

@@ -21,7 +21,8 @@ from ckptlint.formats.pickles import opcodes as op
 from ckptlint.formats.pickles.literals import U4
 from ckptlint.formats.pickles.objects import ordered_dict
 from ckptlint.formats.pickles.state import State
-from ckptlint.formats.pickles.tensors import MOST, span, storage_dtype, tensor_v2
+from ckptlint.formats.pickles.tensor_numbers import MOST
+from ckptlint.formats.pickles.tensors import span, storage_dtype, tensor_v2
 
 _NUMBER = rb"(?:K.|M..|J....)"
 _GET = rb"(h.|j....)"
@@ -178,6 +179,8 @@ class Records:
         dtype = storage_dtype(owner)
         makers = self._state.makers
         if type(rebuild) is not Global or type(hooks) is not Global or type(owner) is not Global or dtype is None:
+            return None
+        if dtype.bits < 8:
             return None
         if makers.get(rebuild) is not tensor_v2 or makers.get(hooks) is not ordered_dict:
             return None

@@ -30,7 +30,7 @@ class TensorEmitter(Emitter):
             self.globals(owner)
         self.text(self._storage_key(node))
         self.text(node.location)
-        self.integer(node.numel if owner is not None or node.dtype.storage else node.nbytes)
+        self.integer(node.count)
         self.code(op.TUPLE)
         self.put()
         self.code(op.BINPERSID)
@@ -48,6 +48,11 @@ class TensorEmitter(Emitter):
 
     def geometry(self, node: Tensor) -> None:
         """Open the arguments of a tensor: storage, offset, size, stride, requires_grad."""
+        self.place(node)
+        self.boolean(node.requires_grad)
+
+    def place(self, node: Tensor) -> None:
+        """Open the arguments of a tensor: storage, offset, size, stride."""
         if not node.dtype.torch:
             raise OutputError(f"torch has no tensors of {node.dtype}")
         self.code(op.MARK)
@@ -55,7 +60,6 @@ class TensorEmitter(Emitter):
         self.integer(node.offset)
         self._numbers(node.shape)
         self._numbers(node.stride)
-        self.boolean(node.requires_grad)
 
     def _numbers(self, numbers: tuple[int, ...]) -> None:
         if not numbers:
@@ -85,6 +89,8 @@ _FUNCTIONS = {
     "parameter": Global("torch._utils", "_rebuild_parameter"),
     "parameter_with_state": Global("torch._utils", "_rebuild_parameter_with_state"),
     "subclass": Global("torch._tensor", "_rebuild_from_type_v2"),
+    "subclass_v1": Global("torch._tensor", "_rebuild_from_type"),
+    "quantized": Global("torch._utils", "_rebuild_qtensor"),
 }
 _TYPED = Global("torch._utils", "_rebuild_tensor_v2")
 _UNTYPED = Global("torch._utils", "_rebuild_tensor_v3")

@@ -6,12 +6,25 @@ import re
 from math import prod
 
 from ckptlint.core.dtype import BY_STORAGE, BY_TORCH, DType
-from ckptlint.core.tree import Call, Dict, Global, List, Opaque, Persistent, Storage, Tensor, Tuple, Value, Wrap
+from ckptlint.core.tree import (
+    Call,
+    Composite,
+    Dict,
+    Global,
+    List,
+    Opaque,
+    Persistent,
+    Storage,
+    Tensor,
+    Tuple,
+    Value,
+    Wrap,
+)
+from ckptlint.formats.pickles.composites import COMPOSITE_MAKERS, around
 from ckptlint.formats.pickles.names import modern
 from ckptlint.formats.pickles.state import Maker, State
+from ckptlint.formats.pickles.tensor_numbers import MOST, sizes
 
-MOST = (1 << 63) - 1  # what torch holds sizes, strides, offsets and byte counts in
-_RANK = 64
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UNTYPED = ("UntypedStorage", "_UntypedStorage")
 _BYTE = BY_TORCH["uint8"]
@@ -39,19 +52,28 @@ def _storage(state: State, pid: Tuple, position: int) -> Value:
         raise state.fail(f"{str(key)[:40]!a} is not the name of a storage", position - 1)
     if type(location) is not str or type(numel) is not int or not 0 <= numel <= MOST // 16:
         raise state.fail(f"storage {key} has no location or an impossible length", position - 1)
-    known = state.storages.get(key)
-    if known is None:
-        known = state.storages[key] = Storage(key, dtype, numel, location, made_by=items[1])  # type: ignore[arg-type]  # a Global, or it had no dtype
-    _agree(state, known, dtype, numel, position)
+    made = Storage(key, dtype, _elements(dtype, numel), location, made_by=items[1])  # type: ignore[arg-type]  # a Global, or it had no dtype
+    known = _same(state, made, position)
     return known if len(items) == 5 or items[5] is None else Persistent(pid)
 
 
-def _agree(state: State, known: Storage, dtype: DType, numel: int, position: int) -> None:
-    if known.dtype is not dtype or known.numel != numel:
-        raise state.fail(
-            f"storage {known.key} is {numel} elements of {dtype} here and {known.numel} of {known.dtype} before",
-            position - 1,
-        )
+def _elements(dtype: DType, counted: int) -> int:
+    """A length as torch counts it, in elements: of those that share a byte it counts the bytes."""
+    return counted * 8 // dtype.bits if dtype.bits < 8 else counted
+
+
+def _same(state: State, made: Storage, position: int) -> Storage:
+    """The storage that the file has under this key already, which must be like this one."""
+    known = state.storages.setdefault(made.key, made)
+    if known.dtype is made.dtype and known.numel == made.numel:
+        return known
+    if known.numel == made.numel == 0:
+        made.start = 0  # torch remembers no empty storage, so that each use may have another type
+        return made
+    raise state.fail(
+        f"storage {made.key} is {made.numel} elements of {made.dtype} here and {known.numel} of {known.dtype} before",
+        position - 1,
+    )
 
 
 def storage_dtype(owner: Value) -> DType | None:
@@ -97,16 +119,6 @@ def span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
     return last if prod(shape) <= MOST else MOST
 
 
-def _numbers(state: State, value: Value, what: str, position: int) -> tuple[int, ...]:
-    if not isinstance(value, Tuple | List) or len(value.items) > _RANK:
-        raise state.fail(f"the {what} of a tensor is not a tuple of at most {_RANK} numbers", position - 1)
-    numbers = tuple(value.items)
-    for number in numbers:
-        if type(number) is not int or not 0 <= number <= MOST:
-            raise state.fail(f"the {what} of a tensor holds something else than sizes", position - 1)
-    return numbers  # type: ignore[return-value]  # every one was found to be an int
-
-
 def _strided(state: State, values: tuple[Value, ...], dtype: DType | None, position: int) -> Tensor | None:
     """Return the tensor of (storage, offset, size, stride); None where it lies in something unknown."""
     storage, offset = values[:2]
@@ -118,8 +130,8 @@ def _strided(state: State, values: tuple[Value, ...], dtype: DType | None, posit
         if room is None:
             return None
         storage, first, elements = room
-    shape = _numbers(state, values[2], "size", position)
-    stride = _numbers(state, values[3], "stride", position)
+    shape = sizes(state, values[2], "size", position)
+    stride = sizes(state, values[3], "stride", position)
     if type(offset) is not int or not 0 <= offset <= MOST or len(shape) != len(stride):
         raise state.fail("a tensor has an impossible offset, or not as many strides as sizes", position - 1)
     if dtype is None:
@@ -179,6 +191,37 @@ def _tensor_v3(state: State, function: Global, arguments: Tuple, position: int) 
     return _finish(state, tensor, (*items[4:6], *items[7:]), position)
 
 
+def _quantized(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+    """`_rebuild_qtensor(storage, offset, size, stride, quantizer, requires_grad, hooks)`: what is stored are the integers."""
+    items = arguments.items
+    if len(items) != 7:
+        raise state.fail("a quantized tensor is not described by 7 values", position - 1)
+    tensor = _strided(state, items, None, position)
+    if tensor is None or not isinstance(items[4], Tuple) or not items[4].items:
+        return Opaque(Call(function, arguments))
+    if type(items[5]) is not bool:
+        raise state.fail("a tensor's requires_grad is neither true nor false", position - 1)
+    _check_quantizer(state, items[4], tensor, position)
+    tensor.requires_grad = items[5]
+    tensor.wrap = Wrap("quantized", (items[4], items[6]))
+    return tensor
+
+
+def _check_quantizer(state: State, quantizer: Tuple, tensor: Tensor, position: int) -> None:
+    """Channels are counted along one dimension; torch does not look whether there are as many as elements."""
+    if len(quantizer.items) != 4:
+        return
+    _, scales, zeros, axis = quantizer.items
+    if type(axis) is not int or not 0 <= axis < len(tensor.shape):
+        raise state.fail("a tensor is quantized along a dimension that it does not have", position - 1)
+    for each in (scales, zeros):
+        length = prod(each.shape) if isinstance(each, Tensor) else len(each.items) if isinstance(each, List) else None
+        if length != tensor.shape[axis]:
+            raise state.fail(
+                f"a tensor has {length} scales or zero points for {tensor.shape[axis]} channels", position - 1
+            )
+
+
 def _wrapped(tensor: Tensor, kind: str, arguments: tuple[Value, ...]) -> Tensor:
     """Return another tensor over the same data, with a wrap around."""
     outer = Tensor(tensor.storage, tensor.dtype, tensor.shape, tensor.stride, tensor.offset)
@@ -192,12 +235,16 @@ def _parameter(state: State, function: Global, arguments: Tuple, position: int) 
     if len(arguments.items) != expected:
         raise state.fail(f"a parameter is not described by {expected} values", position - 1)
     inner, requires_grad = arguments.items[:2]
-    if type(inner) is not Tensor:
+    if not isinstance(inner, Tensor | Composite):
         return Opaque(Call(function, arguments))
     if type(requires_grad) is not bool:
         raise state.fail("a parameter's requires_grad is neither true nor false", position - 1)
-    kind = "parameter_with_state" if expected == 4 else "parameter"
-    outer = _wrapped(inner, kind, arguments.items[1:])
+    outer: Tensor | Composite
+    if isinstance(inner, Composite):
+        outer = around(function, arguments, inner)
+    else:
+        kind = "parameter_with_state" if expected == 4 else "parameter"
+        outer = _wrapped(inner, kind, arguments.items[1:])
     outer.requires_grad = requires_grad
     return outer
 
@@ -210,20 +257,26 @@ def _subclass(state: State, function: Global, arguments: Tuple, position: int) -
     state.called.add(items[0])
     maker = _INNER.get(modern(items[0].module, items[0].name))
     inner = None if maker is None else maker(state, items[0], items[2], position)
+    if isinstance(inner, Composite):
+        return around(function, arguments, inner, items[3])
     if type(inner) is not Tensor:
         return Opaque(Call(function, arguments))
-    return _wrapped(inner, "subclass", (items[1], items[3]))
+    kind = "subclass" if function.name == "_rebuild_from_type_v2" else "subclass_v1"
+    return _wrapped(inner, kind, (items[1], items[3]))
 
 
 _UTILS = "torch._utils"
 _INNER: dict[tuple[str, str], Maker] = {
+    **COMPOSITE_MAKERS,
+    (_UTILS, "_rebuild_tensor"): _tensor_v1,
     (_UTILS, "_rebuild_tensor_v2"): tensor_v2,
     (_UTILS, "_rebuild_tensor_v3"): _tensor_v3,
     (_UTILS, "_rebuild_parameter"): _parameter,
     (_UTILS, "_rebuild_parameter_with_state"): _parameter,
+    (_UTILS, "_rebuild_qtensor"): _quantized,
 }
 TENSOR_MAKERS: dict[tuple[str, str], Maker] = {
     **_INNER,
-    (_UTILS, "_rebuild_tensor"): _tensor_v1,
+    ("torch._tensor", "_rebuild_from_type"): _subclass,
     ("torch._tensor", "_rebuild_from_type_v2"): _subclass,
 }
