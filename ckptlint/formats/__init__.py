@@ -96,6 +96,12 @@ def _dcp(folder: Path) -> Checkpoint:
     return dcp.read(folder, _shard)
 
 
+def _deepspeed(folder: Path) -> Checkpoint:
+    from ckptlint.formats import deepspeed
+
+    return deepspeed.read(folder, _shard)
+
+
 def _shard(source: ByteSource, part: int) -> Checkpoint:
     return _single(recognise(source), "shard", source)(source, part)
 
@@ -115,7 +121,7 @@ READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "safetensors": _safetensors,
     "index": _sharded,
 }
-FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp}
+FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp, "deepspeed": _deepspeed}
 _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "torch-zip": _torch_zip,
     "torch-legacy": _legacy,

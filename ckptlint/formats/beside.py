@@ -14,6 +14,23 @@ from ckptlint.errors import FormatError
 
 def beside(folder: Path, name: str, index: str, what: str = "shard") -> Path:
     """Return the path of the file that `index` calls `name`; `FormatError` where it lies elsewhere or is missing."""
+    path, real = _place(folder, name, index, what)
+    if not real.is_file():
+        kind = "a folder" if real.is_dir() else "no regular file (a pipe, socket or device)"
+        raise FormatError(f"the {what} {name!r} is {kind}", where=index, hint="do not trust the index")
+    return path
+
+
+def inside(folder: Path, name: str, index: str) -> Path:
+    """Return the path of the folder that `index` calls `name`; `FormatError` where it lies elsewhere or is missing."""
+    path, real = _place(folder, name, index, "folder")
+    if not real.is_dir():
+        raise FormatError(f"the folder {name!r} is a file", where=index, hint="fetch the whole checkpoint again")
+    return path
+
+
+def _place(folder: Path, name: str, index: str, what: str) -> tuple[Path, Path]:
+    """Return a path, and what it is when all links are followed."""
     spelled = PureWindowsPath(name)  # on every system: an index made for one is read on another
     if (
         not spelled.name
@@ -21,11 +38,11 @@ def beside(folder: Path, name: str, index: str, what: str = "shard") -> Path:
         or spelled.drive
         or spelled.root
         or ".." in spelled.parts
-        or "\0" in name
+        or not name.isprintable()
         or ":" in name
     ):
         raise FormatError(
-            f"names the {what} {name!r}, which is not a file below its folder",
+            f"names the {what} {name!r}, which is not a {'folder' if what == 'folder' else 'file'} below its folder",
             where=index,
             hint="the index was edited; do not trust it",
         )
@@ -37,12 +54,9 @@ def beside(folder: Path, name: str, index: str, what: str = "shard") -> Path:
         raise FormatError(
             f"the {what} {name!r} is a symbolic link to {str(real)!r}, outside its folder",
             where=index,
-            hint="copy the file into the folder if you trust it",
+            hint="copy it into the folder if you trust it",
         )
-    if not real.is_file():
-        kind = "a folder" if real.is_dir() else "no regular file (a pipe, socket or device)"
-        raise FormatError(f"the {what} {name!r} is {kind}", where=index, hint="do not trust the index")
-    return path
+    return path, real
 
 
 def _exists(path: Path) -> bool:

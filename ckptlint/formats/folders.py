@@ -40,9 +40,6 @@ def find_checkpoint(folder: Path) -> Found:
         if other is not None:
             raise other
         here = list(_below(folder))
-    if len(here) == 1 and here[0].kind == "deepspeed":
-        hint = "gather it into one file with the zero_to_fp32.py that lies beside it"
-        raise FormatError("is a DeepSpeed checkpoint, which is not read yet", where=str(folder), hint=hint)
     if len(here) == 1:
         return here[0]
     if not here:
