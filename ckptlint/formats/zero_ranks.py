@@ -77,23 +77,31 @@ def model_states(rank: Rank) -> ModelStates:
 def partition(rank: Rank) -> Partition:
     """Look into a `*_optim_states.pt`; `FormatError` where it has no partition of ZeRO's fp32 weights."""
     where = rank.checkpoint.origin
-    state = _dict(
-        _dict(rank.checkpoint.root, "the file", where).get("optimizer_state_dict"), "optimizer_state_dict", where
-    )
+    held = _dict(rank.checkpoint.root, "the file", where)
+    state = _dict(held.get("optimizer_state_dict"), "optimizer_state_dict", where)
     stage, count = state.get("zero_stage"), state.get("partition_count")
     if type(stage) is not int or not 0 < stage <= _SHARDED:
         raise FormatError("is no state of a ZeRO optimizer of stage 1 to 3", where=where, hint=_HINT)
+    return Partition(rank, stage, _most_ranks(count, where), _flat_groups(state, stage, where))
+
+
+def _most_ranks(count: Value, where: str) -> int:
+    """Experts can be spread over fewer ranks than the rest: then there is a number for each group."""
     counts = count.items if isinstance(count, List | Tuple) else [count]
     ranks = [each for each in counts if type(each) is int and each > 0]
     if not ranks or len(ranks) != len(counts):
         raise FormatError("has no partition_count, the number of its ranks", where=where, hint=_HINT)
+    return max(ranks)
+
+
+def _flat_groups(state: Dict, stage: int, where: str) -> tuple[Tensor, ...]:
     name = "fp32_flat_groups" if stage == _SHARDED else "single_partition_of_fp32_groups"
     groups = state.get(name)
     tensors = groups.items if isinstance(groups, List | Tuple) else [groups]
     flat = tuple(each for each in tensors if isinstance(each, Tensor) and len(each.shape) == 1 and each.is_contiguous)
     if len(flat) != len(tensors):
         raise FormatError(f"has no list of flat tensors at {name}", where=where, hint=_HINT)
-    return Partition(rank, stage, max(ranks), flat)
+    return flat
 
 
 def _dict(value: Value, what: str, where: str) -> Dict:
