@@ -115,14 +115,20 @@ def _shapes(value: Value, what: str, where: str, *, optional: bool = False) -> d
         return {}
     shapes: dict[str, Shape] = {}
     for name, size in _dict(value, what, where).items:
-        sizes = size.items if isinstance(size, Tuple | List) else None
-        numbers = tuple(each for each in sizes or () if type(each) is int and 0 <= each <= _MOST)
-        if not isinstance(name, str) or sizes is None or len(numbers) != len(sizes) or prod(numbers) > _MOST:
+        shape = _shape(size)
+        if not isinstance(name, str) or shape is None:
             raise FormatError(f"{what} has something else than the shapes of parameters", where=where, hint=_HINT)
         if name in shapes:
             raise FormatError(f"{what} has {name!r} twice", where=where, hint=_HINT)
-        shapes[name] = numbers
+        shapes[name] = shape
     return shapes
+
+
+def _shape(value: Value) -> Shape | None:
+    if not isinstance(value, Tuple | List):
+        return None
+    sizes = tuple(size for size in value.items if type(size) is int and 0 <= size <= _MOST)
+    return sizes if len(sizes) == len(value.items) and prod(sizes) <= _MOST else None
 
 
 def _tensors(value: Value, where: str) -> dict[str, Tensor]:
