@@ -15,14 +15,10 @@ class _Other(NamedTuple):
     endings: tuple[str, ...] = ()
 
 
-_SCRIPT = 'export its weights where it can be loaded: torch.save(torch.jit.load(FILE).state_dict(), "weights.pt")'
+SCRIPT, EXPORT, SAVED = "torchscript", "torch-export", "torch-zip"
+_SCRIPT_RECORDS = ("constants.pkl", "bytecode.pkl", "model.json")
+_EXPORT_RECORDS = ("archive_format", "serialized_exported_program.json", "serialized_state_dict.pt")
 _OTHERS = (
-    _Other("is a TorchScript archive, which is not read yet", _SCRIPT, ("constants.pkl", "bytecode.pkl", "model.json")),
-    _Other(
-        "is a torch.export (PT2) archive, which is not read yet",
-        'export its weights: torch.save(torch.export.load(FILE).state_dict, "weights.pt")',
-        ("archive_format", "serialized_exported_program.json", "serialized_state_dict.pt"),
-    ),
     _Other(
         "is a torch.package archive, which is not read yet",
         "load the object with torch.package.PackageImporter, and torch.save its state dict",
@@ -45,6 +41,14 @@ _OTHERS = (
     ),
 )
 _CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pkl", ".gguf")
+
+
+def kind_of(names: Collection[str]) -> str:
+    """Name the reader of a torch archive: TorchScript has constants (torch's own test), torch.export says its format, all else is saved."""
+    root = next(iter(names), "").partition("/")[0] + "/"
+    if any(root + name in names for name in _SCRIPT_RECORDS):
+        return SCRIPT
+    return EXPORT if any(root + name in names or name in names for name in _EXPORT_RECORDS) else SAVED
 
 
 def find_root(names: Collection[str], where: str) -> str:

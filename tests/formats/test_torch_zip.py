@@ -265,8 +265,6 @@ BROKEN = {
     "the byte order 'middle'": made(DATA, byteorder=b"middle"),
     "2 bytes follow the pickle's STOP": made(DATA, **{"data.pkl": pickled({"w": _View(_Storage())}) + b"N."}),
     "holds 's/x' beside its folder 'r/'": made(DATA, Member(b"s/x")),
-    "is a TorchScript archive": made(DATA, **{"constants.pkl": b"N."}),
-    "is a torch.export": made(DATA, archive_format=b"pt2"),
     "is a torch.package archive": made(DATA, **{".data/extern_modules": b""}),
     "reaches beyond": made(DATA, root={"w": _View(_Storage(), offset=1)}),
     "shape .* reaches beyond": made(DATA, root={"w": _View(_Storage(), size=(3, 3))}),
