@@ -6,7 +6,7 @@ from dataclasses import MISSING, Field, fields
 from inspect import getdoc
 from typing import NamedTuple
 
-from ckptlint.core.operation import Operation
+from ckptlint.core.operation import Operation, option_name
 from ckptlint.ops import OPERATIONS
 
 
@@ -95,7 +95,7 @@ def _entry(operation: type[Operation]) -> Entry:
 
 def _option(each: Field[object]) -> Option:
     default = "" if each.default is MISSING and each.default_factory is MISSING else _default(each)
-    return Option(each.name, str(each.type).replace("|", "or"), default)
+    return Option(option_name(each.name), str(each.type).replace("|", "or"), default)
 
 
 def _default(each: Field[object]) -> str:

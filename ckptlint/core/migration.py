@@ -14,7 +14,18 @@ from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
 from ckptlint.core.template import Selector, Target, Template
 
-Option: TypeAlias = "int | float | str | bool | DType | Expression | tuple[Option, ...] | Mapping[str, Option]"
+
+@dataclass(frozen=True, slots=True)
+class DeclaredSpec:
+    """A tensor spec whose sizes are expressions, not yet evaluated."""
+
+    dtype: DType
+    shape: tuple[Expression, ...]
+
+
+Option: TypeAlias = (
+    "int | float | str | bool | DType | DeclaredSpec | Expression | tuple[Option, ...] | Mapping[str, Option]"
+)
 
 
 @dataclass(frozen=True, slots=True)

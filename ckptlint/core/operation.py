@@ -9,18 +9,35 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import ClassVar, Protocol, TypeVar
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.spec import TensorSpec
 
 T = TypeVar("T")
+Matrix: TypeAlias = tuple[tuple[float, ...], ...]  # rows
+
+
+class Function(NamedTuple):
+    """A function of one number, by its name, and its constants; `ops/functions.py` says which there are."""
+
+    name: str
+    constants: tuple[float, ...] = ()
+
+
+class External(NamedTuple):
+    """What a kit cannot compute by itself: a function of the user's (`torch` or `numpy`), or a tensor that the `model` initialises."""
+
+    kind: str
+    name: str  # module:function, or the key
+    seed: int = 0
 
 
 class Kit(Protocol[T]):
     """Tensor primitives over some representation `T`. Dimensions are counted from 0; sizes and strides in elements.
 
-    The first group is *layout*: elements move as opaque bytes. The second is *arithmetic*: elements are decoded.
+    The first group is *layout*: elements move as opaque bytes. The second, from `cast` on, is *arithmetic*: elements are decoded, and
+    all but `cast` take and give f32, f64, c64 or c128 alone.
     """
 
     def spec(self, x: T) -> TensorSpec: ...
@@ -43,6 +60,10 @@ class Kit(Protocol[T]):
         """The whole tensor `times` times, end to end along dim."""
         ...
 
+    def expand(self, x: T, dim: int, size: int) -> T:
+        """The one entry along dim, `size` times."""
+        ...
+
     def fill(self, spec: TensorSpec, value: float) -> T:
         """A new tensor of one value; `ShapeError` where the dtype cannot hold it."""
         ...
@@ -50,6 +71,39 @@ class Kit(Protocol[T]):
     def cast(self, x: T, dtype: DType, *, saturate: bool = False) -> T:
         """Convert, rounding to even; a value that would overflow is a `ShapeError`, or the largest finite one if `saturate`."""
         ...
+
+    def transform(self, x: T, function: Function) -> T:
+        """Apply a function to each element; `ShapeError` where it has no value for one, or the check that it is fails."""
+        ...
+
+    def combine(self, how: str, x: T, y: T) -> T:
+        """add, subtract, multiply or divide two tensors of one spec; `same` gives x, and is a `ShapeError` where their bits differ."""
+        ...
+
+    def reduce(self, x: T, dim: int, how: str) -> T:
+        """sum, mean, max or min along dim, which keeps size 1; sums are added up in f64."""
+        ...
+
+    def contract(self, x: T, dim: int, matrix: Matrix) -> T:
+        """Entry i along dim becomes the sum over j of matrix[i][j] times entry j, added up in f64."""
+        ...
+
+    def product(self, x: T, y: T) -> T:
+        """The matrix product of two tensors of two dimensions, added up in f64."""
+        ...
+
+    def not_all_zero(self, x: T) -> T:
+        """The same tensor; `ShapeError` where it has elements, and all are zero."""
+        ...
+
+    def external(self, asked: External, inputs: tuple[T, ...], specs: tuple[TensorSpec, ...]) -> tuple[T, ...]:
+        """Return tensors of these specs from outside; `UsageError` where that has not been allowed."""
+        ...
+
+
+def option_name(field: str) -> str:
+    """The name in YAML of the option that a field holds; a trailing _ tells it from a method."""
+    return field.rstrip("_")
 
 
 class Grade(StrEnum):
@@ -66,15 +120,13 @@ class Operation(ABC):
 
     Subclasses are frozen dataclasses; their fields are the options a migration file may give, their docstring the documentation.
     `arity` says how the planner feeds it: `each` value by itself, all slots at once (`join`), one value to several (`split`), or
-    nothing at all (`make`, which `ops:` may not name).
+    nothing at all (`make`, which `ops:` may not name), or all slots at once to any number of them (`mix`).
     """
 
     name: ClassVar[str]
-    arity: ClassVar[str] = "each"  # each | join | split | make
+    arity: ClassVar[str] = "each"  # each | join | split | mix | make
     layout: ClassVar[bool] = True  # moves elements without decoding them
-    pointwise: ClassVar[bool] = (
-        False  # decodes elements, each by itself, so that any part of the output can be computed alone
-    )
+    opaque: ClassVar[bool] = False  # makes its outputs by other means than the primitives, so only all together
     short: ClassVar[str] = ""  # the option that a bare value stands for: `rearrange: a b -> b a` gives its pattern
     rest: ClassVar[str] = (
         ""  # the option, a mapping, that collects options of other names: the axis sizes of a rearrange

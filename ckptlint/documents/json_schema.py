@@ -15,7 +15,8 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from ckptlint.core.dtype import DTYPES, DType
-from ckptlint.core.operation import Operation
+from ckptlint.core.operation import Operation, option_name
+from ckptlint.core.spec import TensorSpec
 from ckptlint.documents import guards, migrations, op_calls, rewrites
 
 Schema: TypeAlias = dict[str, Any]
@@ -196,8 +197,9 @@ _VERBS: dict[str, Schema] = {
 def _operation(op: type[Operation]) -> Schema:
     """Make the schema of one operation of its fields, which are its options."""
     hints = get_type_hints(op)
-    options = {field.name: _option(hints[field.name]) for field in fields(op)}  # type: ignore[arg-type]  # operations are dataclasses
-    needed = [field.name for field in fields(op) if field.default is MISSING and field.default_factory is MISSING]  # type: ignore[arg-type]
+    own = fields(op)  # type: ignore[arg-type]  # operations are dataclasses
+    options = {option_name(field.name): _option(hints[field.name]) for field in own}
+    needed = [option_name(field.name) for field in own if field.default is MISSING and field.default_factory is MISSING]
     slots: dict[str, Schema] = {"only": {**_one_or_more(_SLOT), "description": "the slots it works on"}}
     if op.arity in ("join", "split"):
         slots["over"] = {**_TEXT, "description": "the axis that is folded into one tensor, or scattered from one"}
@@ -225,6 +227,7 @@ def _option(hint: Any) -> Schema:
         str: {"type": "string"},
         bool: {"type": "boolean"},
         DType: _DTYPE,
+        TensorSpec: {"type": "string", "description": "a dtype and sizes, which may be expressions: f32[4, heads]"},
     }
     if hint in plain:
         return plain[hint]

@@ -10,15 +10,15 @@ from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_typ
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
-from ckptlint.core.migration import OpCall, Option
-from ckptlint.core.operation import Operation
+from ckptlint.core.migration import DeclaredSpec, OpCall, Option
+from ckptlint.core.operation import Operation, option_name
+from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.nodes import Entry, Kind, Node, nearest, shown
-from ckptlint.documents.scope import Scope, later
+from ckptlint.documents.scope import Scope
 from ckptlint.ops import OPERATIONS
 
 IN_OPS = {name: op for name, op in OPERATIONS.items() if op.arity != "make"}
 ORDER = "order"
-LATER = ("python",)
 SLOTS = ("over", "only")  # said beside the options of an operation, about the slots it works on
 
 
@@ -28,7 +28,6 @@ def read_op_calls(node: Node | None, scope: Scope) -> tuple[OpCall, ...]:
 
 def _op_call(item: Node, scope: Scope) -> OpCall:
     """Read `{split: {dim: 0, sizes: [1, 2]}}`, or `{rearrange: "a b -> b a", b: 2}` with options beside the name."""
-    later(item, *LATER)
     entry = _named(item)
     name, body = str(entry.key.content), entry.value
     beside = {str(pair.key.content): pair for pair in item.pairs() if pair.key is not entry.key}
@@ -83,7 +82,7 @@ def _options(body: Node, op: type[Operation], given: dict[str, Entry], scope: Sc
     others: dict[str, Option] = {}
     for name, pair in given.items():
         if name in known:
-            options[name] = _option(pair.value, known[name][1], scope)
+            options[known[name][0].name] = _option(pair.value, known[name][1], scope)
         elif op.rest:
             others[name] = scope.number(pair.value)
         else:
@@ -93,9 +92,20 @@ def _options(body: Node, op: type[Operation], given: dict[str, Entry], scope: Sc
             raise given[op.rest].key.fail(f"{' and '.join(others)} stand beside it; say all of them in one place")
         options[op.rest] = others
     for name, (field, _) in known.items():
-        if name not in options and field.default is MISSING and field.default_factory is MISSING:
+        if field.name not in options and field.default is MISSING and field.default_factory is MISSING:
             raise body.fail(f"lacks {name!r}", hint=f"such as {op.example}")
     return options
+
+
+def declared_spec(node: Node, scope: Scope) -> DeclaredSpec:
+    """Read `f32[heads * 4, 8]`: sizes are expressions."""
+    name, bracket, rest = node.text().strip().partition("[")
+    if not bracket or not rest.endswith("]"):
+        raise node.fail(f"{shown(node.text())} is not a tensor spec", hint="write it as f32[4,8]")
+    sizes = [size.strip() for size in rest[:-1].split(",")] if rest != "]" else []
+    return DeclaredSpec(
+        node.located(DType.parse, name.strip()), tuple(scope.expression_of(node, size) for size in sizes)
+    )
 
 
 _SCALARS: dict[object, Callable[[Node, Scope], Option]] = {
@@ -104,13 +114,14 @@ _SCALARS: dict[object, Callable[[Node, Scope], Option]] = {
     str: lambda node, _: node.text(),
     bool: lambda node, _: node.boolean(),
     DType: lambda node, _: node.read(DType.parse),
+    TensorSpec: declared_spec,
 }
 
 
 @cache
 def _fields(op: type[Operation]) -> dict[str, tuple[Field[Any], Any]]:
     hints = get_type_hints(op)
-    return {field.name: (field, hints[field.name]) for field in fields(op)}  # type: ignore[arg-type]  # operations are dataclasses
+    return {option_name(field.name): (field, hints[field.name]) for field in fields(op)}  # type: ignore[arg-type]  # operations are dataclasses
 
 
 def _option(node: Node, hint: Any, scope: Scope) -> Option:
@@ -140,13 +151,13 @@ def _settled(option: object) -> TypeGuard[object]:
         return all(map(_settled, option.values()))
     if isinstance(option, tuple):
         return all(map(_settled, option))
-    return not isinstance(option, Expression)
+    return not isinstance(option, Expression | DeclaredSpec)
 
 
 def _over(pair: Entry | None, op: type[Operation]) -> str:
     if pair is None:
         return ""
-    if op.arity not in ("join", "split"):
+    if op.arity not in ("join", "split", "mix"):
         raise pair.key.fail(
             f"{op.name} works on each tensor by itself; `over` is for those that fold or scatter a list"
         )

@@ -43,6 +43,12 @@ class Scope:
         self._check(node, expression)
         return expression
 
+    def expression_of(self, node: Node, text: str) -> Expression:
+        """Read an expression that is a part of a text."""
+        expression = node.located(Expression.parse, text)
+        self._check(node, expression)
+        return expression
+
     def expression(self, node: Node) -> Expression:
         """Read a number as an expression."""
         number = self.number(node)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import MISSING, fields
 from types import UnionType
-from typing import Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
-from ckptlint.core.migration import OpCall, Option
-from ckptlint.core.operation import Operation
+from ckptlint.core.migration import DeclaredSpec, OpCall, Option
+from ckptlint.core.operation import Operation, option_name
+from ckptlint.core.spec import TensorSpec
 from ckptlint.engine.params import Params
 from ckptlint.engine.words import in_words
 from ckptlint.errors import PlanError
@@ -86,6 +87,8 @@ def names_in(option: Option) -> frozenset[str]:
     """Return the names that an option's expressions use."""
     if isinstance(option, Expression):
         return option.names
+    if isinstance(option, DeclaredSpec):
+        return frozenset().union(*(size.names for size in option.shape))
     if isinstance(option, Mapping):
         return frozenset().union(*map(names_in, option.values()))
     if isinstance(option, tuple):
@@ -97,11 +100,19 @@ def evaluate(option: Option, names: Names, params: Params) -> object:
     """Return an option as plain values."""
     if isinstance(option, Expression):
         return params.evaluate(option, names)
+    if isinstance(option, DeclaredSpec):
+        return TensorSpec(option.dtype, tuple(_size(params.evaluate(size, names), size) for size in option.shape))
     if isinstance(option, Mapping):
         return {name: evaluate(member, names, params) for name, member in option.items()}
     if isinstance(option, tuple):
         return tuple(evaluate(member, names, params) for member in option)
     return option
+
+
+def _size(value: int | str, text: Expression) -> int:
+    if isinstance(value, str) or value < 0:
+        raise PlanError(f"{text} is {value!r}, which is no size")
+    return value
 
 
 def _frozen(value: object) -> object:
@@ -132,7 +143,7 @@ def _build(name: str, options: Mapping[str, object]) -> Operation:
     hints = _hints(cls)
     for option, value in options.items():
         if not _fits(value, hints[option]):
-            raise PlanError(f"{option!r} cannot be {_shown(value)}")
+            raise PlanError(f"{option_name(option)!r} cannot be {_shown(value)}")
     return cls(**options)
 
 
@@ -160,6 +171,8 @@ def _fits(value: object, hint: Any) -> bool:
     origin, parts = get_origin(hint), get_args(hint)
     if origin in {Union, UnionType}:
         return any(_fits(value, part) for part in parts)
+    if origin is Literal:
+        return value in parts
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(member, parts[0]) for member in value)
     if origin is Mapping:

@@ -43,7 +43,7 @@ def _run(board: Board, prepared: PreparedCall, slots: tuple[Slot, ...], names: N
         return _ordered(slots, prepared.order(names))
     chosen = _chosen(call, slots)
     kind = prepared.arity
-    if kind == "join":
+    if kind in ("join", "mix"):
         members = _folded(call, slots, chosen) if call.over else _joined(slots, chosen)
     else:
         members = {place: _each_value(slots[place]) for place in chosen}
@@ -56,7 +56,7 @@ def _run(board: Board, prepared: PreparedCall, slots: tuple[Slot, ...], names: N
     for place, slot in enumerate(slots):
         if place in members:
             result.extend(_collected(call, kind, members[place], made))
-        elif kind != "join" or call.over or place not in chosen:
+        elif kind not in ("join", "mix") or call.over or place not in chosen:
             result.append(slot)
     return tuple(result)
 
@@ -82,9 +82,9 @@ def _collected(
         raise PlanError(f"makes {' and '.join(sorted({str(len(out)) for out in outputs}))} tensors of one slot")
     places = tuple(member.place for member in members)
     axis = members[0].axis
-    if kind != "split":
+    if kind not in ("split", "mix"):
         return [Slot(tuple(out[0] for out in outputs), places, axis)]
-    if call.over:
+    if call.over and kind == "split":
         if axis:
             raise PlanError(f"cannot scatter over {{{call.over}}} what is a list over {{{axis}}} already")
         return [Slot(outputs[0], places * len(outputs[0]), call.over)]

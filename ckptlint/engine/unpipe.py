@@ -15,6 +15,7 @@ from ckptlint.engine.words import in_words
 from ckptlint.errors import PlanError, ShapeError
 from ckptlint.ops.join import Split
 from ckptlint.ops.spec_kit import SpecKit
+from ckptlint.ops.weight_norm import SplitWeightNorm
 
 Specs: TypeAlias = tuple[TensorSpec, ...]
 _KIT = SpecKit()
@@ -63,6 +64,8 @@ def _bend(prepared: PreparedCall, captures: Captures, axes: Sequence[str], missi
     chosen = tuple(range(len(axes))) if call.only is None else call.only
     if call.op == "order":
         return _Bend(prepared, chosen)
+    if prepared.arity == "mix":
+        raise PlanError(f"its results do not tell what {call.op} was applied to", where=call.where)
     if call.over:
         folds = prepared.arity == "join"
         return _Bend(prepared, tuple(place for place in chosen if not folds or axes[place] == call.over))
@@ -87,6 +90,8 @@ def _pieces(prepared: PreparedCall, captures: Captures, missing: int, chosen: in
     if prepared.arity != "split":
         return 1
     op = prepared.operation(captures)
+    if isinstance(op, SplitWeightNorm):
+        return 2
     known = (len(op.sizes) if op.sizes is not None else op.parts) if isinstance(op, Split) else None
     return known or missing // max(chosen, 1) + 1
 

@@ -17,7 +17,8 @@ from ckptlint.engine.edges import end_to_end
 from ckptlint.engine.faults import SQUARE, SWAP_RISK, Faults
 from ckptlint.engine.planner import Draft
 from ckptlint.engine.stage import StageRun
-from ckptlint.ops.layout_kit import LayoutKit, Value, whole
+from ckptlint.ops.layout_kit import LayoutKit
+from ckptlint.ops.layout_values import Value, whole
 
 
 def note_square(made: Draft, faults: Faults) -> None:

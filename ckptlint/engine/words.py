@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 
-from ckptlint.core.operation import Operation
+from ckptlint.core.operation import Operation, option_name
 
 
 def in_words(op: Operation) -> str:
@@ -23,7 +23,7 @@ def _options(op: Operation) -> Iterator[str]:
         elif each.name == op.short:
             yield f"{value!r}" if isinstance(value, str) else _shown(value)
         else:
-            yield f"{each.name}={_shown(value)}"
+            yield f"{option_name(each.name)}={_shown(value)}"
 
 
 def _shown(value: object) -> str:

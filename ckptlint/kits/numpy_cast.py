@@ -63,6 +63,12 @@ def _cast_chunk(codes: Bits, source: DType, target: DType, *, saturate: bool) ->
     return pairs.view(stored_as(target))[:, 0], refused
 
 
+def numbers_of(codes: Bits, dtype: DType) -> Numbers:
+    """Return the numbers of a one-dimensional array of codes; complex ones as such."""
+    parts = _components(codes, dtype)
+    return parts[:, 0] + 1j * parts[:, 1] if parts.shape[1] == 2 else parts[:, 0]
+
+
 def _components(codes: Bits, dtype: DType) -> Numbers:
     """Return the numbers as columns: one for real types, two for complex ones."""
     if dtype.name in COMPONENTS:

@@ -5,16 +5,18 @@ It trusts its caller: calls that `SpecKit` refuses are not checked again here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ckptlint.core.dtype import DType
+from ckptlint.core.operation import External, Function, Matrix
 from ckptlint.core.spec import TensorSpec
-from ckptlint.errors import ShapeError
+from ckptlint.errors import ShapeError, UsageError
+from ckptlint.kits import numpy_arithmetic as arithmetic
 from ckptlint.kits.numpy_cast import Refused, cast_codes, stored_as
 from ckptlint.kits.transposing import row_major
 from ckptlint.ops.numbers import COMPONENTS, encode
@@ -32,8 +34,17 @@ class Array:
         return TensorSpec(self.dtype, self.codes.shape)
 
 
+Externals: TypeAlias = Callable[[External, tuple[Array, ...]], tuple[Array, ...]]
+
+
 class NumpyKit:
-    """Tensor primitives on `Array`s, with the way in and out of memory. Views are made where they can be."""
+    """Tensor primitives on `Array`s, with the way in and out of memory. Views are made where they can be.
+
+    `externals` runs what is asked for from outside, where that has been allowed.
+    """
+
+    def __init__(self, externals: Externals | None = None) -> None:
+        self._externals = externals
 
     def spec(self, x: Array) -> TensorSpec:
         return x.spec
@@ -59,6 +70,10 @@ class NumpyKit:
     def tile(self, x: Array, dim: int, times: int) -> Array:
         return Array(np.concatenate([x.codes] * times, axis=dim), x.dtype)
 
+    def expand(self, x: Array, dim: int, size: int) -> Array:
+        shape = x.codes.shape
+        return Array(np.broadcast_to(x.codes, (*shape[:dim], size, *shape[dim + 1 :])), x.dtype)
+
     def fill(self, spec: TensorSpec, value: float) -> Array:
         code = np.frombuffer(encode(spec.dtype, value), stored_as(spec.dtype))[0]
         return Array(np.full(spec.shape, code), spec.dtype)
@@ -69,6 +84,37 @@ class NumpyKit:
         made, refused = cast_codes(_flat(x), x.dtype, dtype, saturate=saturate)
         check(refused, x.spec, dtype, saturate=saturate)
         return Array(made.reshape(x.codes.shape), dtype)
+
+    def transform(self, x: Array, function: Function) -> Array:
+        codes, dtype = arithmetic.transform(_flat(x), x.dtype, function)
+        return Array(codes.reshape(x.codes.shape), dtype)
+
+    def combine(self, how: str, x: Array, y: Array) -> Array:
+        codes = arithmetic.combine(how, _flat(x), _flat(y), x.dtype)
+        return Array(codes.reshape(x.codes.shape), x.dtype)
+
+    def reduce(self, x: Array, dim: int, how: str) -> Array:
+        return Array(arithmetic.reduce(row_major(x.codes), x.dtype, dim, how), x.dtype)
+
+    def contract(self, x: Array, dim: int, matrix: Matrix) -> Array:
+        return Array(arithmetic.contract(row_major(x.codes), x.dtype, dim, matrix), x.dtype)
+
+    def product(self, x: Array, y: Array) -> Array:
+        return Array(arithmetic.product(row_major(x.codes), row_major(y.codes), x.dtype), x.dtype)
+
+    def not_all_zero(self, x: Array) -> Array:
+        arithmetic.check_not_all_zero(_flat(x), x.dtype)
+        return x
+
+    def external(self, asked: External, inputs: tuple[Array, ...], specs: tuple[TensorSpec, ...]) -> tuple[Array, ...]:
+        if self._externals is None:
+            raise UsageError(f"{asked.name} is from outside, and nothing here was told to run it")
+        made = self._externals(asked, inputs)
+        found = tuple(x.spec for x in made)
+        if found != specs:
+            said = ", ".join(map(str, found)) or "nothing"
+            raise ShapeError(f"{asked.name} gave {said}, not {', '.join(map(str, specs))}")
+        return made
 
     def refused(self, x: Array, dtype: DType, *, saturate: bool = False) -> Refused:
         """Count the elements that `cast` would refuse."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ckptlint.core.dtype import BY_TORCH, DType
+from ckptlint.core.operation import External, Function, Matrix
 from ckptlint.core.spec import TensorSpec
+from ckptlint.kits import torch_arithmetic as arithmetic
 from ckptlint.kits.numpy_cast import stored_as
 from ckptlint.kits.numpy_kit import Array, NumpyKit, check
 from ckptlint.ops.numbers import encode
@@ -47,6 +49,9 @@ class TorchKit:
     def tile(self, x: torch.Tensor, dim: int, times: int) -> torch.Tensor:
         return self.concat([x] * times, dim)
 
+    def expand(self, x: torch.Tensor, dim: int, size: int) -> torch.Tensor:
+        return _moved(x, lambda bits: bits.expand(*bits.shape[:dim], size, *bits.shape[dim + 1 :]))
+
     def fill(self, spec: TensorSpec, value: float) -> torch.Tensor:
         element = torch.frombuffer(bytearray(encode(spec.dtype, value)), dtype=_BITS[spec.dtype.bits // 8])
         return element.expand(spec.numel).reshape(spec.shape).clone().view(_torch_type(spec.dtype))
@@ -58,6 +63,32 @@ class TorchKit:
             return _tensor(_NUMPY.cast(array, dtype, saturate=True)).to(x.device)
         check(refused, array.spec, dtype, saturate=saturate)
         return x.detach().to(_torch_type(dtype))
+
+    def transform(self, x: torch.Tensor, function: Function) -> torch.Tensor:
+        return arithmetic.transform(x.detach(), function)
+
+    def combine(self, how: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        if how == "same":
+            return _tensor(_NUMPY.combine(how, _array(x), _array(y))).to(x.device)
+        return arithmetic.combine(how, x.detach(), y.detach())
+
+    def reduce(self, x: torch.Tensor, dim: int, how: str) -> torch.Tensor:
+        return arithmetic.reduce(x.detach(), dim, how)
+
+    def contract(self, x: torch.Tensor, dim: int, matrix: Matrix) -> torch.Tensor:
+        return arithmetic.contract(x.detach(), dim, matrix)
+
+    def product(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return arithmetic.product(x.detach(), y.detach())
+
+    def external(
+        self, asked: External, inputs: tuple[torch.Tensor, ...], specs: tuple[TensorSpec, ...]
+    ) -> tuple[torch.Tensor, ...]:
+        return tuple(map(_tensor, _NUMPY.external(asked, tuple(map(_array, inputs)), specs)))
+
+    def not_all_zero(self, x: torch.Tensor) -> torch.Tensor:
+        _NUMPY.not_all_zero(_array(x))
+        return x
 
 
 def _moved(x: torch.Tensor, move: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:

@@ -26,7 +26,6 @@ class Cast(Operation):
 
     name: ClassVar[str] = "cast"
     layout: ClassVar[bool] = False
-    pointwise: ClassVar[bool] = True
     short: ClassVar[str] = "dtype"
     example: ClassVar[str] = "cast: {dtype: f16, overflow: error}"
 

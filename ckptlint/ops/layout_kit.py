@@ -8,101 +8,40 @@ reshape cannot be said in strides, the result is a view into the row-major seque
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from math import prod
-from typing import Final, TypeAlias, TypeGuard
+from typing import Final, TypeGuard
 
 from ckptlint.core.dtype import DType
+from ckptlint.core.operation import External, Function, Matrix
 from ckptlint.core.spec import TensorSpec
+from ckptlint.ops.layout_values import (
+    POINTWISE,
+    Combined,
+    Contracted,
+    Converted,
+    Filled,
+    Gathered,
+    Joined,
+    NotAllZero,
+    Pointwise,
+    Product,
+    Reduced,
+    Taken,
+    Transformed,
+    Value,
+    View,
+    looked_into,
+    parts_of,
+    with_parts,
+)
 from ckptlint.ops.numbers import encode
 from ckptlint.ops.spec_kit import SpecKit
 from ckptlint.ops.strides import Box, aligned_groups
 
 _SPECS: Final = SpecKit()
 _WORTH_A_PART: Final = 512  # bytes of an entry from which on it is better read by itself than with its neighbours
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Elements of a base: a value of the plan by its number, laid out row-major or as the source says, or a `Gathered`."""
-
-    base: int | Gathered
-    dtype: DType
-    box: Box
-
-    @property
-    def spec(self) -> TensorSpec:
-        return TensorSpec(self.dtype, self.box.shape)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Gathered:
-    """The elements of a value in row-major order, as a base that others look into."""
-
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """One element, everywhere."""
-
-    spec: TensorSpec
-    element: bytes
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Parts end to end along `dim`; none of them is empty unless it is the only one."""
-
-    dim: int
-    parts: tuple[Value, ...]
-
-    @cached_property
-    def spec(self) -> TensorSpec:
-        return _SPECS.concat([part.spec for part in self.parts], self.dim)
-
-    @cached_property
-    def starts(self) -> tuple[int, ...]:
-        """Where along `dim` each part begins, and where the last ends."""
-        return tuple(accumulate((part.spec.shape[self.dim] for part in self.parts), initial=0))
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The entries `indices` of a value along `dim`."""
-
-    value: Value
-    dim: int
-    indices: tuple[int, ...]
-
-    @property
-    def spec(self) -> TensorSpec:
-        spec = self.value.spec
-        return TensorSpec(spec.dtype, (*spec.shape[: self.dim], len(self.indices), *spec.shape[self.dim + 1 :]))
-
-
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """A value whose elements are cast when they are read."""
-
-    value: Value
-    dtype: DType
-    saturate: bool
-
-    @property
-    def spec(self) -> TensorSpec:
-        return TensorSpec(self.dtype, self.value.spec.shape)
-
-
-Value: TypeAlias = View | Filled | Joined | Taken | Converted
-
-
-def whole(number: int, spec: TensorSpec) -> View:
-    """Return value `number` of a plan as it lies when row-major."""
-    return View(number, spec.dtype, Box.row_major(spec.shape))
 
 
 class LayoutKit:
@@ -121,8 +60,8 @@ class LayoutKit:
                 return _undone(replace(x, box=box))
         elif isinstance(x, Filled):
             return Filled(spec, x.element)
-        elif isinstance(x, Converted):
-            return replace(x, value=self.reshape(x.value, shape))
+        elif isinstance(x, POINTWISE):
+            return _through(x, lambda each: self.reshape(each, shape))
         else:
             pushed = self._reshape_parts(x, shape)
             if pushed is not None:
@@ -135,8 +74,8 @@ class LayoutKit:
             return replace(x, box=x.box.permuted(dims))
         if isinstance(x, Filled):
             return Filled(spec, x.element)
-        if isinstance(x, Converted):
-            return replace(x, value=self.permute(x.value, dims))
+        if isinstance(x, POINTWISE):
+            return _through(x, lambda each: self.permute(each, dims))
         if isinstance(x, Taken):
             return Taken(self.permute(x.value, dims), dims.index(x.dim), x.indices)
         return Joined(dims.index(x.dim), tuple(self.permute(part, dims) for part in x.parts))
@@ -153,8 +92,8 @@ class LayoutKit:
             return replace(x, box=x.box.sliced(dim, start, step, spec.shape[dim]))
         if isinstance(x, Filled):
             return Filled(spec, x.element)
-        if isinstance(x, Converted):
-            return replace(x, value=self.slice(x.value, dim, start, stop, step))
+        if isinstance(x, POINTWISE):
+            return _through(x, lambda each: self.slice(each, dim, start, stop, step))
         if isinstance(x, Taken):
             if dim == x.dim:
                 return self.take(x.value, dim, x.indices[start:stop:step])
@@ -167,8 +106,8 @@ class LayoutKit:
         spec = _SPECS.take(x.spec, dim, indices)
         if not indices:
             return self.slice(x, dim, 0, 0)
-        if isinstance(x, Converted):
-            return replace(x, value=self.take(x.value, dim, indices))
+        if isinstance(x, POINTWISE):
+            return _through(x, lambda each: self.take(each, dim, indices))
         runs = list(_progressions(indices))
         if len(runs) == 1 or _better_joined(spec, dim):
             return _join([self._progression(x, dim, run) for run in runs], dim)
@@ -182,7 +121,9 @@ class LayoutKit:
             return x
         if isinstance(x, Taken) and dim == x.dim:
             return replace(x, indices=x.indices[::-1])
-        if isinstance(x, Converted | Taken):
+        if isinstance(x, POINTWISE):
+            return _through(x, lambda each: self.flip(each, dim))
+        if isinstance(x, Taken):
             return replace(x, value=self.flip(x.value, dim))
         parts = [self.flip(part, dim) for part in x.parts]
         return _join(parts[::-1] if dim == x.dim else parts, x.dim)
@@ -191,12 +132,54 @@ class LayoutKit:
         _SPECS.tile(x.spec, dim, times)
         return _join([x] * times, dim)
 
+    def expand(self, x: Value, dim: int, size: int) -> Value:
+        spec = _SPECS.expand(x.spec, dim, size)
+        if isinstance(x, Filled):
+            return Filled(spec, x.element)
+        if isinstance(x, POINTWISE):
+            return _through(x, lambda each: self.expand(each, dim, size))
+        if isinstance(x, Taken):
+            if x.dim == dim:
+                return replace(x, indices=x.indices * size)
+            return replace(x, value=self.expand(x.value, dim, size))
+        if isinstance(x, Joined) and x.dim != dim:
+            return _join([self.expand(part, dim, size) for part in x.parts], x.dim)
+        view = x if isinstance(x, View) else looked_into(x)
+        return replace(view, box=view.box.expanded(dim, size))
+
     def fill(self, spec: TensorSpec, value: float) -> Value:
         return Filled(_SPECS.fill(spec, value), encode(spec.dtype, value))
 
     def cast(self, x: Value, dtype: DType, *, saturate: bool = False) -> Value:
         _SPECS.cast(x.spec, dtype)
         return x if x.spec.dtype is dtype else Converted(x, dtype, saturate)
+
+    def transform(self, x: Value, function: Function) -> Value:
+        _SPECS.transform(x.spec, function)
+        return Transformed(x, function)
+
+    def combine(self, how: str, x: Value, y: Value) -> Value:
+        _SPECS.combine(how, x.spec, y.spec)
+        return Combined(how, x, y)
+
+    def reduce(self, x: Value, dim: int, how: str) -> Value:
+        _SPECS.reduce(x.spec, dim, how)
+        return looked_into(Reduced(x, dim, how))
+
+    def contract(self, x: Value, dim: int, matrix: Matrix) -> Value:
+        _SPECS.contract(x.spec, dim, matrix)
+        return looked_into(Contracted(x, dim, matrix))
+
+    def external(self, asked: External, inputs: tuple[Value, ...], specs: tuple[TensorSpec, ...]) -> tuple[Value, ...]:
+        """Never: operations that need it are opaque, and run as steps."""
+        raise NotImplementedError(asked.name)
+
+    def not_all_zero(self, x: Value) -> Value:
+        return looked_into(NotAllZero(x))
+
+    def product(self, x: Value, y: Value) -> Value:
+        _SPECS.product(x.spec, y.spec)
+        return looked_into(Product(x, y))
 
     def _slice_joined(self, x: Joined, start: int, stop: int, step: int) -> Value:
         """Cut the joined dimension: only the parts that are met are looked at."""
@@ -238,10 +221,19 @@ class LayoutKit:
         return _join([self.reshape(part, to) for part, to in zip(x.parts, shapes, strict=True)], target)
 
 
+def _through(x: Pointwise, move: Callable[[Value], Value]) -> Pointwise:
+    """Move the elements that are computed with, in the place of those that are computed."""
+    return with_parts(x, [move(part) for part in parts_of(x)])
+
+
 def _undone(view: View) -> Value:
     """Return what was gathered, where a view looks at all of it in its own shape."""
-    if isinstance(view.base, Gathered) and view.base.value.spec.shape == view.box.shape:
-        return view.base.value if view.box == Box.row_major(view.box.shape) else view
+    if (
+        isinstance(view.base, Gathered)
+        and view.base.parted is not None
+        and view.base.value.spec.shape == view.box.shape
+    ):
+        return view.base.parted if view.box == Box.row_major(view.box.shape) else view
     return view
 
 
@@ -275,16 +267,18 @@ def _merged(one: Value, other: Value, dim: int) -> Value | None:
         return None if box is None else replace(one, box=box)
     if isinstance(one, Filled) and isinstance(other, Filled) and one.element == other.element:
         return Filled(_SPECS.concat([one.spec, other.spec], dim), one.element)
-    if isinstance(one, Converted) and isinstance(other, Converted):
-        return _merged_casts(one, other, dim)
+    if isinstance(one, POINTWISE) and isinstance(other, POINTWISE):
+        return _merged_pointwise(one, other, dim)
     return None
 
 
-def _merged_casts(one: Converted, other: Converted, dim: int) -> Value | None:
-    if one.dtype is not other.dtype or one.saturate != other.saturate:
+def _merged_pointwise(one: Pointwise, other: Pointwise, dim: int) -> Value | None:
+    """Merge what two equal computations are of."""
+    if one != with_parts(other, parts_of(one)):
         return None
-    inner = _merged(one.value, other.value, dim)
-    return None if inner is None else replace(one, value=inner)
+    inner = [_merged(left, right, dim) for left, right in zip(parts_of(one), parts_of(other), strict=True)]
+    merged = [each for each in inner if each is not None]
+    return with_parts(one, merged) if len(merged) == len(inner) else None
 
 
 def _progressions(indices: Sequence[int]) -> Iterator[range]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from math import prod
 from typing import Final, NamedTuple
 
-from ckptlint.ops.layout_kit import Converted, Filled, Gathered, Joined, LayoutKit, Taken, Value, View
+from ckptlint.ops.layout_kit import LayoutKit
+from ckptlint.ops.layout_values import Computed, Filled, Gathered, Joined, Value, View, parts_of
 
 _KIT: Final = LayoutKit()
 
@@ -24,7 +25,9 @@ def shortest_run(value: Value) -> int:
     """Return about how many bytes the shortest run of a value has; 0 where its elements have to be gathered or computed."""
     if isinstance(value, View):
         run = value.dtype.nbytes(value.box.run)
-        return min(run, shortest_run(value.base.value)) if isinstance(value.base, Gathered) else run
+        if not isinstance(value.base, Gathered):
+            return run
+        return min(run, shortest_run(value.base.parted)) if value.base.parted is not None else 0
     if isinstance(value, Filled):
         return value.spec.nbytes
     if isinstance(value, Joined):
@@ -84,9 +87,10 @@ def stretch(value: Value, start: int, stop: int) -> Iterator[Value]:
 
 def simplified(value: Value) -> Iterator[Value]:
     """Return values of the same bytes end to end, without the views of gathered sequences and joints that need no gathering."""
-    if isinstance(value, View) and isinstance(value.base, Gathered) and value.box.is_row_major:
+    inner = value.base.parted if isinstance(value, View) and isinstance(value.base, Gathered) else None
+    if isinstance(value, View) and inner is not None and value.box.is_row_major:
         start = value.box.offset
-        for part in stretch(value.base.value, start, start + value.box.numel):
+        for part in stretch(inner, start, start + value.box.numel):
             yield from simplified(part)
     elif isinstance(value, Joined) and prod(value.spec.shape[: value.dim]) == 1:
         for part in value.parts:
@@ -97,17 +101,15 @@ def simplified(value: Value) -> Iterator[Value]:
 
 def bases(value: Value) -> Iterator[int | Gathered]:
     """Return every base that a value's elements come from, as often as it is looked into."""
-    todo = [value]
+    todo: list[Value | Computed] = [value]
     while todo:
         each = todo.pop()
         if isinstance(each, View):
             yield each.base
             if isinstance(each.base, Gathered):
                 todo.append(each.base.value)
-        elif isinstance(each, Joined):
-            todo += each.parts
-        elif isinstance(each, Taken | Converted):
-            todo.append(each.value)
+        else:
+            todo += parts_of(each)
 
 
 def _runs(value: Value) -> Iterator[Run]:
@@ -135,7 +137,7 @@ def _view_runs(view: View) -> Iterator[Run]:
     length = view.box.run
     for start in view.box.starts():
         if isinstance(view.base, Gathered):
-            for part in stretch(view.base.value, start, start + length):
+            for part in stretch(view.base.parted, start, start + length) if view.base.parted is not None else ():
                 yield from _runs(part)
         else:
             yield Run(view.base, view.dtype.nbytes(start), view.dtype.nbytes(length))

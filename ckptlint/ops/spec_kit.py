@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from math import prod
 
 from ckptlint.core.dtype import ANY, DType
+from ckptlint.core.operation import External, Function, Matrix
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import ShapeError
 from ckptlint.ops.numbers import encode, is_number
+
+_COMPUTED = {"f32", "f64", "c64", "c128"}
+_F32 = DType.parse("f32")
 
 
 class SpecKit:
@@ -81,6 +85,14 @@ class SpecKit:
             _check_whole_bytes(x, dim, x.shape[dim])
         return TensorSpec(x.dtype, _with(x.shape, dim, x.shape[dim] * times))
 
+    def expand(self, x: TensorSpec, dim: int, size: int) -> TensorSpec:
+        _check_dim(x, dim)
+        if x.shape[dim] != 1 or size < 0:
+            raise ShapeError(f"{x} has {x.shape[dim]} along {dim}, so it cannot be expanded to {size}")
+        if size != 1:
+            _check_whole_bytes(x, dim)
+        return TensorSpec(x.dtype, _with(x.shape, dim, size))
+
     def fill(self, spec: TensorSpec, value: float) -> TensorSpec:
         if min(spec.shape, default=0) < 0:
             raise ShapeError(f"{spec} has a negative size")
@@ -93,6 +105,58 @@ class SpecKit:
             if x.dtype is not dtype and each is not ANY and not is_number(each):
                 raise ShapeError(f"{x} cannot be cast to {dtype}: {each} elements have no arithmetic")
         return TensorSpec(dtype, x.shape)
+
+    def transform(self, x: TensorSpec, function: Function) -> TensorSpec:
+        if function.name == "table":
+            if x.dtype is not ANY and x.dtype.bits != 8:
+                raise ShapeError(f"{x}: only codes of 8 bits are looked up in a table")
+            return TensorSpec(_F32, x.shape)
+        return _number(x) if function.name == "finite" else _computed(x)
+
+    def combine(self, how: str, x: TensorSpec, y: TensorSpec) -> TensorSpec:
+        if not x.agrees(y):
+            raise ShapeError(f"{x} and {y} do not fit together: all must have one dtype and shape")
+        return x if how == "same" else _computed(x)
+
+    def reduce(self, x: TensorSpec, dim: int, how: str) -> TensorSpec:
+        _check_dim(_computed(x), dim)
+        if how != "sum" and not x.shape[dim]:
+            raise ShapeError(f"{x} has 0 along {dim}, so there is no {how}")
+        if how in {"max", "min"} and x.dtype.kind == "complex":
+            raise ShapeError(f"{x}: complex numbers have no {how}")
+        return TensorSpec(x.dtype, _with(x.shape, dim, 1))
+
+    def contract(self, x: TensorSpec, dim: int, matrix: Matrix) -> TensorSpec:
+        _check_dim(_computed(x), dim)
+        if any(len(row) != x.shape[dim] for row in matrix):
+            raise ShapeError(f"{x} has {x.shape[dim]} along {dim}, not {len(matrix[0])}")
+        return TensorSpec(x.dtype, _with(x.shape, dim, len(matrix)))
+
+    def product(self, x: TensorSpec, y: TensorSpec) -> TensorSpec:
+        if len(x.shape) != 2 or len(y.shape) != 2 or x.shape[1] != y.shape[0] or _computed(x).dtype is not y.dtype:
+            raise ShapeError(f"{x} and {y} cannot be multiplied as matrices")
+        return TensorSpec(x.dtype, (x.shape[0], y.shape[1]))
+
+    def not_all_zero(self, x: TensorSpec) -> TensorSpec:
+        return _number(x)
+
+    def external(
+        self, asked: External, inputs: tuple[TensorSpec, ...], specs: tuple[TensorSpec, ...]
+    ) -> tuple[TensorSpec, ...]:
+        del asked, inputs
+        return specs
+
+
+def _computed(x: TensorSpec) -> TensorSpec:
+    if x.dtype is not ANY and x.dtype.name not in _COMPUTED:
+        raise ShapeError(f"{x}: {x.dtype} elements are not computed with", hint="cast them to a float type first")
+    return x
+
+
+def _number(x: TensorSpec) -> TensorSpec:
+    if x.dtype is not ANY and not is_number(x.dtype):
+        raise ShapeError(f"{x}: {x.dtype} elements have no arithmetic")
+    return x
 
 
 def position(x: TensorSpec, dim: int, *, new: bool = False) -> int:

@@ -67,6 +67,10 @@ class Box:
         strides = (*self.strides[:dim], self.strides[dim] * step, *self.strides[dim + 1 :])
         return Box.of(shape, strides, self.offset + self.strides[dim] * start)
 
+    def expanded(self, dim: int, size: int) -> Box:
+        """Repeat the one entry along a dimension."""
+        return Box.of((*self.shape[:dim], size, *self.shape[dim + 1 :]), self.strides, self.offset)
+
     def flipped(self, dim: int) -> Box:
         strides = (*self.strides[:dim], -self.strides[dim], *self.strides[dim + 1 :])
         return Box.of(self.shape, strides, self.offset + self.strides[dim] * max(self.shape[dim] - 1, 0))

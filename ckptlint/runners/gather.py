@@ -13,8 +13,24 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Kit
 from ckptlint.core.spec import TensorSpec, contiguous
-from ckptlint.ops.layout_kit import Converted, Filled, Gathered, Joined, Taken, Value, View
 from ckptlint.ops.layout_runs import stretch
+from ckptlint.ops.layout_values import (
+    Combined,
+    Computed,
+    Contracted,
+    Converted,
+    Filled,
+    Gathered,
+    Joined,
+    NotAllZero,
+    Product,
+    Reduced,
+    Taken,
+    Transformed,
+    Value,
+    View,
+    parts_of,
+)
 from ckptlint.ops.strides import Box, places
 
 T = TypeVar("T")
@@ -76,20 +92,41 @@ class Gatherer(Generic[T]):
         self._arrays = arrays
 
     def array(self, value: Value) -> T:
-        """Return a value's elements; `ShapeError` where a cast refuses some of them."""
+        """Return a value's elements; `ShapeError` where a cast or a check refuses some of them."""
         kit = self._arrays
-        if isinstance(value, View):
-            return self._view(value)
-        if isinstance(value, Filled):
-            return kit.strided(value.element, value.spec, (0,) * len(value.spec.shape), 0)
-        if isinstance(value, Joined):
-            return kit.concat([self.array(part) for part in value.parts], value.dim)
-        if isinstance(value, Taken):
-            return kit.take(self.array(value.value), value.dim, value.indices)
-        return kit.cast(self.array(value.value), value.dtype, saturate=value.saturate)
+        match value:
+            case View():
+                return self._view(value)
+            case Filled(spec, element):
+                return kit.strided(element, spec, (0,) * len(spec.shape), 0)
+            case Joined(dim, parts):
+                return kit.concat([self.array(part) for part in parts], dim)
+            case Taken(inner, dim, indices):
+                return kit.take(self.array(inner), dim, indices)
+            case Transformed(inner, function):
+                return kit.transform(self.array(inner), function)
+            case Combined(how, one, other):
+                return kit.combine(how, self.array(one), self.array(other))
+            case Converted(inner, dtype, saturate):
+                return kit.cast(self.array(inner), dtype, saturate=saturate)
 
-    def sequence(self, value: Value) -> memoryview:
+    def computed(self, value: Computed) -> T:
+        """Return what is computed all together."""
+        kit = self._arrays
+        match value:
+            case Reduced(inner, dim, how):
+                return kit.reduce(self.array(inner), dim, how)
+            case Contracted(inner, dim, matrix):
+                return kit.contract(self.array(inner), dim, matrix)
+            case Product(one, other):
+                return kit.product(self.array(one), self.array(other))
+            case NotAllZero(inner):
+                return kit.not_all_zero(self.array(inner))
+
+    def sequence(self, value: Value | Computed) -> memoryview:
         """Return a value's elements row-major, as bytes."""
+        if isinstance(value, Computed):
+            return self._arrays.dump(self.computed(value))
         return self._arrays.dump(self.array(value))
 
     def _view(self, view: View) -> T:
@@ -125,26 +162,23 @@ class Gatherer(Generic[T]):
     def _fetch(self, base: int | Gathered, dtype: DType, start: int, stop: int) -> Buffer:
         if isinstance(base, int):
             return self._bases.fetch(base, dtype, start, stop)
-        held = self._bases.held(base)
-        if held is not None:
-            return memoryview(held)[dtype.nbytes(start) : dtype.nbytes(stop)]
-        parts = [self.sequence(part) for part in stretch(base.value, start, stop)]
+        held = self._bases.hold(base) if base.parted is None else self._bases.held(base)
+        if held is not None or base.parted is None:
+            return memoryview(held or b"")[dtype.nbytes(start) : dtype.nbytes(stop)]
+        parts = [self.sequence(part) for part in stretch(base.parted, start, stop)]
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def conversions(value: Value) -> Iterator[Converted]:
     """Return every cast in a value, innermost last."""
-    todo: list[Value] = [value]
+    todo: list[Value | Computed] = [value]
     while todo:
         each = todo.pop()
         if isinstance(each, Converted):
             yield each
-        if isinstance(each, Converted | Taken):
-            todo.append(each.value)
-        elif isinstance(each, Joined):
-            todo += each.parts
-        elif isinstance(each, View) and isinstance(each.base, Gathered):
+        if isinstance(each, View) and isinstance(each.base, Gathered):
             todo.append(each.base.value)
+        todo += parts_of(each)
 
 
 def _outer(box: Box) -> int:

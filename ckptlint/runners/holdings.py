@@ -17,8 +17,9 @@ from ckptlint.core.plan import Step
 from ckptlint.core.spec import TensorSpec
 from ckptlint.core.tree import Storage, Tensor
 from ckptlint.errors import FormatError
-from ckptlint.ops.layout_kit import Gathered, LayoutKit, Value, View, whole
+from ckptlint.ops.layout_kit import LayoutKit
 from ckptlint.ops.layout_runs import bases
+from ckptlint.ops.layout_values import Gathered, Value, View, whole
 from ckptlint.ops.numbers import COMPONENTS
 from ckptlint.ops.strides import Box
 from ckptlint.runners.gather import ArrayKit, Buffer, Gatherer
@@ -48,7 +49,7 @@ class Holdings(Generic[T]):
     def follow(self, step: Step, specs: tuple[TensorSpec, ...]) -> None:
         """Say what a step's outputs are; nothing is read or computed."""
         inputs: tuple[Value, ...] = tuple(self.values[number] for number in step.inputs)
-        if step.op.layout or step.op.pointwise:
+        if not step.op.opaque:
             self.values.update(zip(step.outputs, step.op.apply(_KIT, inputs), strict=True))
             return
         self.use(inputs)

@@ -15,8 +15,8 @@ from ckptlint.core.pieces import Piece
 from ckptlint.core.plan import Plan
 from ckptlint.core.tree import Tensor
 from ckptlint.errors import CkptlintError, PlanError, ShapeError
-from ckptlint.ops.layout_kit import Converted, Gathered, Value, View
 from ckptlint.ops.layout_runs import Run, blocks, runs, simplified
+from ckptlint.ops.layout_values import POINTWISE, Gathered, Value, View, parts_of
 from ckptlint.runners.gather import ArrayKit, conversions
 from ckptlint.runners.holdings import Holdings, as_it_lies
 from ckptlint.runners.streams import first_difference
@@ -122,7 +122,9 @@ class LocalRunner(Generic[T]):
 
     def _limit(self, part: Value) -> int:
         """Bytes of a block: more than usual where a transposed tensor would otherwise be read in crumbs."""
-        view = part.value if isinstance(part, Converted) else part
+        view = part
+        while isinstance(view, POINTWISE):
+            view = parts_of(view)[0]
         if not isinstance(view, View) or not view.spec.nbytes:
             return min(_BLOCK, self._memory // _COPIES)
         dims = [dim for dim, size in enumerate(view.box.shape) if size > 1]

@@ -26,7 +26,7 @@ def same(ours, theirs):
 
 
 @quiet
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [name for name, op in OPERATIONS.items() if not op.opaque])
 @given(data=st.data())
 @settings(max_examples=40, deadline=None)
 def test_torch_gives_what_numpy_gives(name, data):
@@ -40,7 +40,10 @@ def test_torch_gives_what_numpy_gives(name, data):
         assert made == wanted
         return
     for ours, theirs in zip(wanted, made, strict=True):
-        same(ours, theirs)
+        if op.layout or op.name == "cast" or ours.dtype.name not in ("f64", "c128"):
+            same(ours, theirs)
+        else:  # the order in which sums are added up shows in the last digits of a double alone
+            torch.testing.assert_close(theirs, _tensor(ours), rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
 def outcome(op, kit, inputs):

@@ -110,7 +110,7 @@ def spec(text):
     return TensorSpec.parse(text)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("name", [name for name, op in OPERATIONS.items() if not op.opaque])
 @given(data=st.data())
 @settings(max_examples=30, deadline=None)
 def test_each_operation_gives_what_numpy_gives(name, data):
@@ -123,7 +123,7 @@ def test_each_operation_gives_what_numpy_gives(name, data):
     try:
         wanted = by_numpy(plan, arrays)
     except ShapeError:
-        assume(op.name != "cast")
+        assume(op.layout)
         raise
     assert run(plan, tensors, file) == wanted
 
@@ -310,6 +310,7 @@ class Sorted(Operation):
 
     name: ClassVar[str] = "sorted"
     layout: ClassVar[bool] = False
+    opaque: ClassVar[bool] = True
     calls: ClassVar[list[int]] = []
 
     def apply(self, kit, inputs):

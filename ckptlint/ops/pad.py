@@ -1,0 +1,75 @@
+"""Entries added at the ends of one dimension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeVar
+
+from ckptlint.core.operation import Kit, Operation
+from ckptlint.core.spec import TensorSpec
+from ckptlint.errors import DocumentError, ShapeError
+from ckptlint.ops.functions import rounded, widened
+from ckptlint.ops.rows import Slice
+from ckptlint.ops.spec_kit import position
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pad(Operation):
+    """Add entries along `dim`: `before` and `after` what is there, or after it up to the size `to`.
+
+    They hold the number `value` (0 unless said), or with `fill: mean` the mean of the entries that are there, added up in f64. What is
+    added is cut off again on the way back.
+    """
+
+    name: ClassVar[str] = "pad"
+    layout: ClassVar[bool] = False
+    example: ClassVar[str] = "pad: {dim: 0, to: 32064, fill: mean}"
+
+    dim: int = 0
+    to: int | None = None
+    before: int = 0
+    after: int = 0
+    value: float = 0.0
+    fill: Literal["value", "mean"] = "value"
+
+    def __post_init__(self) -> None:
+        if self.fill not in ("value", "mean"):
+            raise DocumentError(f"fill is value or mean, not {self.fill!r}")
+        if min(self.before, self.after, self.to or 0) < 0:
+            raise DocumentError("to, before and after are sizes, and cannot be negative")
+        if self.to is not None and self.after:
+            raise DocumentError("to and after exclude one another")
+
+    def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
+        return tuple(self._padded(kit, x) for x in inputs)
+
+    def inverse(self, inputs: tuple[TensorSpec, ...]) -> Slice:
+        (x,) = inputs
+        dim = position(x, self.dim)
+        return Slice(self.dim, self.before, self.before + x.shape[dim])
+
+    def undone_from(self, outputs: tuple[TensorSpec, ...]) -> Slice | None:
+        (x,) = outputs
+        return None if self.to is not None else Slice(self.dim, self.before, x.shape[self.dim] - self.after)
+
+    def _padded(self, kit: Kit[T], x: T) -> T:
+        spec = kit.spec(x)
+        dim = position(spec, self.dim)
+        after = self.after if self.to is None else self.to - self.before - spec.shape[dim]
+        if after < 0:
+            raise ShapeError(f"{spec} has {spec.shape[dim]} along {self.dim}, more than {self.to}")
+        parts = [x]
+        if self.before:
+            parts.insert(0, self._filling(kit, x, dim, self.before))
+        if after:
+            parts.append(self._filling(kit, x, dim, after))
+        return kit.concat(parts, dim) if len(parts) > 1 else x
+
+    def _filling(self, kit: Kit[T], x: T, dim: int, size: int) -> T:
+        spec = kit.spec(x)
+        if self.fill == "mean":
+            return rounded(kit, kit.expand(kit.reduce(widened(kit, x), dim, "mean"), dim, size), spec.dtype)
+        shape = (*spec.shape[:dim], size, *spec.shape[dim + 1 :])
+        return kit.fill(TensorSpec(spec.dtype, shape), self.value)
