@@ -104,7 +104,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """`new`: a tensor that no source has, filled with one value.
+    """`new`: a tensor that no source has, filled with one value, or with what the model initialises it with under `seed`.
 
     With `each`, one for every match of that source template; its captures may stand in `key`, `shape` and `dtype_of`.
     """
@@ -116,6 +116,7 @@ class New:
     dtype_of: Target | None = None
     each: Template | None = None
     after: Target | None = None
+    seed: int | None = None
     when: Guard | None = None
     where: str = ""
 

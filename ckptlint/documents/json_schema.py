@@ -171,6 +171,9 @@ _NEW: dict[str, Schema] = {
     "dtype": _DTYPE,
     "dtype_of": _ref("target"),
     "fill": {"anyOf": [{"enum": list(rewrites.FILLS)}, {"type": "number"}]},
+    "init": _object(
+        _described(rewrites.INIT, {"from_model": {"const": True}, "seed": {"type": "integer"}}), ["from_model"]
+    ),
     "for": _ref("template"),
     "after": _ref("target"),
 }
@@ -186,8 +189,11 @@ _VERBS: dict[str, Schema] = {
         ["keys", "reason"],
     ),
     "new": {
-        **_object(_described(rewrites.NEW, _NEW), ["key", "shape", "fill"]),
-        "oneOf": [{"required": ["dtype"]}, {"required": ["dtype_of"]}],
+        **_object(_described(rewrites.NEW, _NEW), ["key", "shape"]),
+        "allOf": [
+            {"oneOf": [{"required": ["dtype"]}, {"required": ["dtype_of"]}]},
+            {"oneOf": [{"required": ["fill"]}, {"required": ["init"]}]},
+        ],
     },
     "tie": {"type": "array", "items": _ref("key"), "minItems": 2},
     "untie": _one_or_more(_ref("key")),

@@ -11,7 +11,7 @@ from ckptlint.core.template import Selector, Target, Template
 from ckptlint.documents.guards import optional_guard
 from ckptlint.documents.nodes import Entry, Kind, Node
 from ckptlint.documents.op_calls import IN_OPS, read_op_calls
-from ckptlint.documents.scope import Scope, distinct, later, literal
+from ckptlint.documents.scope import Scope, distinct, literal
 from ckptlint.errors import DocumentError
 
 MOVE = {
@@ -38,11 +38,12 @@ NEW = {
     "dtype": "its dtype",
     "dtype_of": "a key whose dtype it takes",
     "fill": "zeros, ones or a number",
+    "init": "how the model of --model initialises it: {from_model: true, seed: 0}",
     "for": "a template; one new tensor is made for each key that it matches",
     "after": "the key it stands behind; otherwise it stands last",
 }
+INIT = {"from_model": "true: take it from the model", "seed": "what torch.manual_seed is given before the model is built"}
 FILLS = {"zeros": 0.0, "ones": 1.0}
-LATER = ("python",)
 
 
 def read_rewrites(node: Node | None, scope: Scope) -> tuple[Rewrite, ...]:
@@ -55,7 +56,6 @@ def read_rewrites(node: Node | None, scope: Scope) -> tuple[Rewrite, ...]:
 
 
 def _rewrite(item: Node, scope: Scope) -> Iterable[Rewrite]:
-    later(item, *LATER)
     item.only(*VERBS, *MOVE, *BESIDE)
     given = item.entries()
     verbs = [verb for verb in VERBS if verb in given]
@@ -178,24 +178,34 @@ def _drop(node: Node, _: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
 
 
 def _new(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
-    later(node, "init")
     node.only(*NEW)
     given = node.entries()
     each = given["for"].read(Template.parse) if "for" in given else None
     inner = scope.within(given["for"], (each,)) if each else scope
     if ("dtype" in given) == ("dtype_of" in given):
         raise node.fail("needs either `dtype` or `dtype_of`")
+    if ("fill" in given) == ("init" in given):
+        raise node.fail("needs either `fill` or `init`", hint="fill: zeros, or init: {from_model: true, seed: 0}")
     yield New(
         inner.target(node.get("key")),
         tuple(inner.expression(size) for size in node.get("shape").items()),
-        _fill(node.get("fill")),
+        _fill(given["fill"]) if "fill" in given else 0.0,
         given["dtype"].read(DType.parse) if "dtype" in given else None,
         inner.target(given["dtype_of"]) if "dtype_of" in given else None,
         each,
         inner.target(given["after"]) if "after" in given else None,
+        _seed(given["init"]) if "init" in given else None,
         where=node.where,
         **beside,
     )
+
+
+def _seed(node: Node) -> int:
+    node.only(*INIT)
+    if not node.get("from_model").boolean():
+        raise node.get("from_model").fail("should be true; `fill` makes a tensor of one value")
+    seed = node.find("seed")
+    return seed.integer() if seed else 0
 
 
 def _fill(node: Node) -> float:

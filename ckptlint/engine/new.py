@@ -14,6 +14,7 @@ from ckptlint.engine.words import in_words
 from ckptlint.engine.work import Work
 from ckptlint.errors import CkptlintError, PlanError, ShapeError
 from ckptlint.ops.fill import Fill
+from ckptlint.ops.init import Init
 
 
 def make_new(work: Work, new: New) -> list[Edge]:
@@ -51,7 +52,8 @@ def _captures(work: Work, new: New) -> Iterator[Captures]:
 
 def _made(work: Work, new: New, captures: Captures) -> Edge:
     key = filled(work.params, new.key, captures)
-    op = Fill(_shape(work, new, captures), _dtype(work, new, captures), new.fill)
+    shape, dtype = _shape(work, new, captures), _dtype(work, new, captures)
+    op = Fill(shape, dtype, new.fill) if new.seed is None else Init(key, shape, dtype, new.seed)
     (value,) = work.board.fresh(op, (), new.where)
     if op.dtype.kind in {"float", "complex"}:
         work.board.ranks[value] = len(work.board.ranks) + len(work.values)  # a parameter, behind all that were there

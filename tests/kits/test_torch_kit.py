@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 from ckptlint.core.dtype import DType
 from ckptlint.errors import ShapeError
 from ckptlint.ops import OPERATIONS
+from ckptlint.ops.numbers import FLOATS
 
 torch = pytest.importorskip("torch")
 from ckptlint.kits.torch_kit import TorchKit, _array, _tensor  # noqa: E402  torch must be there first
 
 TORCH = TorchKit()
 quiet = pytest.mark.filterwarnings("ignore:ComplexHalf support", "ignore:Casting complex values to real")
+SUMMED = {
+    *("interpolate", "merge_lora", "merge_weight_norm", "pad", "reduce", "relative_positions", "remap_rows", "resample_patch"),
+    *("split_weight_norm", "unary"),
+}
 unmovable = ("qi8",)  # torch has quantized tensors, but no views of them
 
 
@@ -40,10 +45,11 @@ def test_torch_gives_what_numpy_gives(name, data):
         assert made == wanted
         return
     for ours, theirs in zip(wanted, made, strict=True):
-        if op.layout or op.name == "cast" or ours.dtype.name not in ("f64", "c128"):
+        if op.name not in SUMMED:
             same(ours, theirs)
-        else:  # the order in which sums are added up shows in the last digits of a double alone
-            torch.testing.assert_close(theirs, _tensor(ours), rtol=1e-12, atol=1e-12, equal_nan=True)
+        else:  # the order in which doubles are added up is the library's own; one digit more or less is all that may show
+            step = 2.0 ** -FLOATS[ours.dtype.name].mantissa
+            torch.testing.assert_close(theirs, _tensor(ours), rtol=2 * step, atol=1e-12, equal_nan=True)
 
 
 def outcome(op, kit, inputs):
