@@ -42,8 +42,11 @@ def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+_arguments = click.option(
+    "--args", "arguments", metavar="JSON|YAML|@FILE", help="Arguments of the model: a mapping or a list."
+)
 _model = _options(
-    click.option("--args", "arguments", metavar="JSON|YAML|@FILE", help="Arguments of the model: a mapping or a list."),
+    _arguments,
     click.option(
         "--device",
         type=click.Choice(["auto", "meta", "cpu"]),
@@ -188,6 +191,11 @@ def prove(**given: Any) -> None:
 @click.option("--reverse", is_flag=True, help="Run the inverse, or say which step loses data.")
 @click.option("--source", metavar="ANY", help="With --reverse: the old schema, where the new one does not decide it.")
 @_section
+@click.option("--model", metavar="SPEC", help="Model whose initialiser `new: {init: ...}` takes its values from.")
+@_arguments
+@click.option(
+    "--allow-python", is_flag=True, help="Run the Python functions that the migration calls, in this process."
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the checksums of what is read.")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ckptlint.commands import sources
+from ckptlint.commands.externals import Externals, python_calls
 from ckptlint.commands.planning import Work, facts_of, plan_down, plan_up
 from ckptlint.commands.talk import talk
 from ckptlint.commands.writing import Writing, check_suffix, output_size, refuse, write
@@ -37,6 +38,9 @@ class Request:
     verify: bool = True
     allow_expand: bool = False
     max_memory: int = 10**9
+    model: str | None = None
+    arguments: str | None = None
+    allow_python: bool = False
     dry_run: bool = False
 
 
@@ -71,14 +75,20 @@ def migrate(request: Request) -> Migrated:
         carried = carry_optimizers(checkpoint.sections, migrations, work)
         for line in carried.said:
             talk(f"warning: {line}")
-        writing = _writing(request)
+        externals = Externals(work, request.model, request.arguments, allow_python=request.allow_python)
+        writing = _writing(request, externals)
         refuse(checkpoint, work, writing)
+        for call in python_calls(work):
+            talk(
+                f"warning: {call} is Python code that the migration {'would run' if request.dry_run else 'runs'}: nothing proves it"
+            )
         if not request.dry_run:
+            externals.check(work)
             write(checkpoint, work, carried.replaced, writing)
         return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work))
 
 
-def _writing(request: Request) -> Writing:
+def _writing(request: Request, externals: Externals) -> Writing:
     return Writing(
         request.output or "",
         force=request.force,
@@ -86,6 +96,7 @@ def _writing(request: Request) -> Writing:
         alone=request.section is not None,
         allow_expand=request.allow_expand,
         max_memory=request.max_memory,
+        externals=externals,
     )
 
 

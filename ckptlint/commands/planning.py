@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
+from pathlib import Path
 
+from ckptlint.commands.config_files import config_files
 from ckptlint.commands.sources import migrated_sections
 from ckptlint.commands.talk import talk
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
@@ -33,7 +35,8 @@ def facts_of(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> HeaderF
         found = find(checkpoint.root, path) if holds(checkpoint.root, path) else None
         return None if isinstance(found, Node) else found
 
-    return HeaderFacts(scalar, params)
+    folder = Path(checkpoint.origin)
+    return HeaderFacts(scalar, params, config_files(folder if folder.is_dir() else folder.parent))
 
 
 def plan_up(checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None, facts: HeaderFacts) -> Work:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ckptlint.commands.externals import Externals
 from ckptlint.commands.planning import Work
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.pieces import Check, Composed, Piece, Range, stored
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 class Supplier:
     """A supply for the writers. Its checks follow the pieces; a record that is copied whole is compared on its way, and needs none."""
 
-    def __init__(self, checkpoint: Checkpoint, work: Work, assembly: Assembly, *, memory: int) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, work: Work, assembly: Assembly, *, memory: int, externals: Externals | None = None
+    ) -> None:
         self._checkpoint = checkpoint
         self._work = work
         self._assembly = assembly
         self._memory = memory
+        self._externals = externals
         self._runners: dict[int, LocalRunner[Array]] = {}
         self._behind: dict[int, Mapping[int, frozenset[int]]] = {}
         self._keys: dict[int, dict[int, str]] = {}
@@ -100,7 +104,9 @@ class Supplier:
 
             section, plan = self._work[number]
             dense = {key: tensor for key, tensor in section.tensors.items() if isinstance(tensor, Tensor)}
-            self._runners[number] = LocalRunner(plan, dense, self._checkpoint, NumpyKit(), memory=self._memory)
+            self._runners[number] = LocalRunner(
+                plan, dense, self._checkpoint, NumpyKit(self._externals), memory=self._memory
+            )
         return self._runners[number]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from ckptlint.commands.externals import Externals
 from ckptlint.commands.planning import Work
 from ckptlint.commands.refusals import (
     check_believed_ties,
@@ -52,6 +53,7 @@ class Writing:
     alone: bool = False
     allow_expand: bool = False
     max_memory: int = 1 << 30
+    externals: Externals | None = None
 
 
 class _Writer(Protocol):
@@ -94,7 +96,7 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
         check_believed_ties(checkpoint, section)
     with no_collection():
         assembly = Assembly(checkpoint, work, replaced, strided=not tensors_only)
-        supply = Supplier(checkpoint, work, assembly, memory=writing.max_memory)
+        supply = Supplier(checkpoint, work, assembly, memory=writing.max_memory, externals=writing.externals)
         writer = _writer(checkpoint, assembly, writing)
     supply.check_equal()
     with (

@@ -164,10 +164,10 @@ class Prefix:
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One of `params`: `how` is value, tree, dim or count; `otherwise` is used where a tree path is absent."""
+    """One of `params`: `how` is value, tree, dim, count or file; `otherwise` is used where a path is absent."""
 
     name: str
-    how: Literal["value", "tree", "dim", "count"]
+    how: Literal["value", "tree", "dim", "count", "file"]
     arguments: tuple[object, ...]
     otherwise: Expression | None = None
     where: str = ""

@@ -128,10 +128,17 @@ def _param() -> Schema:
         "tree": {"type": "string", "pattern": "^/"},
         "dim": _pair(_ref("key"), {"type": "integer", "minimum": 0}),
         "count": _pair(_ref("template"), _TEXT),
+        "file": {"type": "string", "description": "a JSON or YAML file beside the checkpoint, such as config.json"},
     }
     described = _described(migrations.PARAM, forms)
-    more = {"tree": {"else": {**_NUMBER, "description": "the value where the tree has nothing there"}}}
-    return {"oneOf": [_NUMBER, *(_object({how: form, **more.get(how, {})}, [how]) for how, form in described.items())]}
+    otherwise: Schema = {**_NUMBER, "description": "the value where there is nothing"}
+    place: Schema = {"type": "string", "pattern": "^/", "description": "the path of the value in that file"}
+    more: dict[str, dict[str, Schema]] = {"tree": {"else": otherwise}, "file": {"at": place, "else": otherwise}}
+    needed = {"file": ["at"]}
+    objects = (
+        _object({how: form, **more.get(how, {})}, [how, *needed.get(how, [])]) for how, form in described.items()
+    )
+    return {"oneOf": [_NUMBER, *objects]}
 
 
 def _guard() -> Schema:
@@ -190,10 +197,7 @@ _VERBS: dict[str, Schema] = {
     ),
     "new": {
         **_object(_described(rewrites.NEW, _NEW), ["key", "shape"]),
-        "allOf": [
-            {"oneOf": [{"required": ["dtype"]}, {"required": ["dtype_of"]}]},
-            {"oneOf": [{"required": ["fill"]}, {"required": ["init"]}]},
-        ],
+        "oneOf": [{"required": [how, what]} for how in ("dtype", "dtype_of") for what in ("fill", "init")],
     },
     "tie": {"type": "array", "items": _ref("key"), "minItems": 2},
     "untie": _one_or_more(_ref("key")),
@@ -242,6 +246,11 @@ def _option(hint: Any) -> Schema:
         return _option(next(each for each in arguments if each is not type(None)))
     if origin is Literal:
         return {"enum": list(arguments)}
+    if origin is tuple and arguments[0] is str:
+        listed = {"type": "array", "items": _option(str)}
+        return {
+            "anyOf": [listed, _object({"file": {"type": "string", "description": "a file beside this one"}}, ["file"])]
+        }
     if origin is tuple:
         return {"type": "array", "items": _option(arguments[0])}
     if origin is not None and issubclass(origin, Mapping):

@@ -14,6 +14,7 @@ from ckptlint.documents.guards import optional_guard, tree_path
 from ckptlint.documents.nodes import Kind, Node, shown
 from ckptlint.documents.rewrites import read_rewrites
 from ckptlint.documents.scope import Scope, identifier, later, literal
+from ckptlint.documents.word_lists import digests
 from ckptlint.documents.yaml_nodes import parse
 
 VERSION = 1  # of the grammar
@@ -38,6 +39,7 @@ PARAM = {
     "tree": "the scalar at a path of the checkpoint's tree",
     "dim": "a size: [key, dimension]",
     "count": "how many values a capture takes: [template, capture]",
+    "file": "the scalar at a path, `at`, of a JSON or YAML file beside the checkpoint",
 }
 ONE_OF = ("rewrites", "stages", "prefix", "rest")
 """A file says at least one of these."""
@@ -141,16 +143,20 @@ def _params(node: Node | None, scope: Scope) -> tuple[tuple[Param, ...], Scope]:
 def _param(name: str, node: Node, scope: Scope) -> Param:
     if not isinstance(node.content, Mapping):
         return Param(name, "value", (_value(node, scope),), where=node.where)
-    node.only(*PARAM, "else")
+    node.only(*PARAM, "else", "at")
     given = node.entries()
     hows = [how for how in PARAM if how in given]
     if len(hows) != 1:
         raise node.fail(f"should hold one of {', '.join(PARAM)}")
-    if "else" in given and hows != ["tree"]:
-        raise given["else"].fail("belongs to `tree` alone")
+    if "else" in given and hows not in (["tree"], ["file"]):
+        raise given["else"].fail("belongs to `tree` and `file` alone")
+    if ("at" in given) != (hows == ["file"]):
+        raise node.fail("`file` and `at` belong together", hint="{file: config.json, at: /num_attention_heads}")
     body = given[hows[0]]
+    otherwise = scope.expression(given["else"]) if "else" in given else None
+    if hows == ["file"]:
+        return Param(name, "file", (body.text(), given["at"].read(tree_path)), otherwise, node.where)
     if hows == ["tree"]:
-        otherwise = scope.expression(given["else"]) if "else" in given else None
         return Param(name, "tree", (body.read(tree_path),), otherwise, node.where)
     if hows == ["dim"]:
         key, dim = _two(body, "[key, dimension]")
@@ -193,4 +199,7 @@ def _count(node: Node) -> tuple[Template, str]:
 def _digest(root: Node) -> str:
     """Return the SHA-256 of what the file says: without comments, layout, the order of mappings, `summary` and `chain`."""
     said = {key: node.plain() for key, node in root.entries().items() if key not in ("summary", "chain")}
+    read = list(digests(root))
+    if read:
+        said["files"] = [*read]
     return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -13,6 +13,7 @@ from ckptlint.core.expression import Expression
 from ckptlint.core.migration import DeclaredSpec, OpCall, Option
 from ckptlint.core.operation import Operation, option_name
 from ckptlint.core.spec import TensorSpec
+from ckptlint.documents import word_lists
 from ckptlint.documents.nodes import Entry, Kind, Node, nearest, shown
 from ckptlint.documents.scope import Scope
 from ckptlint.ops import OPERATIONS
@@ -133,6 +134,8 @@ def _option(node: Node, hint: Any, scope: Scope) -> Option:
         return _option(node, next(each for each in arguments if each is not type(None)), scope)
     if origin is Literal:
         return str(node.choice(arguments))
+    if origin is tuple and arguments[0] is str and word_lists.is_file(node):
+        return word_lists.names(node)
     if origin is tuple:
         return tuple(_option(item, arguments[0], scope) for item in node.items())
     if origin is not None and issubclass(origin, Mapping):

@@ -42,7 +42,10 @@ NEW = {
     "for": "a template; one new tensor is made for each key that it matches",
     "after": "the key it stands behind; otherwise it stands last",
 }
-INIT = {"from_model": "true: take it from the model", "seed": "what torch.manual_seed is given before the model is built"}
+INIT = {
+    "from_model": "true: take it from the model",
+    "seed": "what torch.manual_seed is given before the model is built",
+}
 FILLS = {"zeros": 0.0, "ones": 1.0}
 
 
@@ -56,6 +59,11 @@ def read_rewrites(node: Node | None, scope: Scope) -> tuple[Rewrite, ...]:
 
 
 def _rewrite(item: Node, scope: Scope) -> Iterable[Rewrite]:
+    for entry in item.pairs():
+        if entry.key.content == "python":
+            raise entry.key.fail(
+                "`python` is an operation", hint="give the rewrite `from`, `to` and ops: [python: ...]"
+            )
     item.only(*VERBS, *MOVE, *BESIDE)
     given = item.entries()
     verbs = [verb for verb in VERBS if verb in given]

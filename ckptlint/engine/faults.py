@@ -47,12 +47,16 @@ BAD_VALUE = FaultKind("CKM118", "unresolved-value", "A parameter or expression h
 NOT_TIED = FaultKind("CKM119", "not-one-tensor", "Keys are not one tensor, or cannot be.")
 UNDECIDED = FaultKind("CKM120", "source-undecided", "The old layout cannot be told from the new one.")
 
+PYTHON = FaultKind(
+    "CKM121", "python-code", "A step is Python code of the user's, of which only what it declares is known."
+)
+
 KINDS: dict[str, FaultKind] = {
     kind.code: kind
     for kind in (
         *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
-        *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED),
+        *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON),
     )
 }
 

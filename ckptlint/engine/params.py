@@ -12,6 +12,7 @@ from ckptlint.core.expression import Expression, RankKey, Tables, Value
 from ckptlint.core.migration import Migration, Param
 from ckptlint.core.spec import TensorSpec
 from ckptlint.core.template import Captures, Target, Template, rank_values
+from ckptlint.core.tree import Scalar
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.faults import BAD_VALUE, fault
 from ckptlint.errors import CkptlintError, PlanError
@@ -110,6 +111,9 @@ def _resolved(
                 return _dim(param, specs)
             case "count":
                 return _count(param, specs)
+            case "file":
+                name, path = map(str, param.arguments)
+                return _scalar(param, facts.file(name, path), f"{name} has", path, params)
     except CkptlintError as error:
         cure = error.hint or f"give it a value with --param {param.name}=..."
         return PlanError(f"parameter {param.name!r}: {error.message}", where=error.where or param.where, hint=cure)
@@ -122,13 +126,16 @@ def _value(param: Param, params: Params) -> int | str:
 
 def _from_tree(param: Param, facts: HeaderFacts, params: Params) -> int | str:
     path = str(param.arguments[0])
-    value = facts.tree(path)
+    return _scalar(param, facts.tree(path), "the file has", path, params)
+
+
+def _scalar(param: Param, value: Scalar, has: str, path: str, params: Params) -> int | str:
     if value is None and param.otherwise is not None:
         return params.evaluate(param.otherwise)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise PlanError(f"the file has {'nothing' if value is None else repr(value)} at {path}")
+        raise PlanError(f"{has} {'nothing' if value is None else repr(value)} at {path}")
     return value
 
 

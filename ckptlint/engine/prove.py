@@ -12,12 +12,21 @@ from ckptlint.core.operation import Grade
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.engine.facts import HeaderFacts
-from ckptlint.engine.faults import IRREVERSIBLE, MATCHES_NOTHING, NOT_IDEMPOTENT, OTHER_RESULT, Faults, PlanFaults
+from ckptlint.engine.faults import (
+    IRREVERSIBLE,
+    MATCHES_NOTHING,
+    NOT_IDEMPOTENT,
+    OTHER_RESULT,
+    PYTHON,
+    Faults,
+    PlanFaults,
+)
 from ckptlint.engine.invert import Loss, undo
 from ckptlint.engine.planner import NO_FACTS, Draft, draft, make_plan
 from ckptlint.engine.stage import StageRun
 from ckptlint.engine.unwitnessed import note_square, note_swaps
 from ckptlint.engine.words import in_words
+from ckptlint.ops.python import Python
 
 
 class Again(StrEnum):
@@ -76,6 +85,7 @@ def prove(migration: Migration, schema: Schema, target: Schema | None = None, fa
         _note_idle(run, faults)
         note_swaps(run, faults)
     note_square(made, faults)
+    _note_python(made, faults)
     _note_losses(undone.losses, faults)
     return Proof(made.plan, faults.findings(), tuple(_rewrites(made, undone.losses)), undone.grade, again)
 
@@ -115,6 +125,14 @@ def _note_idle(run: StageRun, faults: Faults) -> None:
         for pattern in bound.idle:
             severity = Severity.WARNING if bound.keys else Severity.INFO
             faults.add(MATCHES_NOTHING, f"no key matches {pattern}", where=bound.rewrite.where, severity=severity)
+
+
+def _note_python(made: Draft, faults: Faults) -> None:
+    for step in made.plan.steps:
+        if isinstance(step.op, Python):
+            text = f"{step.op.call} is Python code: its shapes{' and its inverse' if step.op.inverse_ else ''} are declared, not proved"
+            hint = "it runs with --allow-python alone; compare the model's outputs before and after"
+            faults.add(PYTHON, text, where=step.where, hint=hint, severity=Severity.WARNING)
 
 
 def _note_losses(losses: tuple[Loss, ...], faults: Faults) -> None:

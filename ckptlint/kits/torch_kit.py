@@ -57,10 +57,10 @@ class TorchKit:
         return element.expand(spec.numel).reshape(spec.shape).clone().view(_torch_type(spec.dtype))
 
     def cast(self, x: torch.Tensor, dtype: DType, *, saturate: bool = False) -> torch.Tensor:
-        array = _array(x)
+        array = as_array(x)
         refused = _NUMPY.refused(array, dtype)
         if refused.elements and saturate:
-            return _tensor(_NUMPY.cast(array, dtype, saturate=True)).to(x.device)
+            return as_tensor(_NUMPY.cast(array, dtype, saturate=True)).to(x.device)
         check(refused, array.spec, dtype, saturate=saturate)
         return x.detach().to(_torch_type(dtype))
 
@@ -69,7 +69,7 @@ class TorchKit:
 
     def combine(self, how: str, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         if how == "same":
-            return _tensor(_NUMPY.combine(how, _array(x), _array(y))).to(x.device)
+            return as_tensor(_NUMPY.combine(how, as_array(x), as_array(y))).to(x.device)
         return arithmetic.combine(how, x.detach(), y.detach())
 
     def reduce(self, x: torch.Tensor, dim: int, how: str) -> torch.Tensor:
@@ -84,10 +84,10 @@ class TorchKit:
     def external(
         self, asked: External, inputs: tuple[torch.Tensor, ...], specs: tuple[TensorSpec, ...]
     ) -> tuple[torch.Tensor, ...]:
-        return tuple(map(_tensor, _NUMPY.external(asked, tuple(map(_array, inputs)), specs)))
+        return tuple(map(as_tensor, _NUMPY.external(asked, tuple(map(as_array, inputs)), specs)))
 
     def not_all_zero(self, x: torch.Tensor) -> torch.Tensor:
-        _NUMPY.not_all_zero(_array(x))
+        _NUMPY.not_all_zero(as_array(x))
         return x
 
 
@@ -99,12 +99,14 @@ def _bits(x: torch.Tensor) -> torch.Tensor:
     return x.detach().resolve_conj().resolve_neg().view(_BITS[x.element_size()])
 
 
-def _array(x: torch.Tensor) -> Array:
+def as_array(x: torch.Tensor) -> Array:
+    """Return a tensor's elements as an array, where they can be without a copy."""
     dtype = BY_TORCH[str(x.dtype).removeprefix("torch.")]
     return Array(_bits(x).cpu().numpy().view(stored_as(dtype)), dtype)
 
 
-def _tensor(array: Array) -> torch.Tensor:
+def as_tensor(array: Array) -> torch.Tensor:
+    """Return an array's elements as a tensor of its own."""
     signed = array.codes.dtype.str.replace("u", "i") if array.dtype.bits > 8 else array.codes.dtype.str
     return torch.from_numpy(array.codes.copy("C").view(signed)).view(_torch_type(array.dtype))
 

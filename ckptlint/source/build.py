@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from ckptlint.core.schema import Schema
 from ckptlint.errors import CkptlintError, ModelError, UsageError
@@ -45,20 +48,44 @@ def build_schema(
     """
     if device not in ("meta", "cpu", "auto"):
         raise UsageError(f"there is no device {device!r}", hint="there are meta, cpu and auto")
+    attempts = _attempts(reference, args, timeout, workplace or Workplace())
+    return attempts.first_that_works() if device == "auto" else attempts.only(device)
+
+
+def initial_values(
+    reference: str, keys: tuple[str, ...], seed: int, *, args: str | None = None, timeout: float = TIMEOUT
+) -> tuple[BuiltModel, dict[str, bytes]]:
+    """Build the model on the CPU after torch.manual_seed(`seed`); return its schema, and the elements of each of `keys`, row-major.
+
+    Raises what `build_schema` raises; `UsageError` too where the model has no such key.
+    """
+    with TemporaryDirectory(prefix="ckptlint-", ignore_cleanup_errors=True) as folder:
+        attempts = replace(_attempts(reference, args, timeout, Workplace()), wanted=Wanted(seed, keys, folder))
+        built = attempts.only("cpu")
+        return built, {key: (Path(folder) / str(number)).read_bytes() for number, key in enumerate(keys)}
+
+
+def _attempts(reference: str, args: str | None, timeout: float, work: Workplace) -> Attempts:
     if timeout <= 0:
         raise UsageError("the time limit must be more than 0 seconds")
-    work = workplace or Workplace()
     model = ModelReference.parse(reference)
     arguments = Arguments.parse(args, work.cwd)
     if model.is_file and not (work.cwd / model.place).is_file():
         raise ModelError(f"there is no file {model.place!r}", where=str(model))
-    attempts = Attempts(model, arguments, work, timeout)
-    return attempts.first_that_works() if device == "auto" else attempts.only(device)
+    return Attempts(model, arguments, work, timeout)
+
+
+class Wanted(NamedTuple):
+    """Values that a model is initialised with: the seed, the keys, and the folder where each becomes a file named by its number."""
+
+    seed: int
+    keys: tuple[str, ...]
+    values: str
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Builds of one model, under one time limit, in seconds."""
+    """Builds of one model, under one time limit, in seconds; `wanted` are the values to be written down."""
 
     reference: ModelReference
     arguments: Arguments
@@ -66,6 +93,7 @@ class Attempts:
     timeout: float
     run: Callable[[Request, Workplace], str] = process.run
     started: float = field(default_factory=time.monotonic)
+    wanted: Wanted | None = None
 
     def only(self, device: str) -> BuiltModel:
         outcome = self._build(device)
@@ -103,6 +131,7 @@ class Attempts:
             memory=self.workplace.allowed,
             seconds=max(self.started + self.timeout - time.monotonic(), 1.0),
             timeout=self.timeout,
+            **(self.wanted._asdict() if self.wanted else {}),
         )
         try:
             return read_reply(self.run(request, self.workplace), str(self.reference))

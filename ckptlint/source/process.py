@@ -52,6 +52,9 @@ class Request:
     memory: int
     seconds: float  # left for this build
     timeout: float  # what the user allowed for all, for the message
+    seed: int | None = None  # of torch's random numbers, before the model is built
+    keys: tuple[str, ...] = ()  # whose values are written ...
+    values: str = ""  # ... into this folder
 
 
 def run(request: Request, workplace: Workplace) -> str:

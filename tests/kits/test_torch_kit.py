@@ -13,19 +13,28 @@ from ckptlint.ops import OPERATIONS
 from ckptlint.ops.numbers import FLOATS
 
 torch = pytest.importorskip("torch")
-from ckptlint.kits.torch_kit import TorchKit, _array, _tensor  # noqa: E402  torch must be there first
+from ckptlint.kits.torch_kit import TorchKit, as_array, as_tensor  # noqa: E402  torch must be there first
 
 TORCH = TorchKit()
 quiet = pytest.mark.filterwarnings("ignore:ComplexHalf support", "ignore:Casting complex values to real")
 SUMMED = {
-    *("interpolate", "merge_lora", "merge_weight_norm", "pad", "reduce", "relative_positions", "remap_rows", "resample_patch"),
+    *(
+        "interpolate",
+        "merge_lora",
+        "merge_weight_norm",
+        "pad",
+        "reduce",
+        "relative_positions",
+        "remap_rows",
+        "resample_patch",
+    ),
     *("split_weight_norm", "unary"),
 }
 unmovable = ("qi8",)  # torch has quantized tensors, but no views of them
 
 
 def same(ours, theirs):
-    made = _array(theirs)
+    made = as_array(theirs)
     assert made.spec == ours.spec
     assert KIT.dump(made).tobytes() == KIT.dump(ours).tobytes()
 
@@ -39,7 +48,7 @@ def test_torch_gives_what_numpy_gives(name, data):
     assume(all(spec.dtype.name not in unmovable for spec in specs))
     make = random_array if op.layout else small_array
     arrays = tuple(make(spec, seed) for seed, spec in enumerate(specs))
-    tensors = tuple(map(_tensor, arrays))
+    tensors = tuple(map(as_tensor, arrays))
     wanted, made = outcome(op, KIT, arrays), outcome(op, TORCH, tensors)
     if isinstance(wanted, str):
         assert made == wanted
@@ -49,7 +58,7 @@ def test_torch_gives_what_numpy_gives(name, data):
             same(ours, theirs)
         else:  # the order in which doubles are added up is the library's own; one digit more or less is all that may show
             step = 2.0 ** -FLOATS[ours.dtype.name].mantissa
-            torch.testing.assert_close(theirs, _tensor(ours), rtol=2 * step, atol=1e-12, equal_nan=True)
+            torch.testing.assert_close(theirs, as_tensor(ours), rtol=2 * step, atol=1e-12, equal_nan=True)
 
 
 def outcome(op, kit, inputs):
@@ -76,5 +85,5 @@ def test_views_conjugates_and_gradients_are_no_hindrance():
 
 def test_a_tensor_is_an_array_and_back():
     x = torch.tensor([[1.5, -2.0]], dtype=torch.bfloat16)
-    assert np.array_equal(_array(x).codes, [[0x3FC0, 0xC000]])
-    assert torch.equal(_tensor(_array(x)), x)
+    assert np.array_equal(as_array(x).codes, [[0x3FC0, 0xC000]])
+    assert torch.equal(as_tensor(as_array(x)), x)

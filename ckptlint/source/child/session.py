@@ -38,7 +38,7 @@ def run(exchange: Path) -> None:
 
 def _build(request: dict[str, Any]) -> Description:
     _import_torch()
-    from . import calling, describing, devices, loading
+    from . import calling, describing, devices, initial, loading
 
     cwd = Path.cwd()
     origin = loading.Origin.of(request["place"], cwd)
@@ -49,9 +49,13 @@ def _build(request: dict[str, Any]) -> Description:
     call = calling.Call(tuple(request["positional"]), request["keywords"])
     with here:
         found = loading.load(origin, request["names"], cwd)
+    if request["seed"] is not None:
+        _seed(request["seed"])
     with _explained(f"calling {loading.name_of(found)}", project):
         model = calling.build(found, call, there)
     with _explained(f"state_dict() of {type(model).__name__}", project):
+        if request["keys"]:
+            initial.write(model, request["keys"], Path(request["values"]))
         return describing.describe(model, finished=model is found, asked=[*(here.asked | there.asked)])
 
 
@@ -72,6 +76,12 @@ def _import_torch() -> None:
             f"torch cannot be imported by {sys.executable}: {error}",
             hint="install it there (pip install 'ckptlint[torch]'), or compare with a committed lock, which needs no torch",
         ) from None
+
+
+def _seed(seed: int) -> None:
+    import torch
+
+    torch.manual_seed(seed)
 
 
 def _make_importable(folder: Path, cwd: Path) -> None:
