@@ -148,22 +148,27 @@ def _param(name: str, node: Node, scope: Scope) -> Param:
     hows = [how for how in PARAM if how in given]
     if len(hows) != 1:
         raise node.fail(f"should hold one of {', '.join(PARAM)}")
-    if "else" in given and hows not in (["tree"], ["file"]):
+    if "else" in given and hows[0] not in ("tree", "file"):
         raise given["else"].fail("belongs to `tree` and `file` alone")
-    if ("at" in given) != (hows == ["file"]):
+    if ("at" in given) != (hows[0] == "file"):
         raise node.fail("`file` and `at` belong together", hint="{file: config.json, at: /num_attention_heads}")
+    if hows[0] in ("tree", "file"):
+        return _sought(name, node, given, scope)
     body = given[hows[0]]
-    otherwise = scope.expression(given["else"]) if "else" in given else None
-    if hows == ["file"]:
-        return Param(name, "file", (body.text(), given["at"].read(tree_path)), otherwise, node.where)
-    if hows == ["tree"]:
-        return Param(name, "tree", (body.read(tree_path),), otherwise, node.where)
     if hows == ["dim"]:
         key, dim = _two(body, "[key, dimension]")
         return Param(name, "dim", (literal(key), _dimension(dim)), where=node.where)
     if hows == ["count"]:
         return Param(name, "count", _count(body), where=node.where)
     return Param(name, "value", (body.text() if body.kind is Kind.TEXT else body.integer(),), where=node.where)
+
+
+def _sought(name: str, node: Node, given: Mapping[str, Node], scope: Scope) -> Param:
+    """Read a param that is looked up: in the checkpoint's tree, or in a file beside it."""
+    otherwise = scope.expression(given["else"]) if "else" in given else None
+    if "tree" in given:
+        return Param(name, "tree", (given["tree"].read(tree_path),), otherwise, node.where)
+    return Param(name, "file", (given["file"].text(), given["at"].read(tree_path)), otherwise, node.where)
 
 
 def _value(node: Node, scope: Scope) -> int | str | Expression:
