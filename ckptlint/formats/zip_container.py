@@ -212,7 +212,7 @@ def _payload_starts(entries: list[_Entry], directory: Directory, window: _Window
     """Offset of each payload, from the local headers, which must agree with the directory and not overlap."""
     starts = [0] * len(entries)
     order = sorted(range(len(entries)), key=lambda number: entries[number].header)
-    nexts = [*(entries[number].header for number in order), directory.start][1:]
+    nexts = [*(min(entries[number].header, directory.start) for number in order), directory.start][1:]
     reaches = _reaches([entries[number] for number in order])
     for number, limit, reach in zip(order, nexts, reaches, strict=True):
         entry = entries[number]
