@@ -1,0 +1,120 @@
+"""The verdict on one name, from the tables: what torch allows, what is harmless, what is dangerous; unknown is the rest."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from ckptlint.checks.trust.names import HARMLESS, LIBRARIES, RUNNERS, STANDARD, TELLTALE, TOOLS, WHY
+from ckptlint.checks.trust.weights_only import ALLOWED
+
+_REASONS = {module: reason for reason, modules in WHY.items() for module in modules.split()}
+_HELD = frozenset("os posix nt sys subprocess builtins importlib ctypes shutil pty runpy".split())
+_REACHED = _HELD | frozenset("imp socket pickle marshal code operator functools".split())
+# modules that others hold as attributes: `pkg.compat.os.system` is os.system; the longer list is for the dotted part of a name,
+# since a package may well have a module `code` of its own
+_MAKERS = (
+    "_unpickle",
+    "_rebuild",
+    "_reconstruct",
+    "_new_",
+    "__pyx_unpickle",
+    "_make",
+    "_restore",
+    "_load_state",
+    "_from_",
+)
+_RENAMED = {
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "cPickle": "pickle",
+    "commands": "subprocess",
+    "thread": "_thread",
+}
+_OPEN = ("__main__", "__mp_main__", "__torch__", "__future__", "__new__", "__newobj__", "__newobj_ex__")
+
+
+class Trust(StrEnum):
+    """How far a name can be trusted."""
+
+    KNOWN = "known"  # torch.load takes it by default
+    HARMLESS = "harmless"  # plain data, but torch.load has to be told
+    UNKNOWN = "unknown"
+    DANGEROUS = "dangerous"
+
+
+class Verdict(NamedTuple):
+    """A level of trust, and why: a clause that goes after the name."""
+
+    trust: Trust
+    why: str
+
+
+def judge(module: str, name: str, *, called: bool = False) -> Verdict:
+    """Judge a class or function by its full name; `called` where the pickle asks for its call, which an instance does not need."""
+    module = _RENAMED.get(module, module)
+    full = f"{module}.{name}"
+    if full in ALLOWED:
+        return Verdict(Trust.KNOWN, "is on torch's own list")
+    if name in HARMLESS.get(module, ()):
+        return Verdict(Trust.HARMLESS, "makes plain data")
+    if (module, name) == ("torch.storage", "_load_from_bytes"):
+        return Verdict(Trust.UNKNOWN, "loads the bytes that it is given as a checkpoint of its own")
+    return _dangerous(module, name, called=called) or _unknown(module, name)
+
+
+def _dangerous(module: str, name: str, *, called: bool) -> Verdict | None:
+    parts = [*module.split("."), *name.split(".")]
+    top = parts[0]
+    reason = _reached(module.split("."), name.split("."))
+    if reason:
+        return Verdict(Trust.DANGEROUS, reason)
+    if (module, name) == ("builtins", "getattr"):
+        return Verdict(Trust.UNKNOWN, "takes an attribute of what it is given")
+    if top in STANDARD or top in _RENAMED:
+        why = _REASONS.get(module) or _REASONS.get(top) or "is Python's own, and no plain data"
+        return Verdict(Trust.DANGEROUS, f"{why}" if why.startswith("is ") else f"is of a module that {why}")
+    if top in TOOLS:
+        return Verdict(Trust.DANGEROUS, f"is of {top}, which has no business in a checkpoint")
+    if top in LIBRARIES:
+        return _of_library(module, name, called=called)
+    if name.rpartition(".")[2] in TELLTALE:
+        return Verdict(Trust.DANGEROUS, "has the name of a function that runs code or commands, or deletes files")
+    return None
+
+
+def _reached(modules: list[str], names: list[str]) -> str:
+    """Say which dangerous module or hidden attribute a dotted name goes through."""
+    for part in modules[1:]:
+        if part in _HELD:
+            return f"reaches {part} through another module"
+    for part in names[:-1] if len(names) > 1 else names:
+        if part in _REACHED:
+            return f"reaches {part} through another module"
+    hidden = [part for part in (*modules, *names) if part.startswith("__") and part.endswith("__")]
+    return next((f"goes through the hidden {part}" for part in hidden if part not in _OPEN), "")
+
+
+def _of_library(module: str, name: str, *, called: bool) -> Verdict | None:
+    top = module.partition(".")[0]
+    first = name.partition(".")[0]
+    inner = module
+    while inner:
+        names = RUNNERS.get(inner, frozenset())
+        if "*" in names or (inner == module and first in names):
+            return Verdict(Trust.DANGEROUS, f"is a part of {top} that runs, loads or fetches what it is given")
+        inner = inner.rpartition(".")[0]
+    last = name.rpartition(".")[2]
+    is_class = last.lstrip("_")[:1].isupper()
+    if called and not is_class and not last.startswith(_MAKERS):
+        return Verdict(Trust.DANGEROUS, f"is a function of {top} that no honest checkpoint calls")
+    return None
+
+
+def _unknown(module: str, name: str) -> Verdict:
+    top = module.partition(".")[0]
+    if top in LIBRARIES:
+        return Verdict(Trust.UNKNOWN, f"is of {top}; nobody has said what it does when it is unpickled")
+    if top == "__main__":
+        return Verdict(Trust.UNKNOWN, "is of the script that wrote the file")
+    return Verdict(Trust.UNKNOWN, f"is of {top}, whose code runs when it is imported")

@@ -1,0 +1,453 @@
+"""The opcodes, as the tracer follows them: what each puts on the stack, as far as it matters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from struct import Struct
+from typing import Final
+
+from ckptlint.core.survey import Odd
+from ckptlint.formats.pickles import opcodes as op
+from ckptlint.formats.scanning.trace_calls import build, instance, reduce
+from ckptlint.formats.scanning.tracer import BrokenError, Tracer
+from ckptlint.formats.scanning.values import UNKNOWN, Box, Row, Thing
+
+_U2, _U4, _U8, _I4, _F8 = (Struct(form).unpack_from for form in ("<H", "<I", "<Q", "<i", ">d"))
+_MOST_DIGITS = 4000  # of an integer; Python refuses more
+_LARGEST_MEMO = 1 << 24  # beyond what was read so far; C unpicklers allocate that many entries
+_ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|[^x0-7])", re.DOTALL)
+_SIMPLE: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"\n": b""}
+
+Handler = Callable[[Tracer, int], int]
+
+
+def _constant(value: Thing) -> Handler:
+    def push(tracer: Tracer, position: int) -> int:
+        tracer.stack.append(value)
+        return position
+
+    return push
+
+
+def _packed(unpack: Callable[[bytes, int], tuple[int | float, ...]], size: int) -> Handler:
+    def push(tracer: Tracer, position: int) -> int:
+        tracer.stack.append(unpack(tracer.data, position)[0])
+        return position + size
+
+    return push
+
+
+def _byte(tracer: Tracer, position: int) -> int:
+    tracer.stack.append(tracer.data[position])
+    return position + 1
+
+
+def _sized(head: int, make: Callable[[Tracer, bytes], Thing]) -> Handler:
+    """A value behind its length of `head` bytes."""
+
+    def push(tracer: Tracer, position: int) -> int:
+        start = position + head
+        if start > len(tracer.data):
+            raise BrokenError("it ends within a length")
+        length = int.from_bytes(tracer.data[position:start], "little")
+        content, end = tracer.block(start, length)
+        tracer.stack.append(make(tracer, content))
+        return end
+
+    return push
+
+
+def _utf8(_: Tracer, content: bytes) -> Thing:
+    try:
+        return str(content, "utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        raise BrokenError("a string is not UTF-8") from None
+
+
+def _old_string(tracer: Tracer, content: bytes) -> Thing:
+    """A string of Python 2: text where the loader's encoding can decode it, else bytes."""
+    tracer.keep(content)
+    try:
+        return content.decode("ascii")
+    except UnicodeDecodeError:
+        return content
+
+
+def _bytes(tracer: Tracer, content: bytes) -> Thing:
+    return tracer.keep(content)
+
+
+def _bytearray(tracer: Tracer, content: bytes) -> Thing:
+    tracer.keep(content)
+    return Box("builtins.bytearray")
+
+
+def _long(_: Tracer, content: bytes) -> Thing:
+    return int.from_bytes(content, "little", signed=True)
+
+
+def _text_line(make: Callable[[Tracer, bytes], Thing]) -> Handler:
+    def push(tracer: Tracer, position: int) -> int:
+        text, end = tracer.line(position)
+        tracer.stack.append(make(tracer, text))
+        return end
+
+    return push
+
+
+def _decimal(_: Tracer, text: bytes) -> Thing:
+    if text in (b"00", b"01"):
+        return text == b"01"
+    if len(text) > _MOST_DIGITS:
+        raise BrokenError("an integer has more digits than Python reads")
+    try:
+        return int(text.strip().removesuffix(b"L"), 0)
+    except ValueError:
+        raise BrokenError("a number is none") from None
+
+
+def _float(_: Tracer, text: bytes) -> Thing:
+    try:
+        return float(text)
+    except ValueError:
+        raise BrokenError("a number is none") from None
+
+
+def _quoted(tracer: Tracer, text: bytes) -> Thing:
+    text = text.strip()
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
+        raise BrokenError("a string is not in quotes")
+    return _old_string(tracer, _ESCAPE.sub(_unescape, text[1:-1]))
+
+
+def _unescape(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    if code[:1] == b"x":
+        return bytes([int(code[1:], 16)])
+    if code.isdigit():
+        return bytes([int(code, 8) & 0xFF])
+    return _SIMPLE.get(code, code if code in (b"\\", b"'", b'"') else b"\\" + code)
+
+
+def _raw_unicode(_: Tracer, text: bytes) -> Thing:
+    try:
+        return str(text, "raw-unicode-escape")
+    except UnicodeDecodeError:
+        raise BrokenError("a string is not raw-unicode-escape") from None
+
+
+def _proto(tracer: Tracer, position: int) -> int:
+    protocol = tracer.data[position]
+    if protocol > op.HIGHEST_PROTOCOL:
+        raise BrokenError(f"there is no protocol {protocol}")
+    tracer.protocol = max(tracer.protocol, protocol)
+    return position + 1
+
+
+def _frame(tracer: Tracer, position: int) -> int:
+    if _U8(tracer.data, position)[0] > len(tracer.data) - position - 8:
+        tracer.odd(Odd.MALFORMED, "has a frame that ends behind the data, which some readers ignore")
+    return position + 8
+
+
+def _stop(tracer: Tracer, position: int) -> int:
+    tracer.pop()
+    tracer.stopped = True
+    return position
+
+
+def _mark(tracer: Tracer, position: int) -> int:
+    tracer.outer.append(tracer.stack)
+    tracer.stack = []
+    return position
+
+
+def _pop(tracer: Tracer, position: int) -> int:
+    if tracer.stack:
+        tracer.stack.pop()
+    else:
+        tracer.pop_mark()
+    return position
+
+
+def _pop_mark(tracer: Tracer, position: int) -> int:
+    tracer.pop_mark()
+    return position
+
+
+def _dup(tracer: Tracer, position: int) -> int:
+    tracer.stack.append(tracer.stack[-1])
+    return position
+
+
+def _store(tracer: Tracer, index: int) -> None:
+    if index > _LARGEST_MEMO and index > tracer.at:
+        tracer.odd(Odd.MEMORY_BOMB, f"stores something under the memo number {index}, for which readers reserve memory")
+    if index < 0:
+        raise BrokenError("a memo number is negative")
+    tracer.memo[index] = tracer.stack[-1]
+
+
+def _fetch(tracer: Tracer, index: int) -> None:
+    if index not in tracer.memo:
+        raise BrokenError(f"memo entry {index} was never stored")
+    tracer.stack.append(tracer.memo[index])
+
+
+def _index(tracer: Tracer, position: int) -> tuple[int, int]:
+    text, end = tracer.line(position)
+    try:
+        return int(text[:20]), end
+    except ValueError:
+        raise BrokenError("a memo number is none") from None
+
+
+def _put(tracer: Tracer, position: int) -> int:
+    index, end = _index(tracer, position)
+    _store(tracer, index)
+    return end
+
+
+def _get(tracer: Tracer, position: int) -> int:
+    index, end = _index(tracer, position)
+    _fetch(tracer, index)
+    return end
+
+
+def _binput(tracer: Tracer, position: int) -> int:
+    tracer.memo[tracer.data[position]] = tracer.stack[-1]
+    return position + 1
+
+
+def _long_binput(tracer: Tracer, position: int) -> int:
+    _store(tracer, _U4(tracer.data, position)[0])
+    return position + 4
+
+
+def _binget(tracer: Tracer, position: int) -> int:
+    _fetch(tracer, tracer.data[position])
+    return position + 1
+
+
+def _long_binget(tracer: Tracer, position: int) -> int:
+    _fetch(tracer, _U4(tracer.data, position)[0])
+    return position + 4
+
+
+def _memoize(tracer: Tracer, position: int) -> int:
+    tracer.memo[len(tracer.memo)] = tracer.stack[-1]
+    return position
+
+
+def _empty(kind: str) -> Handler:
+    def push(tracer: Tracer, position: int) -> int:
+        tracer.stack.append(Box(kind))
+        return position
+
+    return push
+
+
+def _row(count: int) -> Handler:
+    def push(tracer: Tracer, position: int) -> int:
+        stack = tracer.stack
+        if len(stack) < count:
+            raise IndexError
+        items = tuple(stack[-count:])
+        del stack[-count:]
+        stack.append(Row(items))
+        return position
+
+    return push
+
+
+def _tuple(tracer: Tracer, position: int) -> int:
+    values = tracer.pop_mark()
+    tracer.stack.append(Row(tuple(values)))
+    return position
+
+
+def _filled(kind: str) -> Handler:
+    def push(tracer: Tracer, position: int) -> int:
+        values = tracer.pop_mark()
+        box = Box(kind)
+        _note_hashed(tracer, values if kind != "dict" else values[::2], box)
+        tracer.stack.append(box)
+        return position
+
+    return push
+
+
+def _note_hashed(tracer: Tracer, values: Iterable[Thing], box: Box) -> None:
+    """Note tuples that go into something: into a set or as a dict's key they are hashed, into a list not yet."""
+    for value in values:
+        if type(value) is Row and value.harmful:
+            box.harmful = True
+            if box.kind != "list":
+                tracer.odd(
+                    Odd.HASH_BOMB,
+                    f"hashes a tuple nested {value.depth} deep ({value.visits} visits), which crashes or hangs its reader",
+                )
+
+
+def _append_all(tracer: Tracer, values: list[Thing]) -> None:
+    target = tracer.stack[-1]
+    if type(target) is Box:
+        if target.kind != "list":
+            tracer.refuse("it appends to nothing but lists")
+        elif any(type(value) is Row for value in values):
+            _note_hashed(tracer, values, target)
+
+
+def _append(tracer: Tracer, position: int) -> int:
+    _append_all(tracer, [tracer.pop()])
+    return position
+
+
+def _appends(tracer: Tracer, position: int) -> int:
+    _append_all(tracer, tracer.pop_mark())
+    return position
+
+
+_MAPPINGS = frozenset({"dict", "collections.OrderedDict", "collections.Counter"})
+
+
+def _set_all(tracer: Tracer, keys: list[Thing]) -> None:
+    target = tracer.stack[-1]
+    if type(target) is not Box:
+        return
+    if target.kind not in _MAPPINGS:
+        tracer.refuse("it sets items of dict, OrderedDict and Counter alone")
+    if any(type(key) is Row for key in keys):
+        _note_hashed(tracer, keys, target)
+
+
+def _setitem(tracer: Tracer, position: int) -> int:
+    tracer.pop()
+    _set_all(tracer, [tracer.pop()])
+    return position
+
+
+def _setitems(tracer: Tracer, position: int) -> int:
+    _set_all(tracer, tracer.pop_mark()[::2])
+    return position
+
+
+def _additems(tracer: Tracer, position: int) -> int:
+    values = tracer.pop_mark()
+    target = tracer.stack[-1]
+    if type(target) is Box:
+        _note_hashed(tracer, values, target)
+    return position
+
+
+def _global(tracer: Tracer, position: int) -> int:
+    module, middle = tracer.line(position)
+    name, end = tracer.line(middle)
+    tracer.stack.append(tracer.name(_utf8(tracer, module), _utf8(tracer, name)))
+    return end
+
+
+def _stack_global(tracer: Tracer, position: int) -> int:
+    name = tracer.pop()
+    module = tracer.pop()
+    tracer.stack.append(tracer.name(module, name))
+    return position
+
+
+def _inst(tracer: Tracer, position: int) -> int:
+    module, middle = tracer.line(position)
+    name, end = tracer.line(middle)
+    owner = tracer.name(_utf8(tracer, module), _utf8(tracer, name))
+    arguments = Row(tuple(tracer.pop_mark()))
+    tracer.stack.append(reduce(tracer, owner, arguments))
+    return end
+
+
+def _obj(tracer: Tracer, position: int) -> int:
+    values = tracer.pop_mark()
+    tracer.stack.append(reduce(tracer, values[0], Row(tuple(values[1:]))))
+    return position
+
+
+def _reduce(tracer: Tracer, position: int) -> int:
+    arguments = tracer.pop()
+    function = tracer.pop()
+    tracer.stack.append(reduce(tracer, function, arguments))
+    return position
+
+
+def _newobj(tracer: Tracer, position: int) -> int:
+    arguments = tracer.pop()
+    tracer.stack.append(instance(tracer, tracer.pop(), arguments))
+    return position
+
+
+def _newobj_ex(tracer: Tracer, position: int) -> int:
+    tracer.pop()
+    return _newobj(tracer, position)
+
+
+def _build(tracer: Tracer, position: int) -> int:
+    state = tracer.pop()
+    build(tracer, tracer.stack[-1], state)
+    return position
+
+
+def _persid(tracer: Tracer, position: int) -> int:
+    _, end = tracer.line(position)
+    tracer.stack.append(UNKNOWN)
+    return end
+
+
+def _binpersid(tracer: Tracer, position: int) -> int:
+    pid = tracer.pop()
+    first = pid.items[0] if type(pid) is Row and pid.items else None
+    if type(pid) is not int and first not in ("storage", b"storage"):
+        tracer.refuse("it takes no persistent ids but those of storages")
+    tracer.stack.append(UNKNOWN)
+    return position
+
+
+def _extension(size: int) -> Handler:
+    def push(tracer: Tracer, position: int) -> int:
+        code = int.from_bytes(tracer.block(position, size)[0], "little")
+        tracer.odd(
+            Odd.EXTENSION,
+            f"takes the class registered under the code {code} in the process that loads it, whatever that is",
+        )
+        tracer.stack.append(UNKNOWN)
+        return position + size
+
+    return push
+
+
+def _buffer(_: Tracer, __: int) -> int:
+    raise BrokenError("a buffer is kept outside of the pickle")
+
+
+def _readonly(_: Tracer, position: int) -> int:
+    return position
+
+
+HANDLERS: Final[dict[int, Handler]] = {
+    op.MARK: _mark, op.STOP: _stop, op.POP: _pop, op.POP_MARK: _pop_mark, op.DUP: _dup,
+    op.NONE: _constant(None), op.NEWTRUE: _constant(value=True), op.NEWFALSE: _constant(value=False),
+    op.INT: _text_line(_decimal), op.LONG: _text_line(_decimal), op.FLOAT: _text_line(_float),
+    op.BININT: _packed(_I4, 4), op.BININT1: _byte, op.BININT2: _packed(_U2, 2), op.BINFLOAT: _packed(_F8, 8),
+    op.LONG1: _sized(1, _long), op.LONG4: _sized(4, _long),
+    op.STRING: _text_line(_quoted), op.BINSTRING: _sized(4, _old_string), op.SHORT_BINSTRING: _sized(1, _old_string),
+    op.UNICODE: _text_line(_raw_unicode), op.BINUNICODE: _sized(4, _utf8), op.SHORT_BINUNICODE: _sized(1, _utf8),
+    op.BINUNICODE8: _sized(8, _utf8), op.BINBYTES: _sized(4, _bytes), op.SHORT_BINBYTES: _sized(1, _bytes),
+    op.BINBYTES8: _sized(8, _bytes), op.BYTEARRAY8: _sized(8, _bytearray),
+    op.EMPTY_TUPLE: _constant(Row(())), op.TUPLE1: _row(1), op.TUPLE2: _row(2), op.TUPLE3: _row(3), op.TUPLE: _tuple,
+    op.EMPTY_LIST: _empty("list"), op.LIST: _filled("list"), op.APPEND: _append, op.APPENDS: _appends,
+    op.EMPTY_DICT: _empty("dict"), op.DICT: _filled("dict"), op.SETITEM: _setitem, op.SETITEMS: _setitems,
+    op.EMPTY_SET: _empty("builtins.set"), op.ADDITEMS: _additems, op.FROZENSET: _filled("builtins.frozenset"),
+    op.GET: _get, op.BINGET: _binget, op.LONG_BINGET: _long_binget, op.PUT: _put, op.BINPUT: _binput,
+    op.LONG_BINPUT: _long_binput, op.MEMOIZE: _memoize,
+    op.GLOBAL: _global, op.STACK_GLOBAL: _stack_global, op.INST: _inst, op.OBJ: _obj, op.REDUCE: _reduce,
+    op.NEWOBJ: _newobj, op.NEWOBJ_EX: _newobj_ex, op.BUILD: _build, op.PERSID: _persid, op.BINPERSID: _binpersid,
+    op.EXT1: _extension(1), op.EXT2: _extension(2), op.EXT4: _extension(4),
+    op.PROTO: _proto, op.FRAME: _frame, op.NEXT_BUFFER: _buffer, op.READONLY_BUFFER: _readonly,
+}  # fmt: skip

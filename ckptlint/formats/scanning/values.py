@@ -1,0 +1,88 @@
+"""What the tracer's stack holds: just enough of each value to know what is called with what, and what hashing it would cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+_DEEP = 1000  # nested tuples from which hashing one runs out of C stack
+_HEAVY = 1 << 22  # visits from which hashing one takes seconds
+
+
+class Unknown:
+    """A value nobody keeps track of."""
+
+    __slots__ = ()
+
+
+UNKNOWN: Final = Unknown()
+
+
+class Named:
+    """A global: `number` is its place among the trace's imports."""
+
+    __slots__ = ("module", "name", "number")
+
+    def __init__(self, module: str, name: str, number: int) -> None:
+        self.module = module
+        self.name = name
+        self.number = number
+
+    @property
+    def full(self) -> str:
+        return f"{self.module}.{self.name}"
+
+
+class Row:
+    """A tuple: its items, how deep it is nested, and how many visits its hash takes."""
+
+    __slots__ = ("depth", "items", "visits")
+
+    def __init__(self, items: tuple[Thing, ...]) -> None:
+        self.items = items
+        rows = [item for item in items if type(item) is Row]
+        self.depth = 1 + max((row.depth for row in rows), default=0)
+        self.visits = min(1 << 62, len(items) + 1 + sum(row.visits for row in rows))
+
+    @property
+    def harmful(self) -> bool:
+        """Whether hashing it crashes or hangs the process."""
+        return self.depth > _DEEP or self.visits > _HEAVY
+
+
+class Box:
+    """A mutable value by its class (`list`, `dict`, `set`, `collections.OrderedDict` ...); `maker` is what made an object of unknown class."""
+
+    __slots__ = ("harmful", "kind", "maker")
+
+    def __init__(self, kind: str, maker: Named | None = None) -> None:
+        self.kind = kind
+        self.maker = maker
+        self.harmful = False  # whether it holds a tuple that cannot be hashed without harm
+
+
+Thing: TypeAlias = "None | bool | int | float | str | bytes | Unknown | Named | Row | Box"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes inside a pickle that could be a file of their own; `offset` is that of the opcode that brings them."""
+
+    content: bytes
+    offset: int
+
+
+def shown(value: Thing) -> str:
+    """Write an argument for people, shortly."""
+    if isinstance(value, str | bytes):
+        return repr(value[:60]) + ("..." if len(value) > 60 else "")
+    if isinstance(value, Row):
+        inner = ", ".join(map(shown, value.items[:4]))
+        return f"({inner}{', ...' if len(value.items) > 4 else ''})" if value.depth < 4 else "(...)"
+    if isinstance(value, Named):
+        return value.full
+    if isinstance(value, Box):
+        return value.maker.full if value.maker else f"a {value.kind}"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        return f"an integer of {value.bit_length()} bits"
+    return "?" if isinstance(value, Unknown) else repr(value)
