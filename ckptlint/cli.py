@@ -111,6 +111,26 @@ def lint(**given: Any) -> None:
 
 
 @cli.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--select", multiple=True, metavar="CODES", help="Only these rules: codes or prefixes, comma-separated.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules.")
+@click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "info", "never"]),
+    help="Severity from which the exit code is 1.  [default: error]",
+)
+@click.option("--all", "everything", is_flag=True, help="Show every finding, and files in which nothing was found.")
+@_format
+@_config
+def scan(**given: Any) -> None:
+    """Say what PATHS would do if they were loaded: what they run, import and hide. Files of any kind; folders with all in them."""
+    import ckptlint.commands.scan as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
 @click.argument("checkpoint")
 @click.argument("pattern", required=False)
 @click.option("--digest", is_flag=True, help="Also the digest of every tensor; reads the data.")

@@ -65,7 +65,8 @@ def test_a_file_that_would_run_something_is_read_and_runs_nothing(tmp_path, prot
         archive.writestr("evil/version", "3\n")
     said = ckptlint(tmp_path, "inspect", "evil.pt").stdout
     assert "an object of posix.mkdir" in said
-    ckptlint(tmp_path, "lint", "evil.pt")
+    assert "CKC311" in ckptlint(tmp_path, "lint", "evil.pt", code=1).stdout
+    assert "dangerous" in ckptlint(tmp_path, "scan", "evil.pt", code=1).stdout
     (tmp_path / "keep.yaml").write_text("ckptlint: 1\nsummary: s\nrewrites:\n- keep: '**'\n")
     ckptlint(tmp_path, "migrate", "evil.pt", "-m", "keep.yaml", "-o", "out.pt", code=3)
     assert not mark.exists()

@@ -5,6 +5,7 @@ The order is the order of precedence: what a check explains is not reported agai
 
 from ckptlint.checks.base import Check
 from ckptlint.checks.buffers import BUFFER_CHECKS
+from ckptlint.checks.dangers import DANGER_CHECKS
 from ckptlint.checks.dtypes import DTYPE_CHECKS
 from ckptlint.checks.keys import KEY_CHECKS
 from ckptlint.checks.naming import NAMING_CHECKS
@@ -32,4 +33,5 @@ CHECKS: dict[str, Check] = {
     **STORAGE_CHECKS,
     **POLICY_CHECKS,
     **REFUSAL_CHECKS,
+    **DANGER_CHECKS,
 }

@@ -19,6 +19,7 @@ from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.fields import a_text, fill, read_by
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec, contiguous
+from ckptlint.core.survey import Import, Odd, Oddity, Survey
 from ckptlint.core.tree import Call, Dict, Global, List, Node, Opaque, Storage, Tensor, Value
 from ckptlint.errors import DocumentError
 
@@ -47,6 +48,8 @@ class Case:
     Of the model (None: a lint of the file alone): `model`, `model_ties`, `parameters`, `unsaved`, `modules`.
     Of a file that no reader takes: `file` its bytes (printable ones as they are, others by a backslash, x and two
     hex digits), or `folder` the names in it; `path` what it is called.
+    Of what a scan finds: `names` the classes and functions that pickles name, each with what is done with it (`named`, `called`,
+    `made`), `odd` the oddities by kind, `refusals` why torch.load does not take it.
     Of the call: `section`, `only`, `allow_missing`, and `with` in place of the rule's own options.
     """
 
@@ -73,6 +76,9 @@ class Case:
     file: bytes | None = field(default=None, metadata=read_by(_bytes))
     folder: tuple[str, ...] | None = None
     path: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    odd: Mapping[str, str] = field(default_factory=dict)
+    refusals: tuple[str, ...] = ()
     section: str = ""
     only: tuple[str, ...] = ()
     allow_missing: tuple[str, ...] = ()
@@ -110,8 +116,24 @@ class Case:
         found = [_section(self, path, keys, root, storages) for path, keys in self._state_dicts()]
         whole = next((section.node for section in found if section.path == "/"), root)
         return Checkpoint(
-            whole, tuple(found), format=self.format, origin=self.path or self.name, parts=(), storages=tuple(storages)
+            whole,
+            tuple(found),
+            format=self.format,
+            origin=self.path or self.name,
+            parts=(),
+            storages=tuple(storages),
+            survey=self._survey(),
         )
+
+    def _survey(self) -> Survey | None:
+        if not (self.names or self.odd or self.refusals):
+            return None
+        imports = tuple(
+            Import(*_split(full), "data.pkl: byte 2", called=use == "called", made=use == "made")
+            for full, use in self.names.items()
+        )
+        oddities = tuple(Oddity(Odd(kind), text, "byte 0") for kind, text in self.odd.items())
+        return Survey(self.name, self.format, 1, imports, oddities, refusals=self.refusals)
 
     def _state_dicts(self) -> list[tuple[str, Mapping[str, TensorSpec]]]:
         own = [(self.at, self.checkpoint)] if self.checkpoint else []

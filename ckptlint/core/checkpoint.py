@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from ckptlint.core.schema import Schema
+from ckptlint.core.survey import Survey
 from ckptlint.core.tree import Composite, Node, Storage, Tensor, Value
 
 _NO_TEXT: Mapping[str, str] = MappingProxyType({})
@@ -83,7 +84,8 @@ class Checkpoint:
     """What a reader returns: everything but the tensors' bytes, which stay in `parts`.
 
     `format` names the reader (`torch-zip`, `safetensors`, `sharded` ...), `parts` the byte sources a storage's `part` counts,
-    `notes` text facts of the container (`protocol`, `byteorder`, `revisions` ...), `checksums` the stored CRC-32 by (part, start).
+    `notes` text facts of the container (`protocol`, `byteorder`, `revisions` ...), `checksums` the stored CRC-32 by (part, start),
+    `survey` what a search for danger found, where there was one.
     """
 
     root: Value
@@ -94,6 +96,7 @@ class Checkpoint:
     storages: tuple[Storage, ...] = ()
     notes: Mapping[str, str] = field(default_factory=lambda: _NO_TEXT)
     checksums: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    survey: Survey | None = None
     close: Callable[[], None] = lambda: None
 
     def read(self, storage: Storage, start: int, length: int) -> bytes:

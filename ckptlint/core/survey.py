@@ -1,4 +1,4 @@
-"""What a look for danger found in a file: what it names, and what about its form is odd. Nothing here depends on the file being readable."""
+"""What a look for danger found in a file: what it names, and what about its form is odd. The file need not be readable."""
 
 from __future__ import annotations
 

@@ -25,13 +25,13 @@ def render(
     colour: bool | None = None,
 ) -> Iterator[str]:
     """Yield the lines; colour None asks the terminal. The last line is the summary."""
-    paint = _Paint(colour=_wants_colour() if colour is None else colour)
+    paint = painter(colour=colour)
     for report in reports:
         yield from _report(report, paint, everything=everything)
     yield last_line(reports, len(errors))
 
 
-def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]:
+def _report(report: Report, paint: Paint, *, everything: bool) -> Iterator[str]:
     partial = report.coverage is not None and report.coverage.tensors < report.coverage.of_tensors
     if not report.findings and not partial:
         return
@@ -39,8 +39,7 @@ def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]
     if report.headline:
         yield f"  likely cause: {escape(_short(report.headline))}"
     shown = report.findings if everything else report.findings[:MOST]
-    for finding, following in zip_longest(shown, shown[1:]):
-        yield from _finding(finding, following, paint)
+    yield from finding_lines(shown, paint)
     if len(shown) < len(report.findings):
         yield f"... and {counted(len(report.findings) - len(shown), 'more finding')}; --all shows them"
     if report.coverage is not None:
@@ -48,11 +47,22 @@ def _report(report: Report, paint: _Paint, *, everything: bool) -> Iterator[str]
     yield ""
 
 
+def finding_lines(shown: Sequence[Finding], paint: Paint | None = None) -> Iterator[str]:
+    """Yield each finding with its advice, which is not repeated from one to the next."""
+    for finding, following in zip_longest(shown, shown[1:]):
+        yield from _finding(finding, following, paint or painter())
+
+
+def painter(*, colour: bool | None = None) -> Paint:
+    """Return what colours text; None asks the terminal."""
+    return Paint(colour=_wants_colour() if colour is None else colour)
+
+
 def _place(report: Report) -> str:
     return escape(report.checkpoint if report.section in ("", "/") else f"{report.checkpoint}:{report.section}")
 
 
-def _finding(finding: Finding, following: Finding | None, paint: _Paint) -> Iterator[str]:
+def _finding(finding: Finding, following: Finding | None, paint: Paint) -> Iterator[str]:
     label = paint(f"{finding.severity}[{finding.rule} {finding.slug}]", _COLOURS[finding.severity])
     keys = f" ({len(finding.keys)} keys)" if len(finding.keys) > 1 else ""
     yield f"{label} {escape(_short(finding.message))}{keys}"
@@ -65,7 +75,7 @@ def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
-class _Paint:
+class Paint:
     """Puts ANSI colour around text, or nothing."""
 
     def __init__(self, *, colour: bool) -> None:

@@ -9,8 +9,10 @@ from ckptlint.checks.trust.names import HARMLESS, LIBRARIES, RUNNERS, STANDARD, 
 from ckptlint.checks.trust.weights_only import ALLOWED
 
 _REASONS = {module: reason for reason, modules in WHY.items() for module in modules.split()}
-_HELD = frozenset("os posix nt sys subprocess builtins importlib ctypes shutil pty runpy".split())
-_REACHED = _HELD | frozenset("imp socket pickle marshal code operator functools".split())
+_HELD = frozenset(
+    ("os", "posix", "nt", "sys", "subprocess", "builtins", "importlib", "ctypes", "shutil", "pty", "runpy")
+)
+_REACHED = _HELD | frozenset(("imp", "socket", "pickle", "marshal", "code", "operator", "functools"))
 # modules that others hold as attributes: `pkg.compat.os.system` is os.system; the longer list is for the dotted part of a name,
 # since a package may well have a module `code` of its own
 _MAKERS = (
@@ -60,7 +62,7 @@ def judge(module: str, name: str, *, called: bool = False) -> Verdict:
         return Verdict(Trust.HARMLESS, "makes plain data")
     if (module, name) == ("torch.storage", "_load_from_bytes"):
         return Verdict(Trust.UNKNOWN, "loads the bytes that it is given as a checkpoint of its own")
-    return _dangerous(module, name, called=called) or _unknown(module, name)
+    return _dangerous(module, name, called=called) or _unknown(module)
 
 
 def _dangerous(module: str, name: str, *, called: bool) -> Verdict | None:
@@ -111,7 +113,7 @@ def _of_library(module: str, name: str, *, called: bool) -> Verdict | None:
     return None
 
 
-def _unknown(module: str, name: str) -> Verdict:
+def _unknown(module: str) -> Verdict:
     top = module.partition(".")[0]
     if top in LIBRARIES:
         return Verdict(Trust.UNKNOWN, f"is of {top}; nobody has said what it does when it is unpickled")

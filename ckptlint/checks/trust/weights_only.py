@@ -39,9 +39,12 @@ ALLOWED: Final = frozenset(
         *_OTHERS.split(),
     ]
 )
+_VALUES = frozenset(f"torch.{name}" for name in _DTYPES.split())
 CALLABLE: Final = frozenset(
-    name for name in ALLOWED if name not in {f"torch.{dtype}" for dtype in _DTYPES.split()}
-)  # the rest are values: calling one is a TypeError
+    name
+    for name in ALLOWED
+    if name not in _VALUES and (not name.endswith("Storage") or name.startswith("torch.storage."))
+)  # the rest are values: to call one is an error
 BLOCKED: Final = frozenset({"sys", "os", "posix", "nt"})  # modules whose names not even add_safe_globals lets in
 OPCODES: Final = frozenset(
     b"\x80.c(NR\x81b)t\x85\x86\x87]a}sue\x8f\x88\x89JKMG\x8aXUQhjqr"

@@ -55,9 +55,7 @@ class Blob:
 
     def part(self, offset: int, length: int, name: str, place: str) -> Blob:
         """Return a run inside it, one container deeper."""
-        return replace(
-            self, start=self.start + offset, length=length, place=place, name=name, depth=self.depth + 1
-        )
+        return replace(self, start=self.start + offset, length=length, place=place, name=name, depth=self.depth + 1)
 
     def holding(self, content: bytes, name: str, place: str, *, nested: bool = False) -> Blob:
         """Return bytes that came out of it, by unpacking or as a value."""

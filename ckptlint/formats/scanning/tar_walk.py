@@ -15,6 +15,10 @@ _OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
 _SPECIAL = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
 
 
+_REGULAR = (b"0", b"\0", b"7")
+_LINKS = (b"1", b"2")
+
+
 class Member(NamedTuple):
     """A regular file in the archive."""
 
@@ -41,22 +45,34 @@ def walk(blob: Blob, finds: Finds) -> Iterator[Member]:
             if block.strip(b"\0"):
                 finds.odd(Odd.UNREADABLE, "is a tar archive that breaks off", f"{blob.place}: byte {at}")
             return
-        name = _text(block[345:500]) + "/" + _text(block[:100]) if block[257:262] == b"ustar" and block[345] else _text(block[:100])
-        size = _number(block[124:136])
-        kind = block[156:157]
+        name, size = _name(block), _number(block[124:136])
         place = f"{blob.place}: byte {at}"
-        if ".." in name.split("/") or name.startswith("/"):
-            finds.odd(Odd.LEADS_OUT, f"has the member {name!r}, whose name leads out of the folder it is unpacked to", place)
-        if kind in _SPECIAL:
-            target = _text(block[157:257])
-            if kind not in (b"1", b"2") or target.startswith("/") or ".." in target.split("/"):
-                finds.odd(Odd.LEADS_OUT, f"has the member {name!r}, which is {_SPECIAL[kind]} to {target!r}", place)
-        elif kind in (b"0", b"\0", b"7"):
+        _check(name, block, place, finds)
+        if block[156:157] in _REGULAR:
             yield Member(name, at + BLOCK, min(size, max(0, blob.length - at - BLOCK)))
         at += BLOCK + (size + BLOCK - 1) // BLOCK * BLOCK
         if at > blob.length:
             finds.odd(Odd.UNREADABLE, "is a tar archive that is cut off", place)
             return
+
+
+def _name(block: bytes) -> str:
+    prefix = _text(block[345:500]) if block[257:262] == b"ustar" else ""
+    return f"{prefix}/{_text(block[:100])}" if prefix else _text(block[:100])
+
+
+def _check(name: str, block: bytes, place: str, finds: Finds) -> None:
+    if _leads_out(name):
+        text = f"has the member {name!r}, whose name leads out of the folder it is unpacked to"
+        finds.odd(Odd.LEADS_OUT, text, place)
+    kind = block[156:157]
+    target = _text(block[157:257])
+    if kind in _SPECIAL and (kind not in _LINKS or _leads_out(target)):
+        finds.odd(Odd.LEADS_OUT, f"has the member {name!r}, which is {_SPECIAL[kind]} to {target!r}", place)
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or ".." in name.split("/")
 
 
 def _number(field: bytes) -> int:

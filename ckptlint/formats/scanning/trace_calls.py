@@ -1,4 +1,4 @@
-"""What calls in a pickle come to, as far as the tracer must know: attributes fetched, bytes decoded, memory asked for, code in arguments."""
+"""What calls in a pickle come to, as far as the tracer must know: attributes, bytes, memory asked for, code in arguments."""
 
 from __future__ import annotations
 
@@ -146,7 +146,15 @@ def _ordered(tracer: Tracer, _: Named, items: tuple[Thing, ...]) -> Thing:
     return Box("collections.OrderedDict")
 
 
+def _dtype(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
+    """`numpy.dtype("f8")` is of a class of its own, which the file does not name and weights_only wants to be told."""
+    if items and isinstance(items[0], str) and len(items[0]) < 40 and items[0].isalnum():
+        tracer.missing[f"numpy.dtype({items[0]!r})"] = None
+    return Box("object", function)
+
+
 _KNOWN = {
+    "numpy.dtype": _dtype,
     "builtins.getattr": _getattr,
     "_codecs.encode": _encode,
     "functools.partial": _partial,

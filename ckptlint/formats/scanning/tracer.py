@@ -210,10 +210,3 @@ class Tracer:
             tuple(self.refusals),
             self.operations,
         )
-
-
-def trace(data: bytes, place: str, *, start: int = 0, nested: bool = False) -> Trace:
-    """Follow the pickle that begins at `start`. Never raises; linear in the data, and bounded."""
-    from ckptlint.formats.scanning.trace_ops import HANDLERS
-
-    return Tracer(data, place, start, nested=nested).run(HANDLERS)

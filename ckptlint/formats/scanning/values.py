@@ -40,9 +40,9 @@ class Row:
 
     def __init__(self, items: tuple[Thing, ...]) -> None:
         self.items = items
-        rows = [item for item in items if type(item) is Row]
-        self.depth = 1 + max((row.depth for row in rows), default=0)
-        self.visits = min(1 << 62, len(items) + 1 + sum(row.visits for row in rows))
+        rows: list[Row] = [item for item in items if type(item) is Row]
+        self.depth: int = 1 + max((row.depth for row in rows), default=0)
+        self.visits: int = min(1 << 62, len(items) + 1 + sum(row.visits for row in rows))
 
     @property
     def harmful(self) -> bool:
@@ -51,7 +51,7 @@ class Row:
 
 
 class Box:
-    """A mutable value by its class (`list`, `dict`, `set`, `collections.OrderedDict` ...); `maker` is what made an object of unknown class."""
+    """A mutable value by its class (`list`, `collections.OrderedDict` ...); `maker` is what made an object of another class."""
 
     __slots__ = ("harmful", "kind", "maker")
 
@@ -61,7 +61,7 @@ class Box:
         self.harmful = False  # whether it holds a tuple that cannot be hashed without harm
 
 
-Thing: TypeAlias = "None | bool | int | float | str | bytes | Unknown | Named | Row | Box"
+Thing: TypeAlias = "bool | int | float | str | bytes | Unknown | Named | Row | Box | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +77,16 @@ def shown(value: Thing) -> str:
     if isinstance(value, str | bytes):
         return repr(value[:60]) + ("..." if len(value) > 60 else "")
     if isinstance(value, Row):
-        inner = ", ".join(map(shown, value.items[:4]))
-        return f"({inner}{', ...' if len(value.items) > 4 else ''})" if value.depth < 4 else "(...)"
+        inner = ", ".join(map(shown, value.items[:4])) if value.depth < 4 else "..."
+        return f"({inner}{', ...' if len(value.items) > 4 else ''})"
     if isinstance(value, Named):
         return value.full
     if isinstance(value, Box):
         return value.maker.full if value.maker else f"a {value.kind}"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+    return "?" if isinstance(value, Unknown) else _number(value)
+
+
+def _number(value: int | float | None) -> str:
+    if isinstance(value, int) and value.bit_length() > 200:
         return f"an integer of {value.bit_length()} bits"
-    return "?" if isinstance(value, Unknown) else repr(value)
+    return repr(value)

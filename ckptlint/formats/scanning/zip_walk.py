@@ -55,7 +55,11 @@ def walk(blob: Blob, finds: Finds) -> Iterator[Record]:
     """Yield every record, and note what is odd. Payloads are read by `content` alone."""
     end = _find_end(blob, finds)
     if end is None:
-        finds.odd(Odd.UNREADABLE, "is a ZIP archive without a directory: it is cut off, or meant to be read from its start", blob.place)
+        finds.odd(
+            Odd.UNREADABLE,
+            "is a ZIP archive without a directory: it is cut off, or meant to be read from its start",
+            blob.place,
+        )
         yield from _follow(blob, 0, blob.length)
         return
     _check_outside(blob, end, finds)
@@ -73,7 +77,11 @@ def content(blob: Blob, record: Record, most: int, finds: Finds) -> bytes:
     if record.method == STORED:
         return blob.read(record.start, min(record.stored, most))
     if record.method != DEFLATED:
-        finds.odd(Odd.NOT_SEARCHED, f"has the record {record.name!r} packed by method {record.method}, which is not unpacked", blob.place)
+        finds.odd(
+            Odd.NOT_SEARCHED,
+            f"has the record {record.name!r} packed by method {record.method}, which is not unpacked",
+            blob.place,
+        )
         return b""
     machine = zlib.decompressobj(-15)
     try:
@@ -88,7 +96,9 @@ def check_content(record: Record, whole: bytes, blob: Blob, finds: Finds) -> Non
         return
     if len(whole) != record.size or zlib.crc32(whole) != record.checksum:
         finds.odd(
-            Odd.CHECKSUM, f"has the record {record.name!r}, whose size or CRC-32 is not what the directory says", blob.place
+            Odd.CHECKSUM,
+            f"has the record {record.name!r}, whose size or CRC-32 is not what the directory says",
+            blob.place,
         )
 
 
@@ -116,30 +126,37 @@ def _find_end(blob: Blob, finds: Finds) -> _End | None:
 
 
 def _end_at(blob: Blob, start: int, tail: bytes, at: int, finds: Finds) -> _End | None:
+    """Read the end record at a place of the tail; None where no directory lies before it."""
     _, _, _, here, entries, size, offset, comment = _END.unpack_from(tail, at)
+    wide = _wide_end(blob, start, tail, at)
     limit = start + at
-    locator = tail[at - 20 : at] if at >= 20 else b""
-    if locator[:4] == b"PK\6\7":
-        wide_at = start + at - 20 - 56
-        wide = blob.read(wide_at, 56)
-        if wide[:4] == b"PK\6\6" and len(wide) == 56:
-            if (entries, size, offset) != (0xFFFF, _FULL, _FULL) and (
-                min(int.from_bytes(wide[40:48], "little"), _FULL) != size or min(int.from_bytes(wide[48:56], "little"), _FULL) != offset
-            ):
-                finds.odd(Odd.HEADER_DISAGREES, "has two end records that disagree about its directory", blob.place)
-            entries, size, offset = struct.unpack_from("<QQQ", wide, 32)
-            limit = wide_at
-    if size > limit or size > _LARGEST_DIRECTORY:
-        return None
-    if here != entries and entries < 0xFFFF:
+    if wide is not None:
+        if size not in (wide[1], _FULL, wide[1] & _FULL) or offset not in (wide[2], _FULL, wide[2] & _FULL):
+            finds.odd(Odd.HEADER_DISAGREES, "has two end records that disagree about its directory", blob.place)
+        entries, size, offset = wide
+        limit -= 20 + 56
+    elif here != entries:
         finds.odd(Odd.HEADER_DISAGREES, "counts its records in two ways", blob.place)
-    directory = limit - size
-    if size and blob.read(directory, 4) != b"PK\1\2":
-        if blob.read(offset, 4) != b"PK\1\2" or offset + size > limit:
-            return None
-        finds.odd(Odd.HEADER_DISAGREES, "has its directory elsewhere than before its end record", blob.place)
-        return _End(0, offset, size, entries, min(start + at + _END.size + comment, blob.length))
-    return _End(max(0, directory - offset), directory, size, entries, min(start + at + _END.size + comment, blob.length))
+    if size > min(limit, _LARGEST_DIRECTORY):
+        return None
+    end = min(start + at + _END.size + comment, blob.length)
+    if not size or blob.read(limit - size, 4) == b"PK\1\2":
+        return _End(max(0, limit - size - offset), limit - size, size, entries, end)
+    if offset + size > limit or blob.read(offset, 4) != b"PK\1\2":
+        return None
+    finds.odd(Odd.HEADER_DISAGREES, "has its directory elsewhere than before its end record", blob.place)
+    return _End(0, offset, size, entries, end)
+
+
+def _wide_end(blob: Blob, start: int, tail: bytes, at: int) -> tuple[int, int, int] | None:
+    """Return entries, size and offset of the zip64 end record, where there is one before the end record at `at`."""
+    if at < 20 or tail[at - 20 : at - 16] != b"PK\6\7" or start + at < 20 + 56:
+        return None
+    wide = blob.read(start + at - 20 - 56, 56)
+    if wide[:4] != b"PK\6\6":
+        return None
+    entries, size, offset = struct.unpack_from("<QQQ", wide, 32)
+    return entries, size, offset
 
 
 def _check_outside(blob: Blob, end: _End, finds: Finds) -> None:
@@ -164,7 +181,9 @@ def _directory(blob: Blob, end: _End, finds: Finds) -> Iterator[Record]:
         )
         at, number = name_end + fields[11] + fields[12], number + 1
     if number != end.entries or at != len(directory):
-        finds.odd(Odd.HEADER_DISAGREES, f"says that its directory has {end.entries} records, and it has {number}", blob.place)
+        finds.odd(
+            Odd.HEADER_DISAGREES, f"says that its directory has {end.entries} records, and it has {number}", blob.place
+        )
 
 
 def _wide(short: tuple[int, int, int], extra: bytes) -> tuple[int, int, int]:
@@ -187,18 +206,32 @@ def _check_names(records: list[Record], blob: Blob, finds: Finds) -> None:
         place = f"{blob.place}: byte {record.header}"
         if other is not record.name:
             if other == record.name:
-                finds.odd(Odd.REPEATED_RECORD, f"has the record {record.name!r} more than once: loaders differ in which they take", place)
+                finds.odd(
+                    Odd.REPEATED_RECORD,
+                    f"has the record {record.name!r} more than once: loaders differ in which they take",
+                    place,
+                )
             else:
-                finds.odd(Odd.CASE_COLLISION, f"has the records {other!r} and {record.name!r}, which torch cannot tell apart", place)
+                finds.odd(
+                    Odd.CASE_COLLISION,
+                    f"has the records {other!r} and {record.name!r}, which torch cannot tell apart",
+                    place,
+                )
         elif folded.endswith("/data.pkl") and not record.name.endswith("/data.pkl"):
-            finds.odd(Odd.CASE_COLLISION, f"has the record {record.name!r}, which torch loads and scanners overlook", place)
+            finds.odd(
+                Odd.CASE_COLLISION, f"has the record {record.name!r}, which torch loads and scanners overlook", place
+            )
         _check_name(record, place, finds)
 
 
 def _check_name(record: Record, place: str, finds: Finds) -> None:
     parts = record.name.replace("\\", "/").split("/")
     if ".." in parts or record.name.startswith(("/", "\\")) or "\0" in record.name or (record.name[1:2] == ":"):
-        finds.odd(Odd.LEADS_OUT, f"has the record {record.name!r}, whose name leads out of the folder it is unpacked to", place)
+        finds.odd(
+            Odd.LEADS_OUT,
+            f"has the record {record.name!r}, whose name leads out of the folder it is unpacked to",
+            place,
+        )
     if record.encrypted:
         finds.odd(Odd.ENCRYPTED, f"has the record {record.name!r} encrypted, so that nobody can look into it", place)
 
@@ -210,23 +243,27 @@ def _placed(record: Record, blob: Blob, end: _End, finds: Finds) -> Record:
     if head[:4] != b"PK\3\4" or len(head) < _LOCAL.size:
         finds.odd(Odd.HEADER_DISAGREES, f"has no record where its directory puts {record.name!r}", place)
         return record._replace(start=record.header, encrypted=True)
-    _, _, flags, method, _, _, checksum, stored, size, name_length, extra = _LOCAL.unpack_from(head)
-    name = head[_LOCAL.size : _LOCAL.size + name_length].decode("utf-8", "backslashreplace")
-    start = record.header + _LOCAL.size + name_length + extra
-    later = bool(flags & 8)
-    agrees = (
-        method == record.method
-        and checksum in (record.checksum, 0 if later else checksum if not record.checksum else record.checksum)
-        and stored in (record.stored, _FULL, 0 if later else record.stored)
-        and size in (record.size, _FULL, 0 if later else record.size)
-    )
+    fields = _LOCAL.unpack_from(head)
+    name = head[_LOCAL.size : _LOCAL.size + fields[9]].decode("utf-8", "backslashreplace")
+    start = record.header + _LOCAL.size + fields[9] + fields[10]
+    later = bool(fields[2] & 8)
     if name != record.name:
         finds.odd(Odd.HEADER_DISAGREES, f"calls a record {record.name!r} in its directory and {name!r} in place", place)
-    elif not agrees:
-        finds.odd(Odd.HEADER_DISAGREES, f"describes {record.name!r} in its directory and in place in different ways", place)
+    elif not _agrees(record, fields, later=later):
+        finds.odd(
+            Odd.HEADER_DISAGREES, f"describes {record.name!r} in its directory and in place in different ways", place
+        )
     elif start + record.stored > end.directory:
         finds.odd(Odd.OVERLAP, f"has the record {record.name!r}, which runs into the directory", place)
     return record._replace(start=start, later=later)
+
+
+def _agrees(record: Record, fields: tuple[int, ...], *, later: bool) -> bool:
+    """Whether a record's own header says what the directory says, or leaves it to the descriptor behind the payload."""
+    told = zip(fields[6:9], (record.checksum, record.stored, record.size), (-1, _FULL, _FULL), strict=True)
+    if fields[3] != record.method:
+        return False
+    return all(here in (there, wide) or (later and not here) for here, there, wide in told)
 
 
 def _between(blob: Blob, end: _End, records: list[Record], finds: Finds) -> Iterator[Record]:
@@ -235,7 +272,11 @@ def _between(blob: Blob, end: _End, records: list[Record], finds: Finds) -> Iter
     last = ""
     for record in sorted(records, key=lambda each: each.header):
         if record.header < reached:
-            finds.odd(Odd.OVERLAP, f"has the records {last!r} and {record.name!r} in the same bytes", f"{blob.place}: byte {record.header}")
+            finds.odd(
+                Odd.OVERLAP,
+                f"has the records {last!r} and {record.name!r} in the same bytes",
+                f"{blob.place}: byte {record.header}",
+            )
         else:
             yield from _gap(blob, reached, record.header, finds)
         reached = max(reached, record.start + record.stored + (0 if not record.later else _after(blob, record)))
@@ -257,7 +298,9 @@ def _gap(blob: Blob, start: int, stop: int, finds: Finds) -> Iterator[Record]:
     gap = blob.read(start, min(stop - start, _GAP))
     at = gap.find(b"PK\3\4")
     if at >= 0:
-        finds.odd(Odd.HIDDEN_RECORD, "holds a record that its directory does not name", f"{blob.place}: byte {start + at}")
+        finds.odd(
+            Odd.HIDDEN_RECORD, "holds a record that its directory does not name", f"{blob.place}: byte {start + at}"
+        )
         yield from _follow(blob, start + at, stop)
     elif len(gap.strip(b"\0")) and stop - start > _PADDING + _DESCRIPTOR:
         finds.odd(Odd.OUTSIDE, f"has {stop - start} bytes between its records", f"{blob.place}: byte {start}")
@@ -274,7 +317,9 @@ def _follow(blob: Blob, at: int, stop: int) -> Iterator[Record]:
         start = at + _LOCAL.size + name_length + extra
         if stored in (0, _FULL):
             stored = _next_signature(blob, start, stop) - start
-        yield Record(name, at, start, stored, size, method, checksum, bool(flags & 0x2041), bool(flags & 8), hidden=True)
+        yield Record(
+            name, at, start, stored, size, method, checksum, bool(flags & 0x2041), bool(flags & 8), hidden=True
+        )
         at = _next_signature(blob, start + stored, stop)
         if at >= stop:
             return
@@ -287,5 +332,9 @@ def _next_signature(blob: Blob, start: int, stop: int) -> int:
         return stop
     first = min(places)
     if block[first : first + 4] == b"PK\7\x08":
-        return start + first + (block.find(b"PK\3\4", first) - first if block.find(b"PK\3\4", first) >= 0 else len(block) - first)
+        return (
+            start
+            + first
+            + (block.find(b"PK\3\4", first) - first if block.find(b"PK\3\4", first) >= 0 else len(block) - first)
+        )
     return start + first

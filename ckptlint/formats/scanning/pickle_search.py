@@ -1,0 +1,110 @@
+"""Pickles in a run of bytes: the one at its start, those behind its STOP, those inside its values, and those between raw numbers."""
+
+from __future__ import annotations
+
+import re
+
+from ckptlint.core.survey import Odd
+from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
+from ckptlint.formats.scanning.trace_ops import trace
+from ckptlint.formats.scanning.tracer import Trace
+
+_STARTS = frozenset(b"\x80(]})cINJKMLGFVSXTUCB\x8c\x8e\x95iPQ\x88\x89\x8a")
+_LEGACY = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\.", re.DOTALL)
+_PROTO = re.compile(rb"\x80[\x02-\x05][\x80-\x98()\]}.A-Za-z]")
+_LEGACY_PICKLES = 5
+_MOST_FOLLOWING = 1000
+_MOST_TRIES = 2000
+_MOST_BEHIND = 64 << 20  # bytes behind a pickle that are searched for others
+
+
+def starts_like_pickle(head: bytes) -> bool:
+    return bool(head) and head[0] in _STARTS
+
+
+def is_legacy(head: bytes) -> bool:
+    return _LEGACY.match(head) is not None
+
+
+def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> tuple[bool, list[tuple[bytes, str]]]:
+    """Follow the pickles of a blob; return whether there is one, and the values in them that may be files themselves.
+
+    `certain` where the name or place says that it is a pickle; else only one that ends, or that names something dangerous, counts.
+    `main` where torch.load itself would run it.
+    """
+    if blob.length > MOST_IN_MEMORY:
+        finds.odd(
+            Odd.NOT_SEARCHED,
+            f"holds a pickle of {blob.length} bytes, of which the first {MOST_IN_MEMORY} are searched",
+            blob.place,
+        )
+    data = blob.read(0, MOST_IN_MEMORY)
+    first = trace(data, blob.place, nested=blob.nested)
+    if not (certain or _plausible(first)):
+        return False, []
+    finds.take(first, main=main)
+    values = [(piece.content, f"{blob.place}: byte {piece.offset}") for piece in first.pieces]
+    if first.broken:
+        finds.odd(Odd.MALFORMED, f"holds a pickle that breaks off: {first.broken}", f"{blob.place}: byte {first.end}")
+        return True, values
+    if is_legacy(data):
+        end = _legacy(data, first.end, blob, finds, values)
+        _between_numbers(data, end, blob, finds)
+    else:
+        _following(data, first.end, blob, finds, values)
+    return True, values
+
+
+def _plausible(found: Trace) -> bool:
+    """Whether bytes that happen to begin like a pickle are one."""
+    if not found.broken and found.imports:
+        return True
+    from ckptlint.checks.trust import Trust, judge
+
+    return any(judge(each.module, each.name, called=each.called).trust is Trust.DANGEROUS for each in found.imports)
+
+
+def _legacy(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tuple[bytes, str]]) -> int:
+    """The other four pickles of torch's format before 1.6; the storages follow."""
+    for _ in range(_LEGACY_PICKLES - 1):
+        found = trace(data, blob.place, start=at, nested=blob.nested)
+        finds.take(found, main=True)
+        values.extend((piece.content, f"{blob.place}: byte {piece.offset}") for piece in found.pieces)
+        at = found.end
+        if found.broken:
+            finds.odd(Odd.MALFORMED, f"holds a pickle that breaks off: {found.broken}", f"{blob.place}: byte {at}")
+            break
+    return at
+
+
+def _following(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tuple[bytes, str]]) -> None:
+    for _ in range(_MOST_FOLLOWING):
+        if at >= len(data):
+            return
+        found = trace(data, blob.place, start=at, nested=blob.nested) if starts_like_pickle(data[at : at + 1]) else None
+        if found is None or (found.broken and not _plausible(found)):
+            break
+        finds.odd(Odd.SECOND_PICKLE, "holds another pickle behind the end of one", f"{blob.place}: byte {at}")
+        finds.take(found, main=False)
+        values.extend((piece.content, f"{blob.place}: byte {piece.offset}") for piece in found.pieces)
+        at = found.end
+    if data[at:].strip(b"\0\r\n "):
+        finds.odd(
+            Odd.TRAILING, f"has {blob.length - at} bytes behind the end of its pickle", f"{blob.place}: byte {at}"
+        )
+    _between_numbers(data, at, blob, finds)
+
+
+def _between_numbers(data: bytes, at: int, blob: Blob, finds: Finds) -> None:
+    """Look for pickles with names in them in what should be numbers: joblib and torch's oldest format mix the two."""
+    stop = min(len(data), at + _MOST_BEHIND)
+    for _ in range(_MOST_TRIES):
+        start = _PROTO.search(data, at, stop)
+        if start is None:
+            return
+        found = trace(data, blob.place, start=start.start(), nested=blob.nested)
+        if _plausible(found):
+            finds.take(found, main=False)
+            at = max(found.end, start.end())
+        else:
+            at = start.start() + 1

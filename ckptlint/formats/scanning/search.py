@@ -1,0 +1,187 @@
+"""Search a run of bytes, whatever it is: told by its content, opened, and what is in it searched in turn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ckptlint.core.survey import Odd
+from ckptlint.formats.scanning import tar_walk, zip_walk
+from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
+from ckptlint.formats.scanning.pickle_search import is_legacy, search_pickles, starts_like_pickle
+from ckptlint.formats.scanning.unpacking import UNPACKERS, unpack
+
+_HEAD = 512
+_PICKLES = (".pkl", ".pickle", ".p", ".joblib", ".dat", ".metadata")
+_NATIVE = (".so", ".dll", ".dylib", ".pyd", ".exe", ".pyc", ".sh", ".bat", ".o", ".node")
+_STORAGE = re.compile(r"(^|/)(data|tensors|constants)/\d+$")
+_OBJECTS = re.compile(rb"'descr':\s*(?:'[|<>=]?O|\[.*'[|<>=]?O[0-9]*')", re.DOTALL)
+_KERAS = re.compile(rb'"class_name"\s*:\s*"Lambda"')
+_TEMPLATE = re.compile(
+    rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\()", re.DOTALL
+)
+_TOP = 1  # containers around what torch.load itself reads: the archive
+
+
+def search(blob: Blob, finds: Finds) -> None:
+    """Search a blob and everything inside it."""
+    if not blob.length or not finds.room(blob):
+        return
+    head = blob.read(0, _HEAD)
+    kind = next((name for name, says in _SIGNS if says(head)), "")
+    if blob.depth == 0:
+        finds.kinds.append(kind)
+    searcher = _SEARCHERS.get(kind)
+    if searcher is not None:
+        searcher(blob, finds)
+    else:
+        _search_stream(blob, head, finds)
+    if kind != "zip" and blob.depth <= _TOP and zip_walk.find_end_of(blob):
+        finds.odd(Odd.OUTSIDE, "ends as a ZIP archive, and begins as something else", blob.place)
+        _search_zip(blob, finds)
+
+
+def _search_stream(blob: Blob, head: bytes, finds: Finds) -> None:
+    certain = head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5 and blob.depth == 0
+    certain = certain or (blob.name.endswith(_PICKLES) and starts_like_pickle(head))
+    if starts_like_pickle(head):
+        main = blob.depth == 0 and not blob.nested
+        is_pickle, values = search_pickles(blob, finds, certain=certain, main=main)
+        if is_pickle:
+            if main:
+                finds.kinds.append("legacy" if is_legacy(head) else "bare")
+            _search_values(blob, values, finds)
+            return
+    _search_foreign(blob, head, finds)
+
+
+def _search_values(blob: Blob, values: list[tuple[bytes, str]], finds: Finds) -> None:
+    for content, place in values:
+        if any(says(content[:_HEAD]) for _, says in _SIGNS) or starts_like_pickle(content):
+            search(blob.holding(content, "", place, nested=True), finds)
+
+
+def _search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
+    """Files of other frameworks that hold code as data."""
+    if head.startswith(b"\x89HDF\r\n\x1a\n") or blob.name.endswith(("config.json", ".keras")):
+        content = blob.read(0, MOST_IN_MEMORY)
+        if _KERAS.search(content):
+            finds.odd(
+                Odd.CODE, "holds a Keras Lambda layer, which is Python bytecode that runs when it is loaded", blob.place
+            )
+    if head[:4] in (b"GGUF", b"FUGG") and _TEMPLATE.search(blob.read(0, 16 << 20)):
+        finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
+    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
+        finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)
+
+
+def _search_zip(blob: Blob, finds: Finds) -> None:
+    script = False
+    for record in zip_walk.walk(blob, finds):
+        script = script or record.name.endswith("/constants.pkl")
+        _search_record(blob, record, finds)
+    if script and blob.depth == 0:
+        finds.kinds.append("torchscript")
+    base = _archive_before(blob)
+    if base:
+        search(blob.part(0, base, blob.name, f"{blob.place} up to byte {base}"), finds)
+
+
+def _archive_before(blob: Blob) -> int:
+    """Length of what lies before the archive: in a file of a distributed checkpoint, other archives."""
+    end = zip_walk._find_end(blob, Finds())  # noqa: SLF001  the walk found the same
+    return end.base if end is not None else 0
+
+
+def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
+    place = f"{blob.place}: {record.name}"
+    name = record.name.casefold()
+    if name.endswith(_NATIVE) or (name.endswith(".py") and "/code/" not in name):
+        finds.odd(Odd.CODE, f"has the record {record.name!r}, which is code", blob.place)
+    if zip_walk.is_bomb(record):
+        finds.odd(
+            Odd.BOMB,
+            f"has the record {record.name!r}, which grows from {record.stored} to {record.size} bytes",
+            blob.place,
+        )
+    head = zip_walk.content(blob, record, _HEAD, finds)
+    pickle = name.endswith(_PICKLES)
+    if not (
+        pickle
+        or name.endswith(("config.json", ".weight_map"))
+        or _worth(head, storage=_STORAGE.search(name) is not None)
+    ):
+        return
+    if record.method == zip_walk.STORED and not pickle:
+        search(blob.part(record.start, record.stored, record.name, place), finds)
+        return
+    whole = zip_walk.content(blob, record, MOST_IN_MEMORY, finds)
+    zip_walk.check_content(record, whole, blob, finds)
+    inner = blob.holding(whole, record.name, place)
+    if name.endswith("data.pkl") and blob.depth == 0:
+        _, values = search_pickles(inner, finds, certain=True, main=True)
+        _search_values(inner, values, finds)
+    else:
+        search(inner, finds)
+
+
+def _worth(head: bytes, *, storage: bool) -> bool:
+    """Whether a record begins like something that can hold a pickle; numbers seldom do by accident."""
+    if any(says(head) for _, says in _SIGNS):
+        return True
+    if storage:
+        return head[:1] == b"\x80" and len(head) > 2 and 2 <= head[1] <= 5
+    return starts_like_pickle(head)
+
+
+def _search_tar(blob: Blob, finds: Finds) -> None:
+    members = list(tar_walk.walk(blob, finds))
+    names = {member.name.removeprefix("./") for member in members}
+    oldest = {"pickle", "storages", "tensors"} <= names
+    if oldest and blob.depth == 0:
+        finds.kinds.append("tar")
+    for member in members:
+        inner = blob.part(member.start, member.size, member.name, f"{blob.place}: {member.name}")
+        if oldest and member.name.removeprefix("./") in ("pickle", "storages", "tensors", "sys_info"):
+            _, values = search_pickles(inner, finds, certain=True, main=blob.depth == 0)
+            _search_values(inner, values, finds)
+        else:
+            search(inner, finds)
+
+
+def _search_npy(blob: Blob, finds: Finds) -> None:
+    head = blob.read(0, 1 << 16)
+    size = 2 if head[6:7] == b"\x01" else 4
+    end = 8 + size + int.from_bytes(head[8 : 8 + size], "little")
+    if _OBJECTS.search(head[:end]):
+        inner = blob.part(end, max(0, blob.length - end), blob.name, blob.place)
+        _, values = search_pickles(inner, finds, certain=True, main=False)
+        _search_values(inner, values, finds)
+
+
+def _search_packed(kind: str) -> Callable[[Blob, Finds], None]:
+    def open_it(blob: Blob, finds: Finds) -> None:
+        content = unpack(kind, blob, finds)
+        if content:
+            name = blob.name.rpartition(".")[0] or blob.name
+            search(blob.holding(content, name, blob.place), finds)
+
+    return open_it
+
+
+def _is_tar(head: bytes) -> bool:
+    return tar_walk.is_header(head)
+
+
+_SIGNS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
+    ("zip", lambda head: head.startswith((b"PK\3\4", b"PK\5\6"))),
+    ("npy", lambda head: head.startswith(b"\x93NUMPY")),
+    *((kind, lambda head, marks=marks: head.startswith(marks)) for kind, (marks, _) in UNPACKERS.items()),
+    ("tar", _is_tar),
+)
+_SEARCHERS: dict[str, Callable[[Blob, Finds], None]] = {
+    "zip": _search_zip,
+    "tar": _search_tar,
+    "npy": _search_npy,
+    **{kind: _search_packed(kind) for kind in UNPACKERS},
+}
