@@ -8,30 +8,120 @@ from ckptlint.checks.trust import Trust, judge
 from ckptlint.checks.trust.names import HARMLESS, STANDARD
 from ckptlint.checks.trust.weights_only import ALLOWED, BLOCKED, CALLABLE, OPCODES
 
-DANGEROUS = """
-    os.system posix.popen nt.system subprocess.Popen builtins.eval builtins.exec __builtin__.eval builtins.__import__ builtins.open
-    builtins.compile builtins.breakpoint importlib.import_module runpy._run_code pty.spawn commands.getoutput platform.popen
-    shutil.rmtree socket.create_connection urllib.request.urlopen webbrowser.open ctypes.CDLL pickle.loads marshal.loads
-    operator.attrgetter operator.methodcaller functools.reduce types.FunctionType types.CodeType code.InteractiveInterpreter
-    timeit.timeit cProfile.run doctest.debug_script idlelib.pyshell.ModifiedInterpreter lib2to3.pgen2.pgen.ParserGenerator
-    pip.main ensurepip._run_pip pydoc.pipepager asyncio.unix_events._UnixSubprocessTransport zipimport.zipimporter logging.config.dictConfig
-    torch.load torch.hub.load torch.jit.load torch.utils.cpp_extension.load torch.serialization.load torch._inductor.codecache.compile_file
-    torch.fx.graph_module.reduce_graph_module torch.utils._config_module.load_config torch.distributed.rpc.rpc_sync
-    numpy.load numpy.testing._private.utils.runstring numpy.f2py.diagnose.run_command pandas.read_pickle joblib.load dill.loads
-    numpy.os.system torch.serialization.os.system pkg.compat.builtins.eval pkg.mod.os.system pkg.sh.popen
-    __main__.thing.__globals__.get pkg.Thing.__init__.__globals__ collections.abc.sys sympy.sympify transformers.pipeline
-    bdb.Bdb.run trace.Trace.run ast.literal_eval _io.FileIO io.open codecs.open gzip.open tempfile.mktemp gc.get_objects
-""".split()
-HONEST = """
-    argparse.Namespace collections.deque datetime.datetime pathlib.PosixPath decimal.Decimal uuid.UUID functools.partial
-    numpy.ndarray numpy.dtype numpy.core.multiarray._reconstruct numpy._core.multiarray.scalar numpy.random._pickle.__randomstate_ctor
-    copyreg._reconstructor copy_reg._reconstructor __builtin__.object builtins.slice types.SimpleNamespace random.Random
-    torch.nn.modules.linear.Linear torch.optim.adam.Adam pkg.config.Config __main__.Trainer omegaconf.dictconfig.DictConfig
-    pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint sklearn.tree._tree.Tree pandas.core.frame.DataFrame
-    pandas._libs.internals._unpickle_block fairseq.data.dictionary.Dictionary transformers.trainer_utils.IntervalStrategy
-    torch.distributed.checkpoint.metadata.Metadata torch.distributed.tensor.DTensor mypkg.code.Net mypkg.pickle.Store
-    torch.storage._load_from_bytes __torch__.torch.nn.Linear numpy.random.bit_generator.__pyx_unpickle_SeedSequence
-""".split()
+DANGEROUS = [
+    "os.system",
+    "posix.popen",
+    "nt.system",
+    "subprocess.Popen",
+    "builtins.eval",
+    "builtins.exec",
+    "__builtin__.eval",
+    "builtins.__import__",
+    "builtins.open",
+    "builtins.compile",
+    "builtins.breakpoint",
+    "importlib.import_module",
+    "runpy._run_code",
+    "pty.spawn",
+    "commands.getoutput",
+    "platform.popen",
+    "shutil.rmtree",
+    "socket.create_connection",
+    "urllib.request.urlopen",
+    "webbrowser.open",
+    "ctypes.CDLL",
+    "pickle.loads",
+    "marshal.loads",
+    "operator.attrgetter",
+    "operator.methodcaller",
+    "functools.reduce",
+    "types.FunctionType",
+    "types.CodeType",
+    "code.InteractiveInterpreter",
+    "timeit.timeit",
+    "cProfile.run",
+    "doctest.debug_script",
+    "idlelib.pyshell.ModifiedInterpreter",
+    "lib2to3.pgen2.pgen.ParserGenerator",
+    "pip.main",
+    "ensurepip._run_pip",
+    "pydoc.pipepager",
+    "asyncio.unix_events._UnixSubprocessTransport",
+    "zipimport.zipimporter",
+    "logging.config.dictConfig",
+    "torch.load",
+    "torch.hub.load",
+    "torch.jit.load",
+    "torch.utils.cpp_extension.load",
+    "torch.serialization.load",
+    "torch._inductor.codecache.compile_file",
+    "torch.fx.graph_module.reduce_graph_module",
+    "torch.utils._config_module.load_config",
+    "torch.distributed.rpc.rpc_sync",
+    "numpy.load",
+    "numpy.testing._private.utils.runstring",
+    "numpy.f2py.diagnose.run_command",
+    "pandas.read_pickle",
+    "joblib.load",
+    "dill.loads",
+    "numpy.os.system",
+    "torch.serialization.os.system",
+    "pkg.compat.builtins.eval",
+    "pkg.mod.os.system",
+    "pkg.sh.popen",
+    "__main__.thing.__globals__.get",
+    "pkg.Thing.__init__.__globals__",
+    "collections.abc.sys",
+    "sympy.sympify",
+    "transformers.pipeline",
+    "bdb.Bdb.run",
+    "trace.Trace.run",
+    "ast.literal_eval",
+    "_io.FileIO",
+    "io.open",
+    "codecs.open",
+    "gzip.open",
+    "tempfile.mktemp",
+    "gc.get_objects",
+]
+HONEST = [
+    "argparse.Namespace",
+    "collections.deque",
+    "datetime.datetime",
+    "pathlib.PosixPath",
+    "decimal.Decimal",
+    "uuid.UUID",
+    "functools.partial",
+    "numpy.ndarray",
+    "numpy.dtype",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.random._pickle.__randomstate_ctor",
+    "copyreg._reconstructor",
+    "copy_reg._reconstructor",
+    "__builtin__.object",
+    "builtins.slice",
+    "types.SimpleNamespace",
+    "random.Random",
+    "torch.nn.modules.linear.Linear",
+    "torch.optim.adam.Adam",
+    "pkg.config.Config",
+    "__main__.Trainer",
+    "omegaconf.dictconfig.DictConfig",
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "sklearn.tree._tree.Tree",
+    "pandas.core.frame.DataFrame",
+    "pandas._libs.internals._unpickle_block",
+    "fairseq.data.dictionary.Dictionary",
+    "transformers.trainer_utils.IntervalStrategy",
+    "torch.distributed.checkpoint.metadata.Metadata",
+    "torch.distributed.tensor.DTensor",
+    "mypkg.code.Net",
+    "mypkg.pickle.Store",
+    "torch.storage._load_from_bytes",
+    "__torch__.torch.nn.Linear",
+    "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+]
 
 
 @pytest.mark.parametrize("full", DANGEROUS)
