@@ -154,7 +154,7 @@ def test_harmless_names_of_python_exist():
     """So that a misspelling does not open a hole beside a name that is then dangerous."""
     import importlib
 
-    ours = {m: n for m, n in HARMLESS.items() if m.partition(".")[0] in STANDARD and m not in ("pathlib._local",)}
+    ours = {m: n for m, n in HARMLESS.items() if m.partition(".")[0] in STANDARD and m != "pathlib._local"}
     builtin = {"NoneType"}
     missing = [f"{m}.{x}" for m, names in ours.items() for x in names if not hasattr(importlib.import_module(m), x)]
     assert set(missing) <= {f"builtins.{name}" for name in builtin}
