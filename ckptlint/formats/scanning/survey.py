@@ -98,7 +98,8 @@ def _read(path: Path, finds: Finds) -> Checkpoint:
         finds.odd(Odd.STRAY, f"holds records that nothing refers to: {unreferenced[:200]}", "")
     for section in checkpoint.sections:
         for key, tensor in section.tensors.items():
-            _check_expansion(key, tensor, finds)
+            if isinstance(tensor, Tensor):
+                _check_expansion(key, tensor, finds)
     return checkpoint
 
 

@@ -86,7 +86,7 @@ def shown(value: Thing) -> str:
     return "?" if isinstance(value, Unknown) else _number(value)
 
 
-def _number(value: float | None) -> str:
+def _number(value: object) -> str:
     if isinstance(value, int) and value.bit_length() > 200:
         return f"an integer of {value.bit_length()} bits"
     return repr(value)
