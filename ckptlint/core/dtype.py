@@ -1,7 +1,8 @@
 """Element types: one table of the names and sizes every framework and file format gives them.
 
-Sub-byte types count `bits`, not bytes; `f4` is safetensors' unpacked F4, `f4e2m1x2` torch's byte of two values.
-Sources: torch.dtype of torch 2.13, the safetensors 0.8 specification, torch's storage classes.
+Sub-byte types count `bits`, not bytes; `f4` is safetensors' unpacked F4, `f4e2m1x2` torch's byte of two values. The quantised types of GGUF
+(`q4_k`) pack `block` elements with their scales, and count the bits of a block.
+Sources: torch.dtype of torch 2.13, the safetensors 0.8 specification, torch's storage classes, ggml's table of types.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ class DType:
     """An element type. There is one instance a type, so `is` compares; text is the short name (`bf16`)."""
 
     name: str  # ours: f32
-    bits: int
+    bits: int  # of an element, or of a block
     torch: str  # float32, as in torch.float32; empty where torch has none
     safetensors: str = ""  # F32; empty where the format has none
     storage: str = ""  # FloatStorage; empty where torch stores it untyped
+    block: int = 1  # elements that are packed together
 
     def __str__(self) -> str:
         return self.name
@@ -36,12 +38,16 @@ class DType:
     @property
     def kind(self) -> str:
         """float, int, uint, bool, complex, quantized, bits or unknown."""
+        if self.block > 1:
+            return "quantized"
         return (
             _KINDS[self.name.rstrip("0123456789")] if self.name.rstrip("0123456789") in _KINDS else _odd_kind(self.name)
         )
 
     def nbytes(self, numel: int) -> int:
         """Bytes of `numel` elements laid end to end."""
+        if self.block > 1:
+            return -(-numel // self.block) * self.bits // 8
         return (numel * self.bits + 7) // 8
 
     @classmethod
@@ -99,6 +105,36 @@ DTYPES: Final = (
     DType("bits2x4", 8, "bits2x4"),
     DType("bits4x2", 8, "bits4x2"),
 )
+GGML: Final = {
+    name: DType(name, 8 * size, "", block=block)
+    for name, block, size in (
+        ("q4_0", 32, 18),
+        ("q4_1", 32, 20),
+        ("q5_0", 32, 22),
+        ("q5_1", 32, 24),
+        ("q8_0", 32, 34),
+        ("q8_1", 32, 40),
+        ("q2_k", 256, 84),
+        ("q3_k", 256, 110),
+        ("q4_k", 256, 144),
+        ("q5_k", 256, 176),
+        ("q6_k", 256, 210),
+        ("q8_k", 256, 292),
+        ("iq2_xxs", 256, 66),
+        ("iq2_xs", 256, 74),
+        ("iq3_xxs", 256, 98),
+        ("iq1_s", 256, 50),
+        ("iq4_nl", 32, 18),
+        ("iq3_s", 256, 110),
+        ("iq2_s", 256, 82),
+        ("iq4_xs", 256, 136),
+        ("iq1_m", 256, 56),
+        ("tq1_0", 256, 54),
+        ("tq2_0", 256, 66),
+        ("mxfp4", 32, 17),
+        ("nvfp4", 64, 36),
+    )
+}
 ANY: Final = DType("?", 0, "")  # a schema that does not say, such as a JSON object of shapes
 
 BY_STORAGE: Final = {dtype.storage: dtype for dtype in DTYPES if dtype.storage}
@@ -107,6 +143,7 @@ BY_SAFETENSORS: Final = {dtype.safetensors: dtype for dtype in DTYPES if dtype.s
 _BY_NAME: Final = {
     **BY_SAFETENSORS,
     **BY_TORCH,
+    **GGML,
     **{d.name: d for d in DTYPES},
     "?": ANY,
     "half": BY_TORCH["float16"],

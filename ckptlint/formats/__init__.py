@@ -72,6 +72,18 @@ def _torch_zip(source: ByteSource, part: int = 0) -> Checkpoint:
     return torch_zip.read(source, part=part)
 
 
+def _npy(source: ByteSource, part: int = 0) -> Checkpoint:
+    from ckptlint.formats import npy
+
+    return npy.read(source, part=part)
+
+
+def _gguf(source: ByteSource, part: int = 0) -> Checkpoint:
+    from ckptlint.formats import gguf
+
+    return gguf.read(source, part=part)
+
+
 def _safetensors(source: ByteSource, part: int = 0) -> Checkpoint:
     from ckptlint.formats import safetensors
 
@@ -119,6 +131,8 @@ READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "torch-zip": _torch_zip,
     "torch-legacy": _legacy,
     "safetensors": _safetensors,
+    "gguf": _gguf,
+    "npy": _npy,
     "index": _sharded,
 }
 FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp, "deepspeed": _deepspeed}
@@ -126,4 +140,6 @@ _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "torch-zip": _torch_zip,
     "torch-legacy": _legacy,
     "safetensors": _safetensors,
+    "gguf": _gguf,
+    "npy": _npy,
 }

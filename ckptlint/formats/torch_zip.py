@@ -11,7 +11,7 @@ from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.formats.pickle_notes import pickle_notes
 from ckptlint.formats.torch_records import TorchArchive
 from ckptlint.formats.zip_container import Archive
-from ckptlint.formats.zip_kinds import EXPORT, SCRIPT, find_root, kind_of
+from ckptlint.formats.zip_kinds import ARRAYS, EXPORT, SCRIPT, find_root, kind_of
 
 FORMAT = "torch-zip"
 
@@ -28,6 +28,10 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
         from ckptlint.formats import torch_export
 
         return torch_export.read(archive, source, part=part, read_zip=read)
+    if kind == ARRAYS:
+        from ckptlint.formats import npy
+
+        return npy.read_archive(archive, source, part=part)
     return _saved(TorchArchive(archive, find_root(archive.records, source.name), source), part)
 
 

@@ -55,7 +55,7 @@ _CONTAINERS = (
     ),
 )
 _OTHER_MODELS = (
-    _refused("CKC144", rb"GGUF", "is a GGUF (llama.cpp) model, which is not read yet", _SOURCE),
+    _read(rb"GGUF", "gguf"),
     _refused("CKC144", rb"lmgg|tjgg|fmgg", "is a GGML model, of llama.cpp before GGUF", _SOURCE),
     _refused(
         "CKC142",
@@ -63,12 +63,7 @@ _OTHER_MODELS = (
         "is an HDF5 file, as Keras saves weights; it is no PyTorch checkpoint",
         "convert its weights with Keras itself",
     ),
-    _refused(
-        "CKC115",
-        rb"\x93NUMPY",
-        "is a NumPy array (npy), which is not read yet",
-        "save it with torch.save or safetensors",
-    ),
+    _read(rb"\x93NUMPY", "npy"),
     _refused("CKC143", rb"....TFL3", "is a TensorFlow Lite model, not a PyTorch checkpoint", _SOURCE),
     _refused(
         "CKC143",

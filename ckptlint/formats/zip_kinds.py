@@ -15,7 +15,7 @@ class _Other(NamedTuple):
     endings: tuple[str, ...] = ()
 
 
-SCRIPT, EXPORT, SAVED = "torchscript", "torch-export", "torch-zip"
+SCRIPT, EXPORT, ARRAYS, SAVED = "torchscript", "torch-export", "npz", "torch-zip"
 _SCRIPT_RECORDS = ("constants.pkl", "bytecode.pkl", "model.json")
 _EXPORT_RECORDS = ("archive_format", "serialized_exported_program.json", "serialized_state_dict.pt")
 _OTHERS = (
@@ -29,9 +29,6 @@ _OTHERS = (
         "convert its weights with Keras itself",
         ("model.weights.h5", "config.json"),
     ),
-    _Other(
-        "is a NumPy archive (npz), which is not read yet", "save it with torch.save or safetensors", endings=(".npy",)
-    ),
     _Other("is a Python wheel, not a checkpoint", "pip installs it", endings=(".dist-info/WHEEL",)),
     _Other("is an Office document, not a checkpoint", "check the name", ("[Content_Types].xml",)),
     _Other(
@@ -44,11 +41,14 @@ _CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pkl", ".gguf")
 
 
 def kind_of(names: Collection[str]) -> str:
-    """Name the reader of a torch archive: TorchScript has constants (torch's own test), torch.export says its format, all else is saved."""
+    """Name the reader of an archive: TorchScript has constants (torch's own test), torch.export says its format, NumPy has arrays, all else is saved."""
     root = next(iter(names), "").partition("/")[0] + "/"
     if any(root + name in names for name in _SCRIPT_RECORDS):
         return SCRIPT
-    return EXPORT if any(root + name in names or name in names for name in _EXPORT_RECORDS) else SAVED
+    if any(root + name in names or name in names for name in _EXPORT_RECORDS):
+        return EXPORT
+    arrays = any(name.endswith(".npy") for name in names) and not any(name.endswith("data.pkl") for name in names)
+    return ARRAYS if arrays else SAVED
 
 
 def find_root(names: Collection[str], where: str) -> str:

@@ -6,6 +6,7 @@ import json
 import struct
 from pathlib import Path
 
+from formats.ggufs import Entry, gguf
 from formats.zips import archive
 from hostile.assemble import Build, Call, Name, New, Old, dump, tensor
 from hostile.containers import CONTAINERS, WEIGHTS, members, torch_zip
@@ -69,6 +70,19 @@ def safetensors() -> list[bytes]:
     return files
 
 
+def ggufs() -> list[bytes]:
+    metadata = {"a": ("u32", 1), "t": ("array", ("text", ["x", "yz"])), "general.alignment": ("u32", 32)}
+    entries = [Entry("w", (2, 2), 0, bytes(16)), Entry("q", (1, 32), 2, bytes(18))]
+    return [gguf(metadata, entries), gguf({}, entries[:1], order=">"), gguf(metadata, [])]
+
+
+def npys() -> list[bytes]:
+    texts = ("'<f4', 'fortran_order': False, 'shape': (2, 2)", "'>i2', 'fortran_order': True, 'shape': (4,)", "'<U1', 'fortran_order': False, 'shape': ()")
+    heads = [f"{{'descr': {text}, }}".ljust(69).encode() + b"\n" for text in texts]
+    lengths = (16, 8, 4)
+    return [b"\x93NUMPY\1\0\x46\0" + head + bytes(length) for head, length in zip(heads, lengths, strict=True)]
+
+
 def indexes() -> list[bytes]:
     return [
         json.dumps({"metadata": {"total_size": 16}, "weight_map": {"w": "shard-1.safetensors"}}).encode(),
@@ -88,7 +102,7 @@ def others() -> list[bytes]:
         *made,
         gzip.compress(safetensors()[0], mtime=0),
         bz2.compress(safetensors()[1]),
-        b"GGUF\3\0\0\0" + bytes(16),
+        ggufs()[0],
     ]
 
 

@@ -114,6 +114,8 @@ _READER_SEEDS = {
     "torch-legacy": seeds.legacies,
     "safetensors": seeds.safetensors,
     "index": seeds.indexes,
+    "gguf": seeds.ggufs,
+    "npy": seeds.npys,
 }
 
 TARGETS: dict[str, Target] = {
