@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from formats.ggufs import gguf
+from fuzz.seeds import npys
 
 from ckptlint.errors import FormatError
 from ckptlint.formats import READERS, open_checkpoint
@@ -73,8 +75,11 @@ def test_every_reader_is_reached_by_content_alone(tmp_path):
     safetensors.save_file({"w": torch.zeros(2)}, tmp_path / "b.pt")
     (tmp_path / "c.txt").write_text(json.dumps({"weight_map": {"w": "b.pt"}}))
     torch.save({"w": torch.zeros(2)}, tmp_path / "d.zip", _use_new_zipfile_serialization=False)
-    opened = [open_checkpoint(tmp_path / name) for name in ("a.safetensors", "b.pt", "c.txt", "d.zip")]
-    assert [checkpoint.format for checkpoint in opened] == ["torch-zip", "safetensors", "sharded", "torch-legacy"]
+    (tmp_path / "e.ckpt").write_bytes(gguf({}, []))
+    (tmp_path / "f.bin").write_bytes(npys()[0])
+    forms = ["torch-zip", "safetensors", "sharded", "torch-legacy", "gguf", "npy"]
+    opened = [open_checkpoint(path) for path in sorted(tmp_path.iterdir())]
+    assert [checkpoint.format for checkpoint in opened] == forms
     assert len(READERS) == len(opened)
     for checkpoint in opened:
         checkpoint.close()
