@@ -128,7 +128,9 @@ def read_header(source: ByteSource) -> Header:
 def _header(text: str, cursor: Cursor) -> Header:
     values = dict(_entries(text, cursor))
     if set(values) != {"descr", "fortran_order", "shape"}:
-        raise cursor.fail(f"has a header with {', '.join(values) or 'nothing'}; it needs descr, fortran_order and shape")
+        raise cursor.fail(
+            f"has a header with {', '.join(values) or 'nothing'}; it needs descr, fortran_order and shape"
+        )
     descr, order, sizes = values["descr"], values["fortran_order"], values["shape"]
     if order not in ("True", "False") or not sizes.startswith("(") or descr[0] not in "'[":
         raise cursor.fail("has a header whose values are of the wrong kind")
@@ -156,9 +158,7 @@ def _entries(text: str, cursor: Cursor) -> Iterator[tuple[str, str]]:
         if found is None or found["name"] in seen:
             raise fault
         if found["value"] == "[":
-            raise cursor.fail(
-                "is an array of records, not of numbers", hint="save each field as an array of its own"
-            )
+            raise cursor.fail("is an array of records, not of numbers", hint="save each field as an array of its own")
         seen.add(found["name"])
         yield found["name"], found["value"]
         at = _blank(body, found.end())

@@ -152,7 +152,10 @@ def _entries(directory: Directory) -> Iterator[_Entry]:
         name = _name(encoded, directory, at)
         if fields[3] & _ENCRYPTED:
             raise FormatError(
-                f"the record {name} is encrypted", where=directory.at(at), hint="decrypt the archive first", rule="CKC124"
+                f"the record {name} is encrypted",
+                where=directory.at(at),
+                hint="decrypt the archive first",
+                rule="CKC124",
             )
         sizes = (fields[9], fields[8], fields[16])
         if _FULL in sizes:

@@ -137,7 +137,9 @@ def test_what_the_reference_writes_is_read(tmp_path):
     tensors = {"w": np.arange(12, dtype="f4").reshape(3, 4), "h": np.ones((2, 2), "f2"), "i": np.arange(5, dtype="i8")}
     for name, array in tensors.items():
         writer.add_tensor(name, array)
-    packed = written.quants.quantize(np.random.default_rng(0).normal(size=(4, 64)).astype("f4"), written.GGMLQuantizationType.Q8_0)
+    packed = written.quants.quantize(
+        np.random.default_rng(0).normal(size=(4, 64)).astype("f4"), written.GGMLQuantizationType.Q8_0
+    )
     writer.add_tensor("q", packed, raw_dtype=written.GGMLQuantizationType.Q8_0)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

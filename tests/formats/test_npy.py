@@ -30,7 +30,11 @@ def laid(text, version=(1, 0), data=b""):
 
 
 @given(
-    st.sampled_from(DTYPES), st.sampled_from("<>"), st.lists(st.integers(0, 4), max_size=3), st.booleans(), st.sampled_from([(1, 0), (2, 0), (3, 0)])
+    st.sampled_from(DTYPES),
+    st.sampled_from("<>"),
+    st.lists(st.integers(0, 4), max_size=3),
+    st.booleans(),
+    st.sampled_from([(1, 0), (2, 0), (3, 0)]),
 )
 def test_an_array_is_read_as_numpy_reads_it(kind, order, shape, fortran, version):
     numbers = np.random.default_rng(1).integers(0, 2, shape).astype(order + kind)

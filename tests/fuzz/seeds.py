@@ -77,7 +77,11 @@ def ggufs() -> list[bytes]:
 
 
 def npys() -> list[bytes]:
-    texts = ("'<f4', 'fortran_order': False, 'shape': (2, 2)", "'>i2', 'fortran_order': True, 'shape': (4,)", "'<U1', 'fortran_order': False, 'shape': ()")
+    texts = (
+        "'<f4', 'fortran_order': False, 'shape': (2, 2)",
+        "'>i2', 'fortran_order': True, 'shape': (4,)",
+        "'<U1', 'fortran_order': False, 'shape': ()",
+    )
     heads = [f"{{'descr': {text}, }}".ljust(69).encode() + b"\n" for text in texts]
     lengths = (16, 8, 4)
     return [b"\x93NUMPY\1\0\x46\0" + head + bytes(length) for head, length in zip(heads, lengths, strict=True)]
