@@ -123,7 +123,7 @@ def test_compressed_values_that_are_damaged_are_refused_when_they_are_read(tmp_p
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(content)
     checkpoint = open_checkpoint(path)
-    with pytest.raises(FormatError, match="the compressed record w.npy"):
+    with pytest.raises(FormatError, match=r"the compressed record w\.npy"):
         b"".join(tensor_blocks(checkpoint, checkpoint.sections[0].tensors["w"]))
     checkpoint.close()
 
