@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from ckptlint.errors import FormatError
@@ -11,6 +11,7 @@ from ckptlint.errors import FormatError
 class _Other(NamedTuple):
     what: str
     hint: str
+    rule: str
     names: tuple[str, ...] = ()  # below the root folder, or anywhere
     endings: tuple[str, ...] = ()
 
@@ -22,18 +23,21 @@ _OTHERS = (
     _Other(
         "is a torch.package archive, which is not read yet",
         "load the object with torch.package.PackageImporter, and torch.save its state dict",
+        "CKC146",
         (".data/python_version", ".data/extern_modules"),
     ),
     _Other(
         "is a Keras model, not a PyTorch checkpoint",
         "convert its weights with Keras itself",
+        "CKC142",
         ("model.weights.h5", "config.json"),
     ),
-    _Other("is a Python wheel, not a checkpoint", "pip installs it", endings=(".dist-info/WHEEL",)),
-    _Other("is an Office document, not a checkpoint", "check the name", ("[Content_Types].xml",)),
+    _Other("is a Python wheel, not a checkpoint", "pip installs it", "CKC133", endings=(".dist-info/WHEEL",)),
+    _Other("is an Office document, not a checkpoint", "check the name", "CKC132", ("[Content_Types].xml",)),
     _Other(
         "is an Android or Java archive, not a checkpoint",
         "check the name",
+        "CKC133",
         ("META-INF/MANIFEST.MF", "AndroidManifest.xml"),
     ),
 )
@@ -41,7 +45,7 @@ _CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pkl", ".gguf")
 
 
 def kind_of(names: Collection[str]) -> str:
-    """Name the reader of an archive: TorchScript has constants (torch's own test), torch.export says its format, NumPy has arrays, all else is saved."""
+    """Name the reader of an archive: TorchScript has constants (torch's own test), torch.export says its format, NumPy has arrays."""
     root = next(iter(names), "").partition("/")[0] + "/"
     if any(root + name in names for name in _SCRIPT_RECORDS):
         return SCRIPT
@@ -56,7 +60,7 @@ def find_root(names: Collection[str], where: str) -> str:
     root = next(iter(names), "").partition("/")[0] + "/"
     other = next((other for other in _OTHERS if _fits(other, root, names)), None)
     if other is not None:
-        raise FormatError(other.what, where=where, hint=other.hint)
+        raise FormatError(other.what, where=where, hint=other.hint, rule=other.rule)
     if f"{root}data.pkl" not in names:
         raise _no_checkpoint(names, where)
     strangers = [name for name in names if not name.startswith(root)]
@@ -77,7 +81,7 @@ def _fits(other: _Other, root: str, names: Collection[str]) -> bool:
 
 def _no_checkpoint(names: Collection[str], where: str) -> FormatError:
     if not names:
-        return FormatError("is an empty ZIP archive", where=where, hint="nothing was saved; save the checkpoint again")
+        return FormatError("is an empty ZIP archive", where=where, hint="nothing was saved; save the checkpoint again", rule="CKC101")
     pickled = next((name for name in names if name.endswith("data.pkl")), None)
     if pickled is not None:
         return FormatError(
@@ -85,14 +89,21 @@ def _no_checkpoint(names: Collection[str], where: str) -> FormatError:
             where=where,
             hint="the archive was packed by hand; save the checkpoint again with torch.save",
         )
-    packed = next((name for name in names if name.endswith(_CHECKPOINTS)), None)
-    if packed is not None:
-        return FormatError(
-            f"is a ZIP archive with the checkpoint {packed!r} in it", where=where, hint="unpack it, and name that file"
-        )
+    packed = [name for name in names if name.endswith(_CHECKPOINTS)]
+    if packed:
+        return in_archive("ZIP", packed, where)
     first = ", ".join(list(names)[:3])
     return FormatError(
         f"is a ZIP archive, but no checkpoint: it has no data.pkl, only {first}{' ...' if len(names) > 3 else ''}",
         where=where,
         hint="check that it is the right file",
+        rule="CKC123",
     )
+
+
+def in_archive(kind: str, members: Sequence[str], where: str) -> FormatError:
+    """Say that the checkpoint is one of an archive's members."""
+    what = f"the checkpoint {members[0]!r}" if len(members) == 1 else f"{len(members)} checkpoints"
+    others = "" if len(members) == 1 else f", or {members[1]!r}" if len(members) == 2 else ", or another"
+    hint = f"name it: {where}::{members[0]}{others}"
+    return FormatError(f"is a {kind} archive with {what} in it", where=where, hint=hint, rule="CKC123")

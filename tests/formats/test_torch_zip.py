@@ -290,7 +290,6 @@ OTHERS = {
     "has its data.pkl at 'a/b/data.pkl'": archive(Member(b"a/b/data.pkl")),
     "is a ZIP archive with the checkpoint 'x/model.pt' in it": archive(Member(b"x/model.pt")),
     "no checkpoint: it has no data.pkl, only notes.txt": archive(Member(b"notes.txt")),
-    "is a NumPy archive": archive(Member(b"arr_0.npy")),
     "is a Keras model": archive(Member(b"metadata.json"), Member(b"config.json"), Member(b"model.weights.h5")),
     "is a Python wheel": archive(Member(b"p/__init__.py"), Member(b"p-1.dist-info/WHEEL")),
 }
