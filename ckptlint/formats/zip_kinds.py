@@ -81,7 +81,9 @@ def _fits(other: _Other, root: str, names: Collection[str]) -> bool:
 
 def _no_checkpoint(names: Collection[str], where: str) -> FormatError:
     if not names:
-        return FormatError("is an empty ZIP archive", where=where, hint="nothing was saved; save the checkpoint again", rule="CKC101")
+        return FormatError(
+            "is an empty ZIP archive", where=where, hint="nothing was saved; save the checkpoint again", rule="CKC101"
+        )
     pickled = next((name for name in names if name.endswith("data.pkl")), None)
     if pickled is not None:
         return FormatError(
