@@ -204,6 +204,35 @@ def prove(**given: Any) -> None:
 
 
 @cli.command()
+@click.argument("source")
+@click.argument("target")
+@click.option("-o", "--output", metavar="FILE", help="Migration file to write, instead of printing it.")
+@click.option(
+    "--min-confidence",
+    type=click.FloatRange(0, 1),
+    default=0.9,
+    show_default=True,
+    help="What a match needs; what has less is left to you.",
+)
+@click.option("--no-order", is_flag=True, help="Take the order of keys as no evidence.")
+@_model
+@_section
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+def suggest(**given: Any) -> None:
+    """Write the migration that takes SOURCE to TARGET, as far as it can be told: each a checkpoint, lock, model or JSON of keys."""
+    import ckptlint.commands.suggest as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
 @click.argument("checkpoint")
 @click.option("-o", "--output", metavar="FILE", help="File to write; its suffix decides the format.")
 @_migrations

@@ -1,0 +1,92 @@
+"""`ckptlint suggest`: write the migration from one schema to another, as far as it can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ckptlint.commands import sources
+from ckptlint.commands.sources import Building
+from ckptlint.commands.talk import talk
+from ckptlint.core.schema import Schema
+from ckptlint.engine.prove import Proof, prove
+from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
+from ckptlint.engine.suggest.suggestion import Suggestion
+from ckptlint.errors import UsageError
+
+
+def run(
+    source: str,
+    target: str,
+    *,
+    building: Building,
+    section: str | None,
+    output: str | None,
+    min_confidence: float,
+    no_order: bool,
+    form: str,
+) -> tuple[Iterable[str], int]:
+    from ckptlint.documents.evidence import shipped_synonyms
+    from ckptlint.documents.migrations import read_migration
+    from ckptlint.documents.suggested import migration_yaml
+
+    old, new = sources.schema(source, building, section=section), sources.schema(target, building)
+    if not old.tensors or not new.tensors:
+        raise UsageError("there is nothing to match", where=target if old.tensors else source, hint="it holds no tensors")
+    found = suggest(old, new, shipped_synonyms(), SuggestOptions(min_confidence, use_order=not no_order))
+    text = migration_yaml(found, old, new)
+    proof = prove(read_migration(text, output or "<suggested>"), old, new)
+    done = found.complete and not proof.failed
+    if output is not None:
+        _write(output, text)
+        talk(f"wrote {output}; {verdict(found, proof)}")
+    lines = _as_json(found, proof) if form == "json" else _text(text, found, proof, shown=output is None)
+    return lines, 0 if done else 1
+
+
+def verdict(found: Suggestion, proof: Proof) -> str:
+    """One line: how far it got, and whether it is proved."""
+    if found.complete:
+        return "every tensor is decided; " + ("proved" if not proof.failed else "it does not prove")
+    sources, targets = (sum(len(family.members) for family in side) for side in (found.open_sources, found.open_targets))
+    return f"{sources} tensors of the source and {targets} of the target are left to you"
+
+
+def _text(text: str, found: Suggestion, proof: Proof, *, shown: bool) -> Iterator[str]:
+    if shown:
+        yield text.rstrip("\n")
+        yield f"# {verdict(found, proof)}"
+        yield from (f"# {finding.severity}[{finding.rule} {finding.slug}] {finding.message}" for finding in proof.findings)
+
+
+def _as_json(found: Suggestion, proof: Proof) -> Iterator[str]:
+    import json
+
+    yield json.dumps(
+        {
+            "version": 1,
+            "edges": [
+                {
+                    "sources": list(edge.sources),
+                    "targets": list(edge.targets),
+                    "ops": list(edge.ops),
+                    "confidence": edge.confidence,
+                }
+                for edge in found.edges()
+            ],
+            "abstained": {
+                "sources": [key for family in found.open_sources for key in family.keys],
+                "targets": [key for family in found.open_targets for key in family.keys],
+            },
+            "dropped": [key for family in found.dropped for key in family.keys],
+            "complete": found.complete,
+            "proved": not proof.failed,
+        }
+    )
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=path) from error

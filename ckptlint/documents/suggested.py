@@ -1,0 +1,175 @@
+"""Write a suggestion as a migration file: the rewrites, each with its evidence, and what is left to the user as comments."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from ckptlint.core.dtype import ANY
+from ckptlint.core.schema import Schema
+from ckptlint.engine.suggest.families import Family
+from ckptlint.engine.suggest.rewriting import Line, rewritten
+from ckptlint.engine.suggest.suggestion import Ambiguity, Match, Suggestion
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.{}:|()+*/-]*")
+_RESERVED: Final = re.compile(r"[0-9.eE+_-]+|true|false|null|yes|no|on|off|y|n|~", re.IGNORECASE)
+_WIDTH: Final = 150
+_MOST: Final = 40  # ambiguities that are listed
+
+
+def migration_yaml(suggestion: Suggestion, old: Schema, new: Schema) -> str:
+    """The text of the migration; it reads and, where the suggestion is complete, proves."""
+    return "\n".join(_lines(suggestion, old, new)) + "\n"
+
+
+def _lines(suggestion: Suggestion, old: Schema, new: Schema) -> Iterator[str]:
+    written = rewritten(suggestion)
+    open_count = sum(len(family.members) for family in suggestion.open_sources)
+    missing = sum(len(family.members) for family in suggestion.open_targets)
+    yield f"# Suggested: {len(old.tensors)} tensors become {len(new.tensors)}. Numbers after # are keys, then the confidence and what speaks for it."
+    if open_count or missing:
+        yield f"# Not decided: {open_count} keys of the source, {missing} of the target. See `ambiguous` below."
+    yield "ckptlint: 1"
+    yield f"summary: {_quoted(_summary(suggestion, old, new))}"
+    body = [
+        *_renames(written.renamed),
+        *(line for match, sources, targets in written.moved for line in _moved(match, sources, targets, new)),
+        *(line for key in written.kept for line in (f"  - keep: {_scalar(key)}",)),
+        *_dropped(written.dropped),
+    ]
+    if body:
+        yield "rewrites:"
+        yield from body
+    elif not written.keep_rest:
+        yield "rewrites: []"
+    if written.keep_rest:
+        yield "rest: keep"
+    if any(match.way != "rename" for match in suggestion.matches):
+        yield "optimizer: reset"
+    yield from _ambiguous(suggestion.ambiguities[:_MOST])
+    yield from _left("source", suggestion.open_sources)
+    yield from _left("target", suggestion.open_targets)
+
+
+def _summary(suggestion: Suggestion, old: Schema, new: Schema) -> str:
+    counts: dict[str, int] = {}
+    for match in suggestion.matches:
+        counts[match.way] = counts.get(match.way, 0) + sum(len(family.members) for family in match.targets)
+    said = ", ".join(f"{count} by {way}" for way, count in counts.items() if way != "new")
+    return f"{len(old.tensors)} to {len(new.tensors)} tensors: {said or 'nothing is known to match'}"
+
+
+def _renames(lines: Sequence[Line]) -> Iterator[str]:
+    if lines:
+        yield "  - rename:"
+    for line in lines:
+        yield f"      {_scalar(line.old)}: {_scalar(line.new)}  # {_evidence(line.matches)}"
+
+
+def _moved(match: Match, sources: Sequence[str], targets: Sequence[str], new: Schema) -> Iterator[str]:
+    if match.way == "new":
+        yield from (_new(key, new) for key in targets)
+        return
+    over = ", over: e" if match.stacked else ""
+    del over
+    yield f"  # {_evidence([match])}"
+    yield f"  - from: {_sequence(sources)}"
+    yield f"    to: {_sequence(targets)}"
+    if match.way == "stack":
+        yield "    over: e"
+    yield "    ops:"
+    yield from (f"      - {operation}" for operation in _operations(match))
+
+
+def _operations(match: Match) -> Iterator[str]:
+    forward = match.way in {"concat", "stack"}
+    several = len(match.sources) > 1 or len(match.targets) > 1
+    turned = 'rearrange: "a b -> b a"'
+    if match.way == "transpose":
+        yield turned
+    elif match.way == "reshape":
+        yield f"rearrange: {_quoted(_reshaping(match))}"
+    elif forward:
+        if match.turned:
+            yield turned
+        if match.stacked:
+            yield "stack: {over: e, dim: 0}"
+        if several:
+            yield f"concat: {{dim: {match.dim + match.stacked}}}"
+    else:
+        if several:
+            sizes = [part.shape[::-1][match.dim] if match.turned else part.shape[match.dim] for part in match.targets]
+            equal = len(set(sizes)) == 1
+            cut = f"parts: {len(sizes)}" if equal else f"sizes: [{', '.join(map(str, sizes))}]"
+            yield f"split: {{dim: {match.dim + match.stacked}, {cut}}}"
+        if match.stacked:
+            yield "unstack: {over: e, dim: 0}"
+        if match.turned:
+            yield turned
+
+
+def _reshaping(match: Match) -> str:
+    """A `rearrange` that adds or takes away axes of size 1."""
+    old, new = match.sources[0].shape, match.targets[0].shape
+    names = iter("abcdfghjklm")
+    axes = {place: next(names) for place, size in enumerate(old) if size != 1}
+    left = " ".join(axes.get(place, "1") for place in range(len(old)))
+    kept = iter(axes.values())
+    right = " ".join("1" if size == 1 else next(kept) for size in new)
+    return f"{left} -> {right}"
+
+
+def _new(key: str, schema: Schema) -> str:
+    spec = schema.tensors[key]
+    dtype = "f32" if spec.dtype is ANY else spec.dtype.name
+    shape = ", ".join(map(str, spec.shape))
+    fill = "ones" if key.endswith(("norm.weight", "running_var")) else "zeros"
+    return f"  - new: {{key: {_quoted(key)}, shape: [{shape}], dtype: {dtype}, fill: {fill}}}  # no source: see whether {fill} will do"
+
+
+def _dropped(keys: Sequence[str]) -> Iterator[str]:
+    if keys:
+        yield "  - drop:"
+        yield "      keys:"
+        yield from (f"        - {_quoted(key)}" for key in keys)
+        yield "      reason: every tensor of the target is made from others"
+
+
+def _evidence(matches: Sequence[Match]) -> str:
+    keys = sum(len(match.targets[0].members) for match in matches)
+    confidence = min(match.confidence for match in matches)
+    kinds = dict.fromkeys(kind for match in matches for kind in match.evidence)
+    return f"{keys}, {confidence:.2f}: {', '.join(kinds)}"
+
+
+def _ambiguous(ambiguities: Iterable[Ambiguity]) -> Iterator[str]:
+    for ambiguity in ambiguities:
+        yield "# ambiguous:"
+        yield f"#   from: {ambiguity.source}  ({_said(ambiguity.source)})"
+        for candidate in ambiguity.candidates:
+            yield f"#   - {candidate.chance:.2f} {candidate.target}"
+
+
+def _left(side: str, families: Sequence[Family]) -> Iterator[str]:
+    if families:
+        yield f"# open keys of the {side}:"
+        yield from (f"#   {family}  ({_said(family)})" for family in families)
+
+
+def _said(family: Family) -> str:
+    shape = ",".join(map(str, family.shape))
+    return f"{len(family.members)} of [{shape}]" if len(family.members) > 1 else f"[{shape}]"
+
+
+def _sequence(patterns: Sequence[str]) -> str:
+    return _scalar(patterns[0]) if len(patterns) == 1 else f"[{', '.join(map(_quoted, patterns))}]"
+
+
+def _scalar(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) and not _RESERVED.fullmatch(text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)

@@ -1,0 +1,1 @@
+"""Suggest the migration between two schemas, and know what is undecidable."""

@@ -1,0 +1,65 @@
+"""Where in the tree things went: pairs that are decided speak for others that stand beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ckptlint.engine.suggest.families import Family, Segments
+
+
+@dataclass(slots=True)
+class _Votes:
+    """Under each path of one side: how many of its families are decided, and how many of those went below each path of the other."""
+
+    decided: Counter[Segments] = field(default_factory=Counter)
+    below: dict[Segments, Counter[Segments]] = field(default_factory=dict)
+
+    def add(self, mine: Segments, theirs: Segments) -> None:
+        prefixes = [theirs[:length] for length in range(1, len(theirs))]
+        for length in range(1, len(mine)):
+            prefix = mine[:length]
+            self.decided[prefix] += 1
+            self.below.setdefault(prefix, Counter()).update(prefixes)
+
+    def nearness(self, mine: Segments, theirs: Segments) -> float | None:
+        """The part of the other's path that the nearest decided neighbours have in common with it; None where there is none."""
+        for length in range(len(mine) - 1, 0, -1):
+            prefix = mine[:length]
+            decided = self.decided[prefix]
+            if decided:
+                below = self.below[prefix]
+                common = sum(below[theirs[:end]] for end in range(1, len(theirs)))
+                return common / decided / max(len(theirs) - 1, 1)
+        return None
+
+
+@dataclass(slots=True)
+class Context:
+    """What the pairs decided so far say of those that are not."""
+
+    old: _Votes = field(default_factory=_Votes)
+    new: _Votes = field(default_factory=_Votes)
+    modules: dict[Segments, Segments] = field(default_factory=dict)
+
+    def add(self, old: Family, new: Family) -> None:
+        self.old.add(old.template, new.template)
+        self.new.add(new.template, old.template)
+        if old.leaf == new.leaf:
+            self.modules.setdefault(old.module, new.module)
+
+    def nearness(self, old: Family, new: Family) -> float:
+        """How well a pair stands beside those that are decided, from 0 to 1; one half where nothing is."""
+        found = [
+            near
+            for near in (
+                self.old.nearness(old.template, new.template),
+                self.new.nearness(new.template, old.template),
+            )
+            if near is not None
+        ]
+        return sum(found) / len(found) if found else 0.5
+
+    def kin(self, old: Family, new: Family) -> bool:
+        """Whether another tensor of the same module went to the same module: a bias goes where its weight went."""
+        return old.leaf == new.leaf and self.modules.get(old.module) == new.module

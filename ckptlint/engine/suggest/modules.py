@@ -1,0 +1,35 @@
+"""Tensors of one module belong together: two tensors cannot be one where another tensor of their modules has the same name and another size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from math import prod
+
+from ckptlint.engine.suggest.families import Family, Segments
+
+
+class Modules:
+    """The tensors of every module of both sides, by their last names."""
+
+    def __init__(self, old: Iterable[Family], new: Iterable[Family]) -> None:
+        self._old = _by_module(old)
+        self._new = _by_module(new)
+
+    def clash(self, old: Family, new: Family) -> bool:
+        """Whether the modules of the two hold something of the same name, but of another size."""
+        mine, theirs = self._old.get(old.module), self._new.get(new.module)
+        if mine is None or theirs is None:
+            return False
+        others = (mine.keys() & theirs.keys()) - {old.leaf, new.leaf}
+        return any(_elements(mine[leaf]) != _elements(theirs[leaf]) for leaf in others)
+
+
+def _by_module(families: Iterable[Family]) -> dict[Segments, dict[str, Family]]:
+    found: dict[Segments, dict[str, Family]] = {}
+    for family in families:
+        found.setdefault(family.module, {})[family.leaf] = family
+    return found
+
+
+def _elements(family: Family) -> int:
+    return prod(family.shape)

@@ -1,0 +1,326 @@
+"""Pair families one to one: candidates have the same shapes at the same places of their lists, and every rival must be ruled out.
+
+Whatever has the same signature is a group. In it a pair is decided when, against each rival, there is reason enough of two kinds: an exact name
+(the same words, or a synonym), a likely name, the place in the tree, the order of registration. A unique signature has no rivals.
+Decided pairs say where their neighbours went, and so decide more; what is left when nothing more is decided is left to the user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import exp, log
+from typing import Final
+
+from ckptlint.engine.suggest.context import Context
+from ckptlint.engine.suggest.families import HOLE, Family, Segments
+from ckptlint.engine.suggest.modules import Modules
+from ckptlint.engine.suggest.names import Names, clash, words
+from ckptlint.engine.suggest.ordering import agrees, block_of
+
+Signature = Callable[[Family], Hashable]
+_MOST: Final = 250_000  # candidate pairs of a group that are compared
+_ENOUGH: Final = 2.0  # points against each rival
+_IMPOSSIBLE: Final = -9.0  # the nearness of what cannot be one
+_DIGITS: Final = re.compile(r"[0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """Why a pair was preferred to its nearest rival, in points; `kinds` names the witnesses."""
+
+    points: float
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two families that are one: `old` became `new`."""
+
+    old: Family
+    new: Family
+    reasons: Reasons
+
+
+@dataclass(slots=True)
+class Group:
+    """Families of both sides with one signature, those that are still open, and each one's words with their weights."""
+
+    old: list[Family]
+    new: list[Family]
+    old_words: dict[Segments, list[tuple[str, float]]] = field(default_factory=dict)
+    new_words: dict[Segments, list[tuple[str, float]]] = field(default_factory=dict)
+    old_order: dict[Segments, int] = field(default_factory=dict)
+    new_order: dict[Segments, int] = field(default_factory=dict)
+    likeness: dict[tuple[Segments, Segments], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for families, weighed, order in (
+            (self.old, self.old_words, self.old_order),
+            (self.new, self.new_words, self.new_order),
+        ):
+            weighed.update(_weighed(families))
+            order.update({family.template: place for place, family in enumerate(families)})
+        self.balanced = len(self.old) == len(self.new)
+
+    balanced: bool = False
+
+
+def groups(old: Iterable[Family], new: Iterable[Family], signature: Signature) -> list[Group]:
+    """Families of both sides by signature; only those that both sides have."""
+    found: dict[Hashable, tuple[list[Family], list[Family]]] = {}
+    for number, families in enumerate((old, new)):
+        for family in families:
+            key = signature(family)
+            if key is not None:
+                found.setdefault(key, ([], []))[number].append(family)
+    return [Group(mine, theirs) for mine, theirs in found.values() if mine and theirs]
+
+
+def same_places(family: Family) -> Hashable:
+    """The shapes, and where in their lists the keys are."""
+    return (family.shapes, family.places)
+
+
+def _weighed(families: Sequence[Family]) -> dict[Segments, list[tuple[str, float]]]:
+    """Each family's words; those that tell it from others of the group weigh more, those before the innermost list less."""
+    ranked = _ranked(families)
+    counted: dict[str, int] = {}
+    for parts in ranked.values():
+        for word in {word for _, found in parts for word in found}:
+            counted[word] = counted.get(word, 0) + 1
+    total = len(families)
+    weighed: dict[Segments, list[tuple[str, float]]] = {}
+    for template, parts in ranked.items():
+        weighed[template] = [
+            (word, (0.15 + log((total + 1) / counted[word])) * factor) for factor, found in parts for word in found
+        ]
+    return weighed
+
+
+def _ranked(families: Sequence[Family]) -> dict[Segments, list[tuple[float, tuple[str, ...]]]]:
+    """Words of each family, by segment; numbers are counted from 0 among families that differ in them alone."""
+    values: dict[tuple[str, int], set[int]] = {}
+    shaped: dict[Segments, tuple[str, list[int]]] = {}
+    for family in families:
+        text = ".".join(family.template)
+        numbers = [int(digits) for digits in _DIGITS.findall(text)]
+        skeleton = _DIGITS.sub("0", text)
+        shaped[family.template] = (skeleton, numbers)
+        for place, number in enumerate(numbers):
+            values.setdefault((skeleton, place), set()).add(number)
+    ranks = {key: {number: rank for rank, number in enumerate(sorted(found))} for key, found in values.items()}
+    parted: dict[Segments, list[tuple[float, tuple[str, ...]]]] = {}
+    for template, (skeleton, numbers) in shaped.items():
+        innermost = max((place for place, segment in enumerate(template) if segment == HOLE), default=-1)
+        parts: list[tuple[float, tuple[str, ...]]] = []
+        seen = 0
+        for place, segment in enumerate(template):
+            if segment == HOLE:
+                continue
+            found: list[str] = []
+            for word in words(segment):
+                if word.isdigit():
+                    rank = ranks[skeleton, seen][numbers[seen]]
+                    found.append(str(rank) if len(values[skeleton, seen]) > 1 else "")
+                    seen += 1
+                else:
+                    found.append(word)
+            factor = 1.0 if place > innermost else 0.6
+            parts.append((factor, tuple(word for word in found if word)))
+        parted[template] = parts
+    return parted
+
+
+@dataclass(slots=True)
+class Pairing:
+    """Decides pairs, group by group, until nothing more is decided."""
+
+    names: Names
+    context: Context
+    use_order: bool
+    fits: float  # how much of the target has a counterpart of the same signature, from 0 to 1
+    modules: Modules = field(default_factory=lambda: Modules((), ()))
+    pairs: list[Pair] = field(default_factory=list)
+
+    def run(self, found: list[Group]) -> None:
+        """Decide by names and places first; by order, too, once it is known to be worth something."""
+        for group in found:
+            self._exact_first(group)
+        ordered, self.use_order = self.use_order, False
+        self._until_settled(found)
+        self.use_order = ordered and agrees((pair.old, pair.new) for pair in self.pairs)
+        if self.use_order:
+            self._until_settled(found)
+
+    def _until_settled(self, found: list[Group]) -> None:
+        changed = True
+        while changed:
+            changed = False
+            for group in found:
+                while group.old and group.new and len(group.old) * len(group.new) <= _MOST and self._decide(group):
+                    changed = True
+
+    def _exact_first(self, group: Group) -> None:
+        """Keys that keep their whole name beside neighbours that do are themselves, where the group is large."""
+        if len(group.old) * len(group.new) <= _MOST:
+            return
+        theirs = {family.template: family for family in group.new}
+        for family in [family for family in group.old if family.template in theirs]:
+            self._accept(group, family, theirs[family.template], Reasons(2.0, ("the same name",)))
+
+    def _decide(self, group: Group) -> bool:
+        """Accept every pair of the group that is decided now; whether there was one."""
+        accepted = _Table(self, group).accepted()
+        for old, new, reasons in accepted:
+            self._accept(group, old, new, reasons)
+        return bool(accepted)
+
+    def _accept(self, group: Group, old: Family, new: Family, reasons: Reasons) -> None:
+        group.old.remove(old)
+        group.new.remove(new)
+        self.context.add(old, new)
+        self.pairs.append(Pair(old, new, reasons))
+
+    def ranked(self, group: Group, old: Family) -> list[tuple[Family, float]]:
+        """The open candidates of a family with a chance for each, the best first; what is impossible is left out."""
+        table = _Table(self, group)
+        scored = [(table.score(old, new), -place, new) for place, new in enumerate(group.new)]
+        scored = [each for each in sorted(scored, key=lambda each: each[:2], reverse=True) if each[0] > 0]
+        weights = [exp(3 * (score - scored[0][0])) for score, _, _ in scored]
+        return [(new, round(weight / sum(weights), 2)) for weight, (_, _, new) in zip(weights, scored, strict=True)]
+
+    def likeness(self, group: Group, old: Family, new: Family) -> float:
+        pair = (old.template, new.template)
+        found = group.likeness.get(pair)
+        if found is None:
+            found = group.likeness[pair] = self.names.common(group.old_words[old.template], group.new_words[new.template])
+        return found
+
+
+class _Table:
+    """All candidates of a group with what speaks for them."""
+
+    def __init__(self, pairing: Pairing, group: Group) -> None:
+        self._pairing = pairing
+        self._group = group
+        self._seen: dict[tuple[Segments, Segments], tuple[float, float, float, float]] = {}
+        self._blocks: dict[tuple[Segments, Segments], tuple[dict[Segments, int], dict[Segments, int]]] = {}
+
+    def evidence(self, old: Family, new: Family) -> tuple[float, float, float, float]:
+        """Exact name, likeness, nearness, order: each from 0 to 1."""
+        pair = (old.template, new.template)
+        found = self._seen.get(pair)
+        if found is None:
+            pairing = self._pairing
+            exact = pairing.names.exact(old.template, new.template)
+            near = 2.0 if pairing.context.kin(old, new) else pairing.context.nearness(old, new)
+            if clash(old.leaf, new.leaf) or pairing.modules.clash(old, new):
+                near = _IMPOSSIBLE
+            found = self._seen[pair] = (exact, pairing.likeness(self._group, old, new), near, self._order(old, new))
+        return found
+
+    def _order(self, old: Family, new: Family) -> float:
+        if not self._pairing.use_order:
+            return 0.0
+        mine, theirs = self._block(old.template, new.template)
+        if len(mine) == len(theirs):
+            return float(mine[old.template] == theirs[new.template])
+        if not self._group.balanced:
+            return 0.0
+        return float(self._group.old_order[old.template] == self._group.new_order[new.template])
+
+    def _block(self, old: Segments, new: Segments) -> tuple[dict[Segments, int], dict[Segments, int]]:
+        """The families of the group in the two innermost lists, counted in order."""
+        key = (block_of(old), block_of(new))
+        found = self._blocks.get(key)
+        if found is None:
+            mine = [template for template in self._group.old_order if block_of(template) == key[0]]
+            theirs = [template for template in self._group.new_order if block_of(template) == key[1]]
+            found = self._blocks[key] = (
+                {template: place for place, template in enumerate(mine)},
+                {template: place for place, template in enumerate(theirs)},
+            )
+        return found
+
+    def score(self, old: Family, new: Family) -> float:
+        exact, likeness, near, order = self.evidence(old, new)
+        return exact + likeness + 1.2 * near + 0.4 * order
+
+    def accepted(self) -> list[tuple[Family, Family, Reasons]]:
+        """Pairs of which each is the other's best, and against whose rivals there is reason enough."""
+        group = self._group
+        scores = {(old.template, new.template): self.score(old, new) for old in group.old for new in group.new}
+        best_new = {old.template: max(group.new, key=lambda new: scores[old.template, new.template]) for old in group.old}
+        best_old = {new.template: max(group.old, key=lambda old: scores[old.template, new.template]) for new in group.new}
+        mutual = [(old, new) for old in group.old if best_old[(new := best_new[old.template]).template] is old]
+        home = {old.template: new for old, new in mutual}
+        owner = {new.template: old for old, new in mutual}
+        found = ((old, new, self._reasons(old, new, home, owner)) for old, new in mutual)
+        return [(old, new, reasons) for old, new, reasons in found if reasons is not None]
+
+    def _reasons(
+        self, old: Family, new: Family, home: Mapping[Segments, Family], owner: Mapping[Segments, Family]
+    ) -> Reasons | None:
+        """Why this pair and no other; None where a rival is not ruled out. A rival that has a home of its own speaks with it."""
+        group = self._group
+        mine = self.evidence(old, new)
+        if mine[2] == _IMPOSSIBLE:
+            return None
+        against: list[Reasons] = []
+        for other in group.new:
+            rival = self.evidence(old, other)
+            if other is not new and rival[2] != _IMPOSSIBLE:
+                its = owner.get(other.template)
+                swapped = None if its is None else _points(self.evidence(its, other), self.evidence(its, new))
+                against.append(_together(_points(mine, rival), swapped))
+        for other in group.old:
+            rival = self.evidence(other, new)
+            if other is not old and rival[2] != _IMPOSSIBLE:
+                place = home.get(other.template)
+                swapped = None if place is None else _points(self.evidence(other, place), self.evidence(old, place))
+                against.append(_together(_points(mine, rival), swapped))
+        if not against:
+            return self._alone(mine)
+        worst = min(against, key=lambda reasons: reasons.points)
+        return worst if worst.points >= _ENOUGH else None
+
+    def _alone(self, mine: tuple[float, float, float, float]) -> Reasons | None:
+        exact, likeness, near, order = mine
+        fits = self._pairing.fits
+        points = 1.0 + exact + likeness + (near - 0.5) + (1.0 if fits >= 0.8 else 0.0) + 0.3 * order
+        return Reasons(points + 0.5, ("the only one of its shape",)) if points >= 1.5 else None
+
+
+def _together(one: Reasons, swapped: Reasons | None) -> Reasons:
+    """The reasons against a rival, and half of those that the rival has to be elsewhere; no more of these than of the pair's own."""
+    if swapped is None:
+        return one
+    return Reasons(one.points + min(0.5 * swapped.points, max(one.points, 0.0)), one.kinds)
+
+
+def _points(mine: tuple[float, float, float, float], rival: tuple[float, float, float, float]) -> Reasons:
+    """What speaks for a pair rather than for a rival, less what speaks for the rival."""
+    exact, likeness, near, order = (one - other for one, other in zip(mine, rival, strict=True))
+    points, kinds = 0.0, []
+    if exact >= 0.3:
+        points += (2.0 if mine[0] == 1.0 and rival[0] < 0.5 else 1.5) + (0.5 if likeness >= 0.08 else 0.0)
+        kinds.append("name")
+    elif exact <= -0.3:
+        points -= 1.5
+    elif abs(likeness) >= 0.08:
+        points += min(2.0, 0.75 + 2 * likeness) if likeness > 0 else max(-2.0, -0.75 + 2 * likeness)
+        if likeness > 0:
+            kinds.append("likely name")
+    if abs(near) >= 0.08:
+        points += (2.0 if mine[2] >= 2.0 else min(1.5, 0.75 + 2 * near)) if near > 0 else max(-2.0, -0.75 + 2 * near)
+        if near > 0:
+            kinds.append("place in the tree")
+    if order:
+        points += order
+        if order > 0:
+            kinds.append("order")
+    return Reasons(points, tuple(kinds))
+
+

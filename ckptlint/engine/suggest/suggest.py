@@ -1,0 +1,128 @@
+"""Work out which old key is which new key: fold both schemas to families, pair them, find the fused ones, and say what is left open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ckptlint.core.schema import Schema
+from ckptlint.engine.suggest.confidence import calibrated, of_fusion
+from ckptlint.engine.suggest.context import Context
+from ckptlint.engine.suggest.families import HOLE, Family, fold
+from ckptlint.engine.suggest.fusing import Fusing, Fusion
+from ckptlint.engine.suggest.modules import Modules
+from ckptlint.engine.suggest.names import Names, Synonyms
+from ckptlint.engine.suggest.ordering import is_sorted
+from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
+from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Suggestion, Way
+
+_SHOWN: Final = 5
+_MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
+_RELATED: Final = 0.5  # of the target's families, so many must be matched before anything is called new or dropped
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestOptions:
+    """`min_confidence` is what a match must have to be made; `use_order` whether the order of keys may speak."""
+
+    min_confidence: float = 0.9
+    use_order: bool = True
+
+
+def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOptions) -> Suggestion:
+    """Suggest how the tensors of one schema become those of another. Near-linear in the number of keys."""
+    mine, theirs = _folded(old), _folded(new)
+    search = _Search(mine, theirs, Names(synonyms), options)
+    matches = search.run()
+    return _settled(matches, mine, theirs, search, options)
+
+
+def _folded(schema: Schema) -> tuple[Family, ...]:
+    return fold({key: spec.shape for key, spec in schema.tensors.items()})
+
+
+class _Search:
+    """One call: what is known so far, and what is still open."""
+
+    def __init__(self, old: Sequence[Family], new: Sequence[Family], names: Names, options: SuggestOptions) -> None:
+        self.old, self.new = list(old), list(new)
+        self.groups = groups(old, new, same_places)
+        fits = sum(min(len(group.old), len(group.new)) for group in self.groups) / max(len(new), 1)
+        ordered = options.use_order and not is_sorted(old) and not is_sorted(new)
+        self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new))
+
+    def run(self) -> list[Match]:
+        self.pairing.run(self.groups)
+        matches = [
+            Match("rename", (pair.old,), (pair.new,), calibrated(pair.reasons), pair.reasons.kinds)
+            for pair in self.pairing.pairs
+        ]
+        self._close(matches)
+        for forward in (True, False):
+            fusing = Fusing(self.pairing.names, self.pairing.context, forward)
+            found = fusing.find(self.old, self.new) if forward else fusing.find(self.new, self.old)
+            fused = [_as_match(fusion, forward=forward) for fusion in found]
+            self._close(fused)
+            matches += fused
+        return matches
+
+    def _close(self, matches: Iterable[Match]) -> None:
+        sources = {family.template for match in matches for family in match.sources}
+        targets = {family.template for match in matches for family in match.targets}
+        self.old = [family for family in self.old if family.template not in sources]
+        self.new = [family for family in self.new if family.template not in targets]
+
+
+def _as_match(fusion: Fusion, *, forward: bool) -> Match:
+    way: Way = ("stack" if fusion.stacked else "concat") if forward else ("unstack" if fusion.stacked else "split")
+    sources, targets = (fusion.parts, (fusion.whole,)) if forward else ((fusion.whole,), fusion.parts)
+    return Match(
+        way,
+        sources,
+        targets,
+        of_fusion(fusion),
+        fusion.kinds,
+        dim=fusion.dim,
+        stacked=fusion.stacked,
+        turned=fusion.transposed,
+    )
+
+
+def _settled(
+    matches: Sequence[Match], old: Sequence[Family], new: Sequence[Family], search: _Search, options: SuggestOptions
+) -> Suggestion:
+    """Leave out what is not sure enough; call the rest new or dropped where one side is all decided."""
+    sure = [match for match in matches if match.confidence >= options.min_confidence]
+    sources = {family.template for match in sure for family in match.sources}
+    targets = {family.template for match in sure for family in match.targets}
+    open_old = tuple(family for family in old if family.template not in sources)
+    open_new = tuple(family for family in new if family.template not in targets)
+    if not open_new and open_old and _related(sure, new):
+        return Suggestion(tuple(sure), open_old, (), (), ())
+    if not open_old and open_new and _related(sure, new):
+        fresh = [Match("new", (), (family,), 0.9, ("every tensor of the source has another place",)) for family in open_new]
+        return Suggestion((*sure, *fresh), (), (), (), ())
+    doubtful = [match for match in matches if match.confidence < options.min_confidence]
+    return Suggestion(tuple(sure), (), open_old, open_new, tuple(_ambiguities(search.groups, doubtful, search.pairing)))
+
+
+def _related(matches: Sequence[Match], new: Sequence[Family]) -> bool:
+    return sum(len(match.targets) for match in matches) >= _RELATED * len(new)
+
+
+def _ambiguities(open_groups: Iterable[Group], doubtful: Iterable[Match], pairing: Pairing) -> Iterable[Ambiguity]:
+    """What each open source may be, the likeliest first."""
+    for match in doubtful:
+        for source in match.sources:
+            yield Ambiguity(source, tuple(Candidate(target, match.confidence) for target in match.targets))
+    for group in open_groups:
+        if len(group.new) > _MOST_SHOWN or not group.new:
+            continue
+        for old in group.old:
+            ranked = pairing.ranked(group, old)[:_SHOWN]
+            yield Ambiguity(old, tuple(Candidate(new, chance) for new, chance in ranked))
+
+
+def lists_of(family: Family) -> int:
+    return family.template.count(HOLE)
