@@ -2,8 +2,8 @@
 
     python benchmarks/learn_names.py FOLDER [-o ckptlint/documents/evidence/names.json] [--without FAMILY]...
 
-FOLDER holds layouts: `NAME.json.gz` with source, target and truth (see benchmarks/README.md). A pair of names counts once for each model family that
-has it. Order plays no part in what is learned.
+FOLDER holds layouts: `NAME.json.gz` with source, target and truth (see benchmarks/README.md). A pair of names counts once
+for each model family that has it. Order plays no part in what is learned.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def main() -> None:
     given = parser.parse_args()
     learned = learn(layout for layout in read(given.folder) if layout["family"] not in given.without)
     given.output.write_text(json.dumps(learned, indent=1, sort_keys=True) + "\n")
-    sys.stdout.write(f"{len(learned['phrases'])} phrases, {len(learned['joined'])} joined, {len(learned['words'])} words\n")
+    sys.stdout.write(
+        f"{len(learned['phrases'])} phrases, {len(learned['joined'])} joined, {len(learned['words'])} words\n"
+    )
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
@@ -110,7 +112,9 @@ def _learn_joined(whole: str, parts: Iterable[str], joined: set[tuple[str, ...]]
 
 
 def _counted(counts: Counts) -> dict[str, dict[str, int]]:
-    return {one: {other: len(found) for other, found in sorted(others.items())} for one, others in sorted(counts.items())}
+    return {
+        one: {other: len(found) for other, found in sorted(others.items())} for one, others in sorted(counts.items())
+    }
 
 
 if __name__ == "__main__":

@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from ckptlint.commands import sources
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
-from ckptlint.core.schema import Schema
 from ckptlint.engine.prove import Proof, prove
 from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
 from ckptlint.engine.suggest.suggestion import Suggestion
 from ckptlint.errors import UsageError
 
 
-def run(
-    source: str,
-    target: str,
-    *,
-    building: Building,
-    section: str | None,
-    output: str | None,
-    min_confidence: float,
-    no_order: bool,
-    form: str,
-) -> tuple[Iterable[str], int]:
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The two schemas, and how sure a match must be."""
+
+    source: str
+    target: str
+    building: Building = field(default_factory=Building)
+    section: str | None = None
+    output: str | None = None
+    min_confidence: float = 0.9
+    no_order: bool = False
+
+
+def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     from ckptlint.documents.evidence import shipped_synonyms
     from ckptlint.documents.migrations import read_migration
     from ckptlint.documents.suggested import migration_yaml
 
-    old, new = sources.schema(source, building, section=section), sources.schema(target, building)
+    request = Request(**given)  # type: ignore[arg-type]  # click checked them
+    output = request.output
+    old = sources.schema(request.source, request.building, section=request.section)
+    new = sources.schema(request.target, request.building)
     if not old.tensors or not new.tensors:
-        raise UsageError("there is nothing to match", where=target if old.tensors else source, hint="it holds no tensors")
-    found = suggest(old, new, shipped_synonyms(), SuggestOptions(min_confidence, use_order=not no_order))
+        empty = request.target if old.tensors else request.source
+        raise UsageError("holds no tensors: there is nothing to match", where=empty)
+    found = suggest(old, new, shipped_synonyms(), SuggestOptions(request.min_confidence, not request.no_order))
     text = migration_yaml(found, old, new)
     proof = prove(read_migration(text, output or "<suggested>"), old, new)
     done = found.complete and not proof.failed
@@ -47,7 +54,9 @@ def verdict(found: Suggestion, proof: Proof) -> str:
     """One line: how far it got, and whether it is proved."""
     if found.complete:
         return "every tensor is decided; " + ("proved" if not proof.failed else "it does not prove")
-    sources, targets = (sum(len(family.members) for family in side) for side in (found.open_sources, found.open_targets))
+    sources, targets = (
+        sum(len(family.members) for family in side) for side in (found.open_sources, found.open_targets)
+    )
     return f"{sources} tensors of the source and {targets} of the target are left to you"
 
 
@@ -55,7 +64,9 @@ def _text(text: str, found: Suggestion, proof: Proof, *, shown: bool) -> Iterato
     if shown:
         yield text.rstrip("\n")
         yield f"# {verdict(found, proof)}"
-        yield from (f"# {finding.severity}[{finding.rule} {finding.slug}] {finding.message}" for finding in proof.findings)
+        yield from (
+            f"# {finding.severity}[{finding.rule} {finding.slug}] {finding.message}" for finding in proof.findings
+        )
 
 
 def _as_json(found: Suggestion, proof: Proof) -> Iterator[str]:

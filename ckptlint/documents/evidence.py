@@ -1,4 +1,4 @@
-"""What `suggest` knows of names, read from the data that ships with ckptlint: `evidence/names.json`, made by `benchmarks/learn_names.py`."""
+"""What `suggest` knows of names, read from the shipped `evidence/names.json`, which `benchmarks/learn_names.py` makes."""
 
 from __future__ import annotations
 

@@ -25,32 +25,38 @@ def migration_yaml(suggestion: Suggestion, old: Schema, new: Schema) -> str:
 
 
 def _lines(suggestion: Suggestion, old: Schema, new: Schema) -> Iterator[str]:
-    written = rewritten(suggestion)
-    open_count = sum(len(family.members) for family in suggestion.open_sources)
-    missing = sum(len(family.members) for family in suggestion.open_targets)
-    yield f"# Suggested: {len(old.tensors)} tensors become {len(new.tensors)}. Numbers after # are keys, then the confidence and what speaks for it."
-    if open_count or missing:
-        yield f"# Not decided: {open_count} keys of the source, {missing} of the target. See `ambiguous` below."
+    yield f"# Suggested: {len(old.tensors)} tensors become {len(new.tensors)}."
+    yield "# Behind each rewrite: how many keys it makes, the confidence, and what speaks for it."
+    if not suggestion.complete:
+        open_old, open_new = (_count(side) for side in (suggestion.open_sources, suggestion.open_targets))
+        yield f"# Not decided: {open_old} keys of the source, {open_new} of the target, listed at the end."
     yield "ckptlint: 1"
     yield f"summary: {_quoted(_summary(suggestion, old, new))}"
-    body = [
-        *_renames(written.renamed),
-        *(line for match, sources, targets in written.moved for line in _moved(match, sources, targets, new)),
-        *(line for key in written.kept for line in (f"  - keep: {_scalar(key)}",)),
-        *_dropped(written.dropped),
-    ]
-    if body:
-        yield "rewrites:"
-        yield from body
-    elif not written.keep_rest:
-        yield "rewrites: []"
-    if written.keep_rest:
-        yield "rest: keep"
+    yield from _body(suggestion, new)
     if any(match.way != "rename" for match in suggestion.matches):
         yield "optimizer: reset"
     yield from _ambiguous(suggestion.ambiguities[:_MOST])
     yield from _left("source", suggestion.open_sources)
     yield from _left("target", suggestion.open_targets)
+
+
+def _count(families: Iterable[Family]) -> int:
+    return sum(len(family.members) for family in families)
+
+
+def _body(suggestion: Suggestion, new: Schema) -> Iterator[str]:
+    written = rewritten(suggestion)
+    body = [
+        *_renames(written.renamed),
+        *(line for match, sources, targets in written.moved for line in _moved(match, sources, targets, new)),
+        *(f"  - keep: {_scalar(key)}" for key in written.kept),
+        *_dropped(written.dropped),
+    ]
+    if body or not written.keep_rest:
+        yield "rewrites:" if body else "rewrites: []"
+    yield from body
+    if written.keep_rest:
+        yield "rest: keep"
 
 
 def _summary(suggestion: Suggestion, old: Schema, new: Schema) -> str:
@@ -72,8 +78,6 @@ def _moved(match: Match, sources: Sequence[str], targets: Sequence[str], new: Sc
     if match.way == "new":
         yield from (_new(key, new) for key in targets)
         return
-    over = ", over: e" if match.stacked else ""
-    del over
     yield f"  # {_evidence([match])}"
     yield f"  - from: {_sequence(sources)}"
     yield f"    to: {_sequence(targets)}"
@@ -83,31 +87,38 @@ def _moved(match: Match, sources: Sequence[str], targets: Sequence[str], new: Sc
     yield from (f"      - {operation}" for operation in _operations(match))
 
 
+_TURNED: Final = 'rearrange: "a b -> b a"'
+
+
 def _operations(match: Match) -> Iterator[str]:
-    forward = match.way in {"concat", "stack"}
-    several = len(match.sources) > 1 or len(match.targets) > 1
-    turned = 'rearrange: "a b -> b a"'
     if match.way == "transpose":
-        yield turned
+        yield _TURNED
     elif match.way == "reshape":
         yield f"rearrange: {_quoted(_reshaping(match))}"
-    elif forward:
-        if match.turned:
-            yield turned
-        if match.stacked:
-            yield "stack: {over: e, dim: 0}"
-        if several:
-            yield f"concat: {{dim: {match.dim + match.stacked}}}"
+    elif match.way in {"concat", "stack"}:
+        yield from _joining(match)
     else:
-        if several:
-            sizes = [part.shape[::-1][match.dim] if match.turned else part.shape[match.dim] for part in match.targets]
-            equal = len(set(sizes)) == 1
-            cut = f"parts: {len(sizes)}" if equal else f"sizes: [{', '.join(map(str, sizes))}]"
-            yield f"split: {{dim: {match.dim + match.stacked}, {cut}}}"
-        if match.stacked:
-            yield "unstack: {over: e, dim: 0}"
-        if match.turned:
-            yield turned
+        yield from _cutting(match)
+
+
+def _joining(match: Match) -> Iterator[str]:
+    if match.turned:
+        yield _TURNED
+    if match.stacked:
+        yield "stack: {over: e, dim: 0}"
+    if len(match.sources) > 1:
+        yield f"concat: {{dim: {match.dim + match.stacked}}}"
+
+
+def _cutting(match: Match) -> Iterator[str]:
+    if len(match.targets) > 1:
+        sizes = [(part.shape[::-1] if match.turned else part.shape)[match.dim] for part in match.targets]
+        cut = f"parts: {len(sizes)}" if len(set(sizes)) == 1 else f"sizes: [{', '.join(map(str, sizes))}]"
+        yield f"split: {{dim: {match.dim + match.stacked}, {cut}}}"
+    if match.stacked:
+        yield "unstack: {over: e, dim: 0}"
+    if match.turned:
+        yield _TURNED
 
 
 def _reshaping(match: Match) -> str:

@@ -1,4 +1,4 @@
-"""What the points of a match are worth: the share of such matches that were right, on layouts whose mapping is known (benchmarks/suggest.py)."""
+"""What the points of a match are worth: the share of such matches that were right on known conversions (benchmarks/suggest.py)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Fold a schema into families: keys that differ in layer or expert numbers alone, as one unit to be matched.
 
-A number folds where the children that it tells apart look alike (the same names below have the same shapes): blocks of a transformer, experts.
+A number folds where the children that it tells apart look alike (the same names below have the same shapes): blocks, experts.
 The numbers of a `Sequential`, and stages of different widths, stay literal: there the number says what the thing is.
 """
 

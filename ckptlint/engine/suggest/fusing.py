@@ -23,7 +23,7 @@ _MARGIN: Final = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
-    """`parts`, in order, make `whole`: first stacked along axis 0 over the innermost list where `stacked`, then joined along `dim` if several.
+    """`parts`, in order, make `whole`: stacked along axis 0 over the innermost list where `stacked`, then joined along `dim` if several.
 
     `dim` is an axis of one part, before stacking. `transposed` parts are turned round before. `sure` is from 0 to 1, `kinds` the witnesses.
     """
@@ -46,7 +46,7 @@ class Fusing:
     forward: bool  # whether the parts are the old side
 
     def find(self, parts: Sequence[Family], wholes: Sequence[Family]) -> list[Fusion]:
-        """Every whole's best composition; parts are used once, the surest whole takes them first. Alternate until nothing is left to find."""
+        """Every whole's best composition, again until nothing is found; parts are used once, the surest whole takes them first."""
         found: list[Fusion] = []
         parts, wholes = list(parts), list(wholes)
         while True:
@@ -81,7 +81,11 @@ class Fusing:
         stacked = group[0].depth == whole.depth + 1
         if group[0].depth != whole.depth and not stacked:
             return
-        fitting = [part for part in group if part.uniform and _placed(part, whole, stacked) and not clash(part.leaf, whole.leaf)]
+        fitting = [
+            part
+            for part in group
+            if part.uniform and _placed(part, whole, stacked=stacked) and not clash(part.leaf, whole.leaf)
+        ]
         if not fitting or len(fitting) > _MOST_SIBLINGS:
             return
         rest = whole.shape[1:] if stacked else whole.shape
@@ -134,7 +138,7 @@ def _siblings(parts: Sequence[Family]) -> dict[tuple[Segments, str, int], list[F
     return found
 
 
-def _placed(part: Family, whole: Family, stacked: bool) -> bool:
+def _placed(part: Family, whole: Family, *, stacked: bool) -> bool:
     """Whether the part is there wherever the whole is; stacked, as often as the whole's first axis is long."""
     if not stacked:
         return part.places == whole.places
@@ -157,7 +161,10 @@ def _joins(shapes: Sequence[Shape], whole: Shape) -> Iterator[tuple[int, bool]]:
 
 
 def _adds_up(shapes: Sequence[Shape], whole: Shape, dim: int) -> bool:
-    same = all(len(shape) == len(whole) and shape[:dim] == whole[:dim] and shape[dim + 1 :] == whole[dim + 1 :] for shape in shapes)
+    same = all(
+        len(shape) == len(whole) and shape[:dim] == whole[:dim] and shape[dim + 1 :] == whole[dim + 1 :]
+        for shape in shapes
+    )
     return same and sum(shape[dim] for shape in shapes) == whole[dim]
 
 

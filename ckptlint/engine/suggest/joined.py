@@ -1,4 +1,4 @@
-"""In which order the parts of a fused tensor lie in it: told by its name (`qkv`, `gate_up_proj`, `w13`), or by the order that such parts have elsewhere."""
+"""In which order the parts of a fused tensor lie in it: by its name (`qkv`, `gate_up_proj`, `w13`), or as such parts lie elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ def spelled(whole: str, parts: Sequence[str], names: Names) -> tuple[int, ...] |
 
 def usual(parts: Sequence[str], names: Names) -> tuple[int, ...] | None:
     """The order that parts of these names have in other fused tensors; None where none is known."""
-    own = [{"".join(_without_w(role)), *_known_roles(part, names)} for role, part in zip(roles(parts), parts, strict=True)]
+    own = [
+        {"".join(_without_w(role)), *_known_roles(part, names)} for role, part in zip(roles(parts), parts, strict=True)
+    ]
     for order in names.synonyms.joined:
         if len(order) == len(parts):
             found = [next((place for place, role in enumerate(order) if _is(role, mine)), None) for mine in own]
@@ -60,19 +62,28 @@ def _without_w(role: tuple[str, ...]) -> tuple[str, ...]:
 
 def _known_roles(part: str, names: Names) -> set[str]:
     """What the synonyms call the part, word by word."""
-    return {word for name in names.synonyms.phrases.get(part, ()) for word in words(name.split(".")[-1])} - {"proj", "w"}
+    return {word for name in names.synonyms.phrases.get(part, ()) for word in words(name.split(".")[-1])} - {
+        "proj",
+        "w",
+    }
 
 
 def _place(whole: str, mine: set[str]) -> int | None:
     """Where a name has one of these words, whole or as a letter of a run of initials or digits."""
     offset = 0
     for word in words(whole):
-        for role in mine:
-            if role and (word == role or (len(role) > 1 and word.startswith(role))):
-                return offset
-        if len(word) in (2, 3) and (word.isdigit() or set(word) <= set("qkvgu")):
-            for role in mine:
-                if role and role[0] in word and (len(role) == 1 or role.isalpha()):
-                    return offset + word.index(role[0])
+        within = next((place for role in sorted(mine) if (place := _within(word, role)) is not None), None)
+        if within is not None:
+            return offset + within
         offset += len(word)
     return None
+
+
+def _within(word: str, role: str) -> int | None:
+    """Where a word has a role: at 0 if it is the word or its beginning, else at its initial in `qkv`, its digit in `13`."""
+    if not role:
+        return None
+    if word == role or (len(role) > 1 and word.startswith(role)):
+        return 0
+    run = len(word) in (2, 3) and (word.isdigit() or set(word) <= set("qkvgu"))
+    return word.index(role[0]) if run and role[0] in word and (len(role) == 1 or role.isalpha()) else None

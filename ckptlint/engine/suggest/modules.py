@@ -1,4 +1,4 @@
-"""Tensors of one module belong together: two tensors cannot be one where another tensor of their modules has the same name and another size."""
+"""Tensors of a module belong together: two cannot be one where another tensor of their modules has the same name, and another size."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How alike two names are: words, abbreviations, and the synonyms that were learned from published conversions.
 
-A name is compared word by word. Two words are alike where they are equal but for a plural, where one abbreviates the other (`attn`, `attention`;
-`q`, `query`), or where the synonyms say so. Only synonyms and equal words count as an exact name; an abbreviation is a fuzzy one.
+A name is compared word by word. Two words are alike where they are equal but for a plural, where one abbreviates the other (`attn`,
+`attention`; `q`, `query`), or where the synonyms say so. Only synonyms and equal words count as an exact name; abbreviations are fuzzy.
 """
 
 from __future__ import annotations

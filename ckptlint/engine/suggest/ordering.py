@@ -1,4 +1,4 @@
-"""Whether the order of keys says anything: registration order does, an alphabet does not, and neither does an order that names contradict."""
+"""Whether the order of keys says anything: that of registration does, the alphabet does not, nor does one that names contradict."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Pair families one to one: candidates have the same shapes at the same places of their lists, and every rival must be ruled out.
 
-Whatever has the same signature is a group. In it a pair is decided when, against each rival, there is reason enough of two kinds: an exact name
+Whatever has the same signature is a group. In it a pair is decided when there is reason enough against each rival: an exact name
 (the same words, or a synonym), a likely name, the place in the tree, the order of registration. A unique signature has no rivals.
 Decided pairs say where their neighbours went, and so decide more; what is left when nothing more is decided is left to the user.
 """
@@ -195,7 +195,9 @@ class Pairing:
         pair = (old.template, new.template)
         found = group.likeness.get(pair)
         if found is None:
-            found = group.likeness[pair] = self.names.common(group.old_words[old.template], group.new_words[new.template])
+            found = group.likeness[pair] = self.names.common(
+                group.old_words[old.template], group.new_words[new.template]
+            )
         return found
 
 
@@ -252,8 +254,12 @@ class _Table:
         """Pairs of which each is the other's best, and against whose rivals there is reason enough."""
         group = self._group
         scores = {(old.template, new.template): self.score(old, new) for old in group.old for new in group.new}
-        best_new = {old.template: max(group.new, key=lambda new: scores[old.template, new.template]) for old in group.old}
-        best_old = {new.template: max(group.old, key=lambda old: scores[old.template, new.template]) for new in group.new}
+        best_new = {
+            old.template: max(group.new, key=lambda new: scores[old.template, new.template]) for old in group.old
+        }
+        best_old = {
+            new.template: max(group.old, key=lambda old: scores[old.template, new.template]) for new in group.new
+        }
         mutual = [(old, new) for old in group.old if best_old[(new := best_new[old.template]).template] is old]
         home = {old.template: new for old, new in mutual}
         owner = {new.template: old for old, new in mutual}
@@ -322,5 +328,3 @@ def _points(mine: tuple[float, float, float, float], rival: tuple[float, float, 
         if order > 0:
             kinds.append("order")
     return Reasons(points, tuple(kinds))
-
-

@@ -1,12 +1,12 @@
 """Turn matches into few rewrites: numbers become captures, and what moves together becomes one line.
 
-A subtree of the source whose tensors all go to one subtree of the target is one line, `old.{p:path}` to `new.{p}`; tensors of one module that
-stay together are one, `old.{t}` to `new.{t}`. What keeps its name is kept. No pattern takes a key that it is not meant for.
+A subtree of the source whose tensors all go to one subtree of the target is one line, `old.{p:path}` to `new.{p}`; tensors of one
+module that stay together are one, `old.{t}` to `new.{t}`. What keeps its name is kept. No pattern takes a key that it is not meant for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -29,7 +29,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A suggestion as a migration has it: names kept, renames, other matches with their patterns, names dropped; `rest` keeps what is not named."""
+    """A suggestion as a migration has it; `moved` are the matches that are no renames, with their patterns. `keep_rest` is `rest: keep`."""
 
     kept: tuple[str, ...]
     renamed: tuple[Line, ...]
@@ -117,20 +117,29 @@ def _target(old: Family, new: Family) -> Segments | None:
 def _expression(name: str, pairs: Sequence[tuple[int, int]]) -> str | None:
     """How the second numbers follow from the first: `{i}`, `{i+1}`, `{2*i+1}`, `{i/2}`."""
     distinct = sorted(set(pairs))
-    (a, b), (c, d) = distinct[0], distinct[-1]
-    if all(other - one == b - a for one, other in distinct):
-        return f"{{{name}{b - a:+d}}}" if b != a else f"{{{name}}}"
-    if c != a and (d - b) % (c - a) == 0:
-        step = (d - b) // (c - a)
-        start = b - step * a
-        if step > 0 and all(other == step * one + start for one, other in distinct):
-            return f"{{{step}*{name}{start:+d}}}" if start else f"{{{step}*{name}}}"
-    if d != b and (c - a) % (d - b) == 0:
-        step = (c - a) // (d - b)
-        start = a - step * b
-        if step > 1 and all(one == step * other + start for one, other in distinct):
-            return f"{{({name}{-start:+d})/{step}}}" if start else f"{{{name}/{step}}}"
-    return None
+    ratio = _ratio(distinct)
+    if ratio is None:
+        return None
+    times, over, shift = ratio
+    if over > 1:
+        return f"{{({name}{-shift:+d})/{over}}}" if shift else f"{{{name}/{over}}}"
+    factor = f"{times}*" if times > 1 else ""
+    return f"{{{factor}{name}{shift:+d}}}" if shift else f"{{{factor}{name}}}"
+
+
+def _ratio(pairs: Sequence[tuple[int, int]]) -> tuple[int, int, int] | None:
+    """Find new = times * old + shift with over 1, or old = over * new + shift with times 1, for all pairs in rising order."""
+    (a, b), (c, d) = pairs[0], pairs[-1]
+    if c == a or d == b:
+        return (1, 1, b - a) if len(pairs) == 1 else None
+    if (d - b) % (c - a) == 0:
+        times = (d - b) // (c - a)
+        shift = b - times * a
+        fits = times > 0 and all(new == times * old + shift for old, new in pairs)
+        return (times, 1, shift) if fits else None
+    over = (c - a) // (d - b)
+    shift = a - over * b
+    return (1, over, shift) if over > 1 and all(old == over * new + shift for old, new in pairs) else None
 
 
 def _captured(template: Segments, last: str = "") -> Segments:
@@ -238,11 +247,3 @@ def _without_last(line: Line) -> tuple[str, str]:
     new, _, other = line.new.rpartition(".")
     plain = last == other and "{" not in last and len(line.matches) == 1 and last.isidentifier()
     return (old, new) if plain else (line.old, "")
-
-
-def numbered(matches: Iterable[Match]) -> Mapping[str, int]:
-    """How many keys each way of matching is about."""
-    found: dict[str, int] = {}
-    for match in matches:
-        found[match.way] = found.get(match.way, 0) + sum(len(family.members) for family in match.targets)
-    return found

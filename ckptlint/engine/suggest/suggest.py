@@ -9,7 +9,7 @@ from typing import Final
 from ckptlint.core.schema import Schema
 from ckptlint.engine.suggest.confidence import calibrated, of_fusion
 from ckptlint.engine.suggest.context import Context
-from ckptlint.engine.suggest.families import HOLE, Family, fold
+from ckptlint.engine.suggest.families import Family, fold
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
 from ckptlint.engine.suggest.modules import Modules
 from ckptlint.engine.suggest.names import Names, Synonyms
@@ -101,7 +101,9 @@ def _settled(
     if not open_new and open_old and _related(sure, new):
         return Suggestion(tuple(sure), open_old, (), (), ())
     if not open_old and open_new and _related(sure, new):
-        fresh = [Match("new", (), (family,), 0.9, ("every tensor of the source has another place",)) for family in open_new]
+        fresh = [
+            Match("new", (), (family,), 0.9, ("every tensor of the source has another place",)) for family in open_new
+        ]
         return Suggestion((*sure, *fresh), (), (), (), ())
     doubtful = [match for match in matches if match.confidence < options.min_confidence]
     return Suggestion(tuple(sure), (), open_old, open_new, tuple(_ambiguities(search.groups, doubtful, search.pairing)))
@@ -122,7 +124,3 @@ def _ambiguities(open_groups: Iterable[Group], doubtful: Iterable[Match], pairin
         for old in group.old:
             ranked = pairing.ranked(group, old)[:_SHOWN]
             yield Ambiguity(old, tuple(Candidate(new, chance) for new, chance in ranked))
-
-
-def lists_of(family: Family) -> int:
-    return family.template.count(HOLE)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from ckptlint.engine.suggest.families import Family, Index
 
+_BACK: Final = {"stack": "unstack", "concat": "split"}
 Way = Literal["rename", "transpose", "reshape", "concat", "split", "stack", "unstack", "new"]
 
 
@@ -15,8 +16,8 @@ Way = Literal["rename", "transpose", "reshape", "concat", "split", "stack", "uns
 class Match:
     """Old families that become new ones; one side has a single family, or none where the other is `new`.
 
-    `parts` beside a whole are in order. They are stacked over their innermost list where `stacked`, then joined along `dim` (an axis of one part);
-    `turned` parts are transposed. `confidence` is the chance that this is right, `evidence` what speaks for it.
+    Parts of a whole are in order. They are stacked over their innermost list where `stacked`, then joined along `dim` (an axis of one
+    part); `turned` parts are transposed. `confidence` is the chance that this is right, `evidence` what speaks for it.
     """
 
     way: Way
@@ -31,14 +32,14 @@ class Match:
     @property
     def ops(self) -> tuple[str, ...]:
         """What is done to the tensors, in the words of the operations; nothing for a rename."""
-        if self.way in {"rename", "new"}:
-            return () if self.way == "rename" else ("new",)
-        several = len(self.sources) > 1 or len(self.targets) > 1
-        forward = len(self.sources) > 1 or self.way in {"concat", "stack"}
-        found = (*(("transpose",) if self.turned else ()), *(("stack",) if self.stacked else ()), *(("concat",) if several else ()))
-        if self.way in {"transpose", "reshape"}:
+        if self.way == "rename":
+            return ()
+        if self.way in {"new", "transpose", "reshape"}:
             return (self.way,)
-        return found if forward else tuple({"stack": "unstack", "concat": "split"}.get(op, op) for op in reversed(found))
+        several = len(self.sources) + len(self.targets) > 2
+        steps = {"transpose": self.turned, "stack": self.stacked, "concat": several}
+        found = tuple(step for step, done in steps.items() if done)
+        return found if self.way in {"concat", "stack"} else tuple(_BACK.get(step, step) for step in reversed(found))
 
     def edges(self) -> Iterator[Edge]:
         """The match over real keys, one edge for each whole."""
@@ -49,9 +50,13 @@ class Match:
         if not self.sources:
             yield from (((), (key,)) for key in self.targets[0].keys)
         elif self.way in {"concat", "stack"}:
-            yield from ((parts, (key,)) for key, parts in _gathered(self.targets[0], self.sources, stacked=self.stacked))
+            yield from (
+                (parts, (key,)) for key, parts in _gathered(self.targets[0], self.sources, stacked=self.stacked)
+            )
         elif self.way in {"split", "unstack"}:
-            yield from (((key,), parts) for key, parts in _gathered(self.sources[0], self.targets, stacked=self.stacked))
+            yield from (
+                ((key,), parts) for key, parts in _gathered(self.sources[0], self.targets, stacked=self.stacked)
+            )
         else:
             yield from (((old,), (new,)) for old, new in zip(self.sources[0].keys, self.targets[0].keys, strict=True))
 
