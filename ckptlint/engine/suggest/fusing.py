@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 from typing import Final
 
 from ckptlint.engine.suggest.context import Context
@@ -81,20 +81,16 @@ class Fusing:
         stacked = group[0].depth == whole.depth + 1
         if group[0].depth != whole.depth and not stacked:
             return
-        fitting = [
-            part
-            for part in group
-            if part.uniform and _placed(part, whole, stacked=stacked) and not clash(part.leaf, whole.leaf)
-        ]
-        if not fitting or len(fitting) > _MOST_SIBLINGS:
+        fitting = [part for part in group if _may_be_part(part, whole, stacked=stacked)]
+        if len(fitting) > _MOST_SIBLINGS:
             return
         rest = whole.shape[1:] if stacked else whole.shape
-        for count in range(1 if stacked else 2, min(_MOST_PARTS, len(fitting)) + 1):
-            for chosen in combinations(fitting, count):
-                for dim, transposed in _joins([part.shape for part in chosen], rest):
-                    fusion = self._judged(whole, chosen, dim, stacked=stacked, transposed=transposed)
-                    if fusion is not None:
-                        yield fusion
+        counts = range(1 if stacked else 2, min(_MOST_PARTS, len(fitting)) + 1)
+        for chosen in chain.from_iterable(combinations(fitting, count) for count in counts):
+            for dim, transposed in _joins([part.shape for part in chosen], rest):
+                fusion = self._judged(whole, chosen, dim, stacked=stacked, transposed=transposed)
+                if fusion is not None:
+                    yield fusion
 
     def _judged(
         self, whole: Family, chosen: Sequence[Family], dim: int, *, stacked: bool, transposed: bool
@@ -136,6 +132,10 @@ def _siblings(parts: Sequence[Family]) -> dict[tuple[Segments, str, int], list[F
         else:
             found.setdefault((part.module, "", part.depth), []).append(part)
     return found
+
+
+def _may_be_part(part: Family, whole: Family, *, stacked: bool) -> bool:
+    return part.uniform and not clash(part.leaf, whole.leaf) and _placed(part, whole, stacked=stacked)
 
 
 def _placed(part: Family, whole: Family, *, stacked: bool) -> bool:

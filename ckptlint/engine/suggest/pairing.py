@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, log
-from typing import Final
+from typing import Final, NamedTuple
 
 from ckptlint.engine.suggest.context import Context
 from ckptlint.engine.suggest.families import HOLE, Family, Segments
@@ -23,7 +23,19 @@ Signature = Callable[[Family], Hashable]
 _MOST: Final = 250_000  # candidate pairs of a group that are compared
 _ENOUGH: Final = 2.0  # points against each rival
 _IMPOSSIBLE: Final = -9.0  # the nearness of what cannot be one
+_KIN: Final = 2.0  # the nearness of a tensor to where others of its module went
+_CLEAR: Final = 0.08  # a difference that counts
+_CLEAR_NAME: Final = 0.3
 _DIGITS: Final = re.compile(r"[0-9]+")
+
+
+class Evidence(NamedTuple):
+    """What speaks for a candidate: exact name, likeness of names, nearness in the tree, order; each from 0 to 1."""
+
+    exact: float
+    likeness: float
+    near: float
+    order: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,20 +219,20 @@ class _Table:
     def __init__(self, pairing: Pairing, group: Group) -> None:
         self._pairing = pairing
         self._group = group
-        self._seen: dict[tuple[Segments, Segments], tuple[float, float, float, float]] = {}
+        self._seen: dict[tuple[Segments, Segments], Evidence] = {}
         self._blocks: dict[tuple[Segments, Segments], tuple[dict[Segments, int], dict[Segments, int]]] = {}
 
-    def evidence(self, old: Family, new: Family) -> tuple[float, float, float, float]:
-        """Exact name, likeness, nearness, order: each from 0 to 1."""
+    def evidence(self, old: Family, new: Family) -> Evidence:
         pair = (old.template, new.template)
         found = self._seen.get(pair)
         if found is None:
             pairing = self._pairing
             exact = pairing.names.exact(old.template, new.template)
-            near = 2.0 if pairing.context.kin(old, new) else pairing.context.nearness(old, new)
+            near = _KIN if pairing.context.kin(old, new) else pairing.context.nearness(old, new)
             if clash(old.leaf, new.leaf) or pairing.modules.clash(old, new):
                 near = _IMPOSSIBLE
-            found = self._seen[pair] = (exact, pairing.likeness(self._group, old, new), near, self._order(old, new))
+            found = Evidence(exact, pairing.likeness(self._group, old, new), near, self._order(old, new))
+            self._seen[pair] = found
         return found
 
     def _order(self, old: Family, new: Family) -> float:
@@ -272,18 +284,18 @@ class _Table:
         """Why this pair and no other; None where a rival is not ruled out. A rival that has a home of its own speaks with it."""
         group = self._group
         mine = self.evidence(old, new)
-        if mine[2] == _IMPOSSIBLE:
+        if mine.near == _IMPOSSIBLE:
             return None
         against: list[Reasons] = []
         for other in group.new:
             rival = self.evidence(old, other)
-            if other is not new and rival[2] != _IMPOSSIBLE:
+            if other is not new and rival.near != _IMPOSSIBLE:
                 its = owner.get(other.template)
                 swapped = None if its is None else _points(self.evidence(its, other), self.evidence(its, new))
                 against.append(_together(_points(mine, rival), swapped))
         for other in group.old:
             rival = self.evidence(other, new)
-            if other is not old and rival[2] != _IMPOSSIBLE:
+            if other is not old and rival.near != _IMPOSSIBLE:
                 place = home.get(other.template)
                 swapped = None if place is None else _points(self.evidence(other, place), self.evidence(old, place))
                 against.append(_together(_points(mine, rival), swapped))
@@ -292,7 +304,7 @@ class _Table:
         worst = min(against, key=lambda reasons: reasons.points)
         return worst if worst.points >= _ENOUGH else None
 
-    def _alone(self, mine: tuple[float, float, float, float]) -> Reasons | None:
+    def _alone(self, mine: Evidence) -> Reasons | None:
         exact, likeness, near, order = mine
         fits = self._pairing.fits
         points = 1.0 + exact + likeness + (near - 0.5) + (1.0 if fits >= 0.8 else 0.0) + 0.3 * order
@@ -306,25 +318,28 @@ def _together(one: Reasons, swapped: Reasons | None) -> Reasons:
     return Reasons(one.points + min(0.5 * swapped.points, max(one.points, 0.0)), one.kinds)
 
 
-def _points(mine: tuple[float, float, float, float], rival: tuple[float, float, float, float]) -> Reasons:
+def _points(mine: Evidence, rival: Evidence) -> Reasons:
     """What speaks for a pair rather than for a rival, less what speaks for the rival."""
-    exact, likeness, near, order = (one - other for one, other in zip(mine, rival, strict=True))
-    points, kinds = 0.0, []
-    if exact >= 0.3:
-        points += (2.0 if mine[0] == 1.0 and rival[0] < 0.5 else 1.5) + (0.5 if likeness >= 0.08 else 0.0)
-        kinds.append("name")
-    elif exact <= -0.3:
-        points -= 1.5
-    elif abs(likeness) >= 0.08:
-        points += min(2.0, 0.75 + 2 * likeness) if likeness > 0 else max(-2.0, -0.75 + 2 * likeness)
-        if likeness > 0:
-            kinds.append("likely name")
-    if abs(near) >= 0.08:
-        points += (2.0 if mine[2] >= 2.0 else min(1.5, 0.75 + 2 * near)) if near > 0 else max(-2.0, -0.75 + 2 * near)
-        if near > 0:
-            kinds.append("place in the tree")
-    if order:
-        points += order
-        if order > 0:
-            kinds.append("order")
-    return Reasons(points, tuple(kinds))
+    exact, likeness = mine.exact - rival.exact, mine.likeness - rival.likeness
+    named = abs(exact) >= _CLEAR_NAME  # then how alike the names are besides is not asked, unless it agrees
+    gains = {
+        "name": _name_points(mine, rival) if named else 0.0,
+        "likely name": 0.0 if named else _graded(likeness, 2.0),
+        "place in the tree": 2.0 if mine.near >= _KIN > rival.near else _graded(mine.near - rival.near, 1.5),
+        "order": mine.order - rival.order,
+    }
+    return Reasons(sum(gains.values()), tuple(kind for kind, gain in gains.items() if gain > 0))
+
+
+def _name_points(mine: Evidence, rival: Evidence) -> float:
+    if mine.exact < rival.exact:
+        return -1.5
+    own = mine.exact == 1.0 and rival.exact < 0.5
+    return (2.0 if own else 1.5) + (0.5 if mine.likeness - rival.likeness >= _CLEAR else 0.0)
+
+
+def _graded(gain: float, most: float) -> float:
+    """Points for a difference: none where it is slight."""
+    if abs(gain) < _CLEAR:
+        return 0.0
+    return min(most, 0.75 + 2 * gain) if gain > 0 else max(-2.0, -0.75 + 2 * gain)
