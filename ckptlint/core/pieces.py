@@ -14,12 +14,16 @@ from ckptlint.core.tree import Storage
 
 
 class Range(NamedTuple):
-    """`length` bytes of `source` from `offset` on; `checksum` is their stored CRC-32 where the source has one for just this range."""
+    """`length` bytes of `source` from `offset` on; `checksum` is their stored CRC-32 where the source has one for just this range.
+
+    `record` is the offset and length of the record that they are only a part of, where that has a stored CRC-32.
+    """
 
     source: ByteSource
     offset: int
     length: int
     checksum: int | None = None
+    record: tuple[int, int] | None = None
 
 
 class Check(NamedTuple):
@@ -56,6 +60,8 @@ class Composed(Protocol):
 
 def stored(checkpoint: Checkpoint, storage: Storage, start: int, length: int) -> Range:
     """Return bytes of a storage as they are in the file; the stored checksum goes with a whole record."""
-    entire = start == 0 and length == storage.nbytes
-    checksum = checkpoint.checksums.get((storage.part, storage.start)) if entire else None
-    return Range(checkpoint.parts[storage.part], storage.start + start, length, checksum)
+    checksum = checkpoint.checksums.get((storage.part, storage.start))
+    source, offset = checkpoint.parts[storage.part], storage.start + start
+    if checksum is None or (start == 0 and length == storage.nbytes):
+        return Range(source, offset, length, checksum)
+    return Range(source, offset, length, record=(storage.start, storage.nbytes))

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO
 from zlib import crc32
 
+from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.pieces import Check, Piece, Range
 from ckptlint.errors import FormatError, OutputError
 from ckptlint.formats.checking import Aside
+from ckptlint.formats.checksums import Runs, combine
 
-BLOCK = 256 << 10  # bytes of a buffer: large enough that a call's cost is nothing, small enough to stay in a core's own cache
+BLOCK = (
+    256 << 10
+)  # bytes of a buffer: large enough that a call's cost is nothing, small enough to stay in a core's own cache
 _PART = 8 << 20  # bytes that the system copies at once, and that are sent to the disk at once
 _SMALL = 256 << 10  # bytes up to which a thread costs more than it saves
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # writing by hand would fail as well
@@ -29,13 +34,21 @@ Progress = Callable[[int], object]
 class Sum:
     """A CRC-32 that grows with what is added; whole when the copier has finished."""
 
-    __slots__ = ("value",)
+    __slots__ = ("length", "value")
 
-    def __init__(self, value: int = 0) -> None:
+    def __init__(self, value: int = 0, length: int = 0) -> None:
         self.value = value
+        self.length = length
 
     def add(self, block: bytes | memoryview) -> None:
+        """Add bytes."""
         self.value = crc32(block, self.value)
+        self.length += len(block)
+
+    def join(self, other: Sum) -> None:
+        """Add bytes that were summed by themselves."""
+        self.value = combine(self.value, other.value, other.length) if self.length else other.value
+        self.length += other.length
 
 
 class Copier:
@@ -48,6 +61,9 @@ class Copier:
         self._verify = verify
         self._by_system = hasattr(os, "copy_file_range")
         self._behind = WriteBehind(file)
+        self._runs: defaultdict[ByteSource, Runs] = defaultdict(Runs)  # of the records that are copied in parts
+        self._in_parts: set[tuple[ByteSource, int]] = set()
+        self._later: list[Check] = []
 
     def store(self, pieces: Iterable[Piece | Check], expected: int, name: str) -> Sum:
         """Write the pieces; return their checksum. `expected` bytes must come, or it is an `OutputError` naming the tensor."""
@@ -62,13 +78,19 @@ class Copier:
     def finish(self) -> None:
         """Wait for the checksums; `FormatError` where data is damaged."""
         self._aside.finish()
+        for check in self._later:
+            found = self._runs[check.source].whole(check.offset, check.length)
+            if found is None:  # parts of it were left out
+                self._read_and_compare(check)
+            else:
+                _confirm(found, Range(*check[:4]), check.name)
+        self._aside.finish()
 
     def _copy(self, pieces: Iterable[Piece | Check], expected: int, name: str, total: Sum | None) -> None:
         written = 0
         for piece in pieces:
             if isinstance(piece, Check):
-                if self._verify:
-                    self._compare(Range(*piece[:4]), piece.name)
+                self._compare(piece)
             elif isinstance(piece, Range):
                 self._range(piece, expected, name, total)
                 written += piece.length
@@ -80,62 +102,88 @@ class Copier:
             raise OutputError(f"{name} has {written} bytes where {expected} were planned")
 
     def _block(self, block: memoryview, expected: int, total: Sum | None) -> None:
-        if total is not None and expected > _SMALL:
-            self._aside.add(partial(total.add, block))  # it comes after the ranges before it
-        elif total is not None:
-            total.add(block)
+        if total is not None:
+            self._in_turn(partial(total.add, block), expected)
         self._file.write(block)
         self._moved(len(block))
         if expected > _SMALL:
             self._aside.finish()  # blocks are large, and no more than one is to be kept alive
 
     def _range(self, piece: Range, expected: int, name: str, total: Sum | None) -> None:
-        if total is not None and piece.checksum is not None and piece.length == expected:
-            total.value, total = piece.checksum, None  # compared below, where that is wanted
-        check = Sum() if self._verify and piece.checksum is not None else None
-        sums = [each for each in (total, check) if each is not None]
+        """Copy a range; its own checksum, computed once, serves all who want to know."""
+        in_parts = self._is_in_parts(piece)
+        trusted = None if self._verify else piece.checksum
+        checked = self._verify and piece.checksum is not None
+        own = Sum() if trusted is None and (total is not None or in_parts or checked) else None
         if piece.length <= _SMALL:
-            if total is not None and expected > _SMALL:
-                self._aside.finish()  # what comes before it must be in the sum already
-            self._read(piece, sums)
+            self._read(piece, own)
         else:
-            self._move_and_sum(piece, sums)
-        if check is not None:
-            self._confirm(check, piece, name)
+            self._move_and_sum(piece, own)
+        if trusted is not None:
+            own = Sum(trusted, piece.length)
+        if own is not None:
+            then = partial(self._summed, own, piece, total, name, in_parts=in_parts)
+            self._in_turn(then, max(piece.length, expected))
 
-    def _move_and_sum(self, piece: Range, sums: list[Sum]) -> None:
+    def _is_in_parts(self, piece: Range) -> bool:
+        """Whether the checksums of a record's parts are worth having: one that is small is quickly read once more."""
+        if not self._verify or piece.record is None or piece.record[1] <= _SMALL:
+            return False
+        self._in_parts.add((piece.source, piece.record[0]))
+        return True
+
+    def _in_turn(self, task: Callable[[], None], nbytes: int) -> None:
+        """Do something after what is being summed beside the copying, where there is enough of it to be so."""
+        if nbytes > _SMALL:
+            self._aside.add(task)
+        else:
+            task()
+
+    def _summed(self, own: Sum, piece: Range, total: Sum | None, name: str, *, in_parts: bool) -> None:
+        if piece.checksum is not None:
+            _confirm(own.value, piece, name)
+        if total is not None:
+            total.join(own)
+        if in_parts:
+            self._runs[piece.source].add(piece.offset, piece.length, own.value)
+
+    def _move_and_sum(self, piece: Range, own: Sum | None) -> None:
         for part in _parts(piece, _PART):
-            if sums:
-                self._aside.add(partial(_sum, part, sums))
+            if own is not None:
+                self._aside.add(partial(_sum, part, own))
             self._move(part)
 
-    def _confirm(self, found: Sum, piece: Range, name: str) -> None:
-        if piece.length <= _SMALL:
-            _confirm(found, piece, name)
+    def _compare(self, check: Check) -> None:
+        if not self._verify:
+            return
+        if (check.source, check.offset) in self._in_parts:
+            self._later.append(check)  # its parts are summed as they are copied
         else:
-            self._aside.add(partial(_confirm, found, piece, name))
+            self._read_and_compare(check)
 
-    def _compare(self, piece: Range, name: str) -> None:
-        check = Sum()
-        for part in _parts(piece, _PART):
-            if piece.length <= _SMALL:
-                _sum(part, [check])
-            else:
-                self._aside.add(partial(_sum, part, [check]))
-        self._confirm(check, piece, name)
+    def _read_and_compare(self, check: Check) -> None:
+        whole = Range(*check[:4])
+        own = Sum()
+        if whole.length <= _SMALL:
+            _sum(whole, own)
+            _confirm(own.value, whole, check.name)
+            return
+        for part in _parts(whole, _PART):
+            self._aside.add(partial(_sum, part, own))
+        self._aside.add(lambda: _confirm(own.value, whole, check.name))
 
-    def _read(self, piece: Range, sums: list[Sum]) -> None:
+    def _read(self, piece: Range, own: Sum | None) -> None:
         for part in _parts(piece, BLOCK):
             block = part.source.read(part.offset, part.length)
-            for each in sums:
-                each.add(block)
+            if own is not None:
+                own.add(block)
             self._file.write(block)
             self._moved(len(block))
 
     def _move(self, piece: Range) -> None:
         descriptor = piece.source.fileno()
         if descriptor is None or not self._by_system:
-            self._read(piece, [])
+            self._read(piece, None)
             return
         self._file.flush()
         start = 0
@@ -146,7 +194,7 @@ class Copier:
                 if error.errno in _FATAL:
                     raise
                 self._by_system = False  # not between these file systems, or not on this kernel
-                self._read(Range(piece.source, piece.offset + start, piece.length - start), [])
+                self._read(Range(piece.source, piece.offset + start, piece.length - start), None)
                 return
             if moved == 0:
                 raise FormatError("the file became shorter while it was read", where=piece.source.name)
@@ -188,17 +236,15 @@ def _parts(piece: Range, most: int) -> Iterator[Range]:
         yield Range(piece.source, piece.offset + start, min(most, piece.length - start))
 
 
-def _sum(piece: Range, sums: list[Sum]) -> None:
+def _sum(piece: Range, own: Sum) -> None:
     for part in _parts(piece, BLOCK):
-        block = part.source.read(part.offset, part.length)
-        for each in sums:
-            each.add(block)
+        own.add(part.source.read(part.offset, part.length))
 
 
-def _confirm(found: Sum, piece: Range, name: str) -> None:
-    if found.value != piece.checksum:
+def _confirm(found: int, piece: Range, name: str) -> None:
+    if found != piece.checksum:
         raise FormatError(
-            f"the data of {name} is damaged: its CRC-32 is {found.value:08x}, the file says {piece.checksum:08x}",
+            f"the data of {name} is damaged: its CRC-32 is {found:08x}, the file says {piece.checksum:08x}",
             where=f"{piece.source.name}: byte {piece.offset}",
             hint="fetch the file again; --no-verify migrates it as it is",
         )

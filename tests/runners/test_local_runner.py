@@ -164,7 +164,11 @@ def test_a_renamed_tensor_is_one_range_with_its_checksum():
 def test_part_of_a_record_has_no_checksum():
     file, tensors, source = checkpoint(random_array(spec("f32[4,8]")))
     runner = LocalRunner(make_plan(tensors, (Split(0, (1, 3)), (0,))), tensors, file, KIT)
-    assert [list(runner.pieces(number)) for number in (1, 2)] == [[Range(source, 0, 32)], [Range(source, 32, 96)]]
+    record = (0, 128)
+    assert [list(runner.pieces(number)) for number in (1, 2)] == [
+        [Range(source, 0, 32, record=record)],
+        [Range(source, 32, 96, record=record)],
+    ]
 
 
 def test_rows_that_are_joined_stay_ranges_of_their_sources():
