@@ -25,6 +25,7 @@ BLOCK = (
     256 << 10
 )  # bytes of a buffer: large enough that a call's cost is nothing, small enough to stay in a core's own cache
 _PART = 8 << 20  # bytes that the system copies at once, and that are sent to the disk at once
+_LENT = 8 << 20  # bytes of blocks that may wait to be summed
 _SMALL = 256 << 10  # bytes up to which a thread costs more than it saves
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # writing by hand would fail as well
 
@@ -61,6 +62,7 @@ class Copier:
         self._verify = verify
         self._by_system = hasattr(os, "copy_file_range")
         self._behind = WriteBehind(file)
+        self._lent = 0
         self._runs: defaultdict[ByteSource, Runs] = defaultdict(Runs)  # of the records that are copied in parts
         self._in_parts: set[tuple[ByteSource, int]] = set()
         self._later: list[Check] = []
@@ -106,8 +108,10 @@ class Copier:
             self._in_turn(partial(total.add, block), expected)
         self._file.write(block)
         self._moved(len(block))
-        if expected > _SMALL:
-            self._aside.finish()  # blocks are large, and no more than one is to be kept alive
+        self._lent += len(block)
+        if self._lent > _LENT:
+            self._aside.finish()  # blocks are kept alive until they are summed
+            self._lent = 0
 
     def _range(self, piece: Range, expected: int, name: str, total: Sum | None) -> None:
         """Copy a range; its own checksum, computed once, serves all who want to know."""

@@ -15,6 +15,7 @@ from typing import BinaryIO
 from ckptlint.core.pieces import Supply
 from ckptlint.core.tree import Tensor
 from ckptlint.errors import OutputError
+from ckptlint.formats.ahead import Ahead
 from ckptlint.formats.checking import Aside
 from ckptlint.formats.copying import Copier, Progress
 
@@ -47,11 +48,10 @@ class SafetensorsWriter:
         """Write the whole file at the start of `file`."""
         file.seek(0)
         file.write(self._header)
-        with Aside() as aside:
+        with Aside() as aside, Ahead(supply, (self._tensors[key].storage for key in self._order)) as ahead:
             copier = Copier(file, progress, aside, verify=verify)
             for key in self._order:
-                tensor = self._tensors[key]
-                copier.move(supply(tensor.storage), tensor.storage.nbytes, key)
+                copier.move(ahead.pieces(), self._tensors[key].storage.nbytes, key)
             copier.finish()
         file.flush()
 

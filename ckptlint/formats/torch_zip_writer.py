@@ -14,6 +14,7 @@ from ckptlint.core.pieces import Supply
 from ckptlint.core.tree import Node, Storage, Value
 from ckptlint.errors import OutputError
 from ckptlint.formats import pickles
+from ckptlint.formats.ahead import Ahead
 from ckptlint.formats.checking import Aside
 from ckptlint.formats.copying import Copier, Progress, Sum
 from ckptlint.formats.zip_layout import Record, directory, lay_out, local_header, total_size
@@ -69,12 +70,12 @@ class TorchZipWriter:
         by_record = dict(zip(self._records[2 : 2 + len(self._storages)], self._storages, strict=True))
         sums: list[Sum] = []
         file.seek(0)
-        with Aside() as aside:
+        with Aside() as aside, Ahead(supply, self._storages) as ahead:
             copier = Copier(file, progress, aside, verify=verify)
             for record in self._records:
                 storage = by_record.get(record)
                 name = record.name.decode()
-                pieces = [self._small[name]] if storage is None else supply(storage)
+                pieces = [self._small[name]] if storage is None else ahead.pieces()
                 file.write(local_header(record, 0))
                 sums.append(copier.store(pieces, record.size, self._names.get(id(storage), name)))
             copier.finish()

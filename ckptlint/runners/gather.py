@@ -7,8 +7,9 @@ the array kit then looks at the buffer in the order of the result. So a block of
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from math import prod
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar
+from typing import Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Kit
@@ -35,6 +36,7 @@ from ckptlint.ops.strides import Box, places
 
 T = TypeVar("T")
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
+_READ: Final = 1 << 20  # bytes read at once where much is
 _SPARSE: Final = 2  # bytes read for each byte wanted, up to which one read is better than many
 
 
@@ -84,12 +86,50 @@ class Bases(Protocol):
         ...
 
 
+class _Stretch(NamedTuple):
+    """Elements `first` up to `last` of a base, in memory."""
+
+    base: int | Gathered
+    first: int
+    last: int
+    memory: memoryview
+
+
 class Gatherer(Generic[T]):
     """Turns symbolic values into arrays."""
 
     def __init__(self, bases: Bases, arrays: ArrayKit[T]) -> None:
         self._bases = bases
         self._arrays = arrays
+        self._whole: _Stretch | None = None
+        self._room = bytearray()
+
+    @contextmanager
+    def at_once(self, view: View) -> Iterator[None]:
+        """Read all that a view looks at now, in one go, and take its blocks from there."""
+        first, last = view.box.extent
+        length = view.dtype.nbytes(last - first)
+        memory = memoryview(self._free(length))[:length]
+        for start in range(0, length, _READ):
+            stop = min(start + _READ, length)
+            size = view.dtype.bits // 8
+            memory[start:stop] = self._fetch(view.base, view.dtype, first + start // size, first + stop // size)
+        self._whole = _Stretch(view.base, first, last, memory)
+        try:
+            yield
+        finally:
+            self._whole = None
+
+    def _free(self, nbytes: int) -> bytearray:
+        """Return the same memory as before where it is large enough and nobody looks at it any more."""
+        try:
+            self._room.append(0)  # refused while somebody does
+            self._room.pop()
+        except BufferError:
+            self._room = bytearray(nbytes)
+        if len(self._room) < nbytes:
+            self._room = bytearray(nbytes)
+        return self._room
 
     def array(self, value: Value) -> T:
         """Return a value's elements; `ShapeError` where a cast or a check refuses some of them."""
@@ -132,6 +172,9 @@ class Gatherer(Generic[T]):
     def _view(self, view: View) -> T:
         if view.box.numel == 0:
             return self._arrays.strided(b"", view.spec, view.box.strides, 0)
+        whole = self._whole
+        if whole is not None and whole.base == view.base and whole.first <= view.box.extent[0] <= view.box.extent[1] <= whole.last:
+            return self._arrays.strided(whole.memory, view.spec, view.box.strides, view.box.offset - whole.first)
         order = view.box.by_stride()
         sorted_box = view.box.permuted(order)
         outer = _outer(sorted_box)

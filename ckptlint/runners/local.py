@@ -25,7 +25,9 @@ T = TypeVar("T")
 _COPIED: Final = 64 << 10  # bytes of a run from which on it is copied as it lies
 _FEW: Final = 16  # runs of one value that are copied even if they are shorter
 _BLOCK: Final = 8 << 20  # bytes of a gathered block: small beside a tensor, large beside the cost of a read
-_COPIES: Final = 4  # times a block is in memory at worst: as read, as gathered, as cast, row-major
+_WHOLE: Final = 256 << 20  # bytes of a transposed tensor that is read at once
+_TURNED: Final = 2 << 20  # bytes of a block of it: what was just turned around is written while it is in the cache
+_COPIES: Final = 6  # times a block is in memory at worst: as read, as gathered, as cast, row-major; the one before as written, as summed
 _STRIP: Final = 4 << 10  # bytes of the runs that a block of a transposed tensor is read in, where memory allows
 
 
@@ -117,8 +119,25 @@ class LocalRunner(Generic[T]):
                 for run in copied:
                     yield from _run_pieces(run, holdings)
                 continue
-            for block in blocks(part, self._limit(part)):
-                yield holdings.gatherer.sequence(block)
+            view = self._turned(part)
+            if view is None:
+                for block in blocks(part, self._limit(part)):
+                    yield holdings.gatherer.sequence(block)
+                continue
+            with holdings.gatherer.at_once(view):
+                for block in blocks(part, self._turned_block):
+                    yield holdings.gatherer.sequence(block)
+
+    def _turned(self, part: Value) -> View | None:
+        """Return the view of a transposed tensor that may be read at once: reading it in crumbs takes longer than turning it."""
+        view = part.value if isinstance(part, Converted) else part
+        if not isinstance(view, View) or not isinstance(view.base, int) or view.dtype.bits % 8:
+            return None
+        first, last = view.box.extent
+        nbytes = view.dtype.nbytes(last - first)
+        if nbytes > min(_WHOLE, self._memory // 2) or nbytes > 2 * view.dtype.nbytes(view.box.distinct):
+            return None
+        return view if _is_crumbled(view) else None
 
     def _limit(self, part: Value) -> int:
         """Bytes of a block: more than usual where a transposed tensor would otherwise be read in crumbs."""
@@ -127,17 +146,23 @@ class LocalRunner(Generic[T]):
             view = parts_of(view)[0]
         if not isinstance(view, View) or not view.spec.nbytes:
             return min(_BLOCK, self._memory // _COPIES)
-        dims = [dim for dim, size in enumerate(view.box.shape) if size > 1]
-        outer = next((dim for dim in view.box.by_stride() if dim in dims), 0)
-        if not dims or outer == dims[0]:
+        if not _is_crumbled(view):
             return min(_BLOCK, self._memory // _COPIES)
+        dims = [dim for dim, size in enumerate(view.box.shape) if size > 1]
         row = view.spec.nbytes // view.box.shape[dims[0]]
         return min(max(_BLOCK, row * _STRIP * 8 // view.dtype.bits), self._memory // _COPIES)
 
     def _block_bytes(self, part: Value) -> int:
         if _copied(part, self._holdings) is not None:
             return 0
-        return _COPIES * min(part.spec.nbytes, self._limit(part))
+        view = self._turned(part)
+        if view is None:
+            return _COPIES * min(part.spec.nbytes, self._limit(part))
+        return view.spec.nbytes + _COPIES * min(part.spec.nbytes, self._turned_block)
+
+    @property
+    def _turned_block(self) -> int:
+        return min(_TURNED, self._memory // _COPIES)
 
     def _refusal(self, number: int, error: ShapeError) -> CkptlintError:
         """Say of the whole value what a block said of itself."""
@@ -169,6 +194,13 @@ class LocalRunner(Generic[T]):
             key for keys in (self._plan.outputs, self._plan.inputs) for key, value in keys.items() if value == number
         )
         return next(named, f"value {number}")
+
+
+def _is_crumbled(view: View) -> bool:
+    """Whether what lies together in the source does not in the result, so that a block of one is in crumbs all over the other."""
+    dims = [dim for dim, size in enumerate(view.box.shape) if size > 1]
+    outer = next((dim for dim in view.box.by_stride() if dim in dims), 0)
+    return bool(dims) and outer != dims[0]
 
 
 def _copied(part: Value, holdings: Holdings[T]) -> Iterator[Run] | None:
