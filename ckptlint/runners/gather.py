@@ -173,7 +173,11 @@ class Gatherer(Generic[T]):
         if view.box.numel == 0:
             return self._arrays.strided(b"", view.spec, view.box.strides, 0)
         whole = self._whole
-        if whole is not None and whole.base == view.base and whole.first <= view.box.extent[0] <= view.box.extent[1] <= whole.last:
+        if (
+            whole is not None
+            and whole.base == view.base
+            and whole.first <= view.box.extent[0] <= view.box.extent[1] <= whole.last
+        ):
             return self._arrays.strided(whole.memory, view.spec, view.box.strides, view.box.offset - whole.first)
         order = view.box.by_stride()
         sorted_box = view.box.permuted(order)
