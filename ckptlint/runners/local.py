@@ -130,7 +130,7 @@ class LocalRunner(Generic[T]):
 
     def _turned(self, part: Value) -> View | None:
         """Return the view of a transposed tensor that may be read at once: reading it in crumbs takes longer than turning it."""
-        view = part.value if isinstance(part, Converted) else part
+        view = _behind_arithmetic(part)
         if not isinstance(view, View) or not isinstance(view.base, int) or view.dtype.bits % 8:
             return None
         first, last = view.box.extent
@@ -141,9 +141,7 @@ class LocalRunner(Generic[T]):
 
     def _limit(self, part: Value) -> int:
         """Bytes of a block: more than usual where a transposed tensor would otherwise be read in crumbs."""
-        view = part
-        while isinstance(view, POINTWISE):
-            view = parts_of(view)[0]
+        view = _behind_arithmetic(part)
         if not isinstance(view, View) or not view.spec.nbytes:
             return min(_BLOCK, self._memory // _COPIES)
         if not _is_crumbled(view):
@@ -194,6 +192,13 @@ class LocalRunner(Generic[T]):
             key for keys in (self._plan.outputs, self._plan.inputs) for key, value in keys.items() if value == number
         )
         return next(named, f"value {number}")
+
+
+def _behind_arithmetic(part: Value) -> Value:
+    """Return the first value that is computed with, element by element."""
+    while isinstance(part, POINTWISE):
+        part = parts_of(part)[0]
+    return part
 
 
 def _is_crumbled(view: View) -> bool:
