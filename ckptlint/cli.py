@@ -234,7 +234,17 @@ def suggest(**given: Any) -> None:
 
 @cli.command()
 @click.argument("checkpoint")
-@click.option("-o", "--output", metavar="FILE", help="File to write; its suffix decides the format.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="File to write; its suffix decides the format. With .dcp or a / at the end: a distributed checkpoint (DCP).",
+)
+@click.option(
+    "--max-shard-size",
+    metavar="SIZE",
+    help="Write shards of at most SIZE (2GB) with an index, where one .safetensors or .bin would be larger.",
+)
 @_migrations
 @_params
 @click.option("--reverse", is_flag=True, help="Run the inverse, or say which step loses data.")

@@ -94,7 +94,8 @@ def lint(
 class MigrateChoices(TypedDict, total=False):
     """How to migrate: backwards (`source`: the old schema, where the new file does not decide it), which state dict, over what is there.
 
-    `verify` compares the checksums of what is read; `max_memory`, in bytes, bounds the blocks of computed tensors.
+    `verify` compares the checksums of what is read; `max_memory`, in bytes, bounds the blocks of computed tensors. With
+    `max_shard_size`, in bytes, an output that would be larger is written in shards with an index.
     """
 
     reverse: bool
@@ -103,6 +104,7 @@ class MigrateChoices(TypedDict, total=False):
     force: bool
     verify: bool
     max_memory: int
+    max_shard_size: int
 
 
 def migrate(

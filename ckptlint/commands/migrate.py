@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from ckptlint.commands import sources
 from ckptlint.commands.externals import Externals, python_calls
+from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Work, facts_of, plan_down, plan_up
 from ckptlint.commands.talk import talk
-from ckptlint.commands.writing import Writing, check_suffix, output_size, refuse, write
+from ckptlint.commands.targets import Form, Target, check_place, parse_target
+from ckptlint.commands.writing import Writing, refuse, write
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.collection import no_collection
 from ckptlint.core.migration import Migration
@@ -17,7 +19,6 @@ from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.engine.optimizers import carry_optimizers
 from ckptlint.errors import UsageError
-from ckptlint.formats.atomic import check_output
 from ckptlint.report import plans
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -42,18 +43,28 @@ class Request:
     arguments: str | None = None
     allow_python: bool = False
     dry_run: bool = False
+    max_shard_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """What was done, or would be: the plan of each section, by its tree path."""
+    """What was done, or would be: the plan of each section, by its tree path, and what is in place now."""
 
     checkpoint: str
     plans: tuple[tuple[str, Plan], ...]
+    written: Written | None = None
 
 
-def run(*, form: str, max_memory: str, no_verify: bool, **given: object) -> tuple[Iterable[str], int]:
-    request = Request(**given, verify=not no_verify, max_memory=memory(max_memory))  # type: ignore[arg-type]  # click checked them
+def run(
+    *, form: str, max_memory: str, max_shard_size: str | None, no_verify: bool, **given: object
+) -> tuple[Iterable[str], int]:
+    shard = None if max_shard_size is None else memory(max_shard_size, "--max-shard-size")
+    request = Request(
+        **given,  # type: ignore[arg-type]  # click checked them
+        verify=not no_verify,
+        max_memory=memory(max_memory),
+        max_shard_size=shard,
+    )
     lines = list(_json(request) if form == "json" else _text(request))
     return lines, 0
 
@@ -64,33 +75,34 @@ def migrate(request: Request) -> Migrated:
     output = request.output
     if output is None and not request.dry_run:
         raise UsageError("no output is named", hint="-o FILE names it; --dry-run needs none")
+    target = Target("", Form.TORCH) if output is None else parse_target(output, request.max_shard_size)
     if output is not None:
-        check_suffix(output)
-        check_output(output, (request.checkpoint,), force=request.force or request.dry_run)
+        check_place(target, (request.checkpoint,), force=request.force or request.dry_run)
     with sources.opened(request.checkpoint) as checkpoint:
         if output is not None:  # an index names further files
-            check_output(output, tuple(part.name for part in checkpoint.parts), force=True)
+            check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
         with no_collection():
             work = _planned(request, checkpoint, migrations)
         carried = carry_optimizers(checkpoint.sections, migrations, work)
         for line in carried.said:
             talk(f"warning: {line}")
         externals = Externals(work, request.model, request.arguments, allow_python=request.allow_python)
-        writing = _writing(request, externals)
+        writing = _writing(request, target, externals)
         refuse(checkpoint, work, writing)
         for call in python_calls(work):
             talk(
                 f"warning: {call} is Python code that the migration {'would run' if request.dry_run else 'runs'}: nothing proves it"
             )
+        written = None
         if not request.dry_run:
             externals.check(work)
-            write(checkpoint, work, carried.replaced, writing)
-        return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work))
+            written = write(checkpoint, work, carried.replaced, writing)
+        return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work), written)
 
 
-def _writing(request: Request, externals: Externals) -> Writing:
+def _writing(request: Request, target: Target, externals: Externals) -> Writing:
     return Writing(
-        request.output or "",
+        target,
         force=request.force,
         verify=request.verify,
         alone=request.section is not None,
@@ -119,26 +131,28 @@ def _old(request: Request) -> Callable[[str], Schema]:
     return lambda path: by_path.get(path, weights)
 
 
-def memory(text: str) -> int:
-    """Read a number of bytes: `512M`, `2G`, decimal units."""
+def memory(text: str, option: str = "--max-memory") -> int:
+    """Read a number of bytes: `512M`, `2GB`, decimal units."""
     number = text.upper().removesuffix("B")
     unit = number[-1:] if number[-1:] in _UNITS else ""
     digits = number.removesuffix(unit)
     if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-        raise UsageError(f"--max-memory {text!r} is no number of bytes", hint="write it as 512M or 2G")
+        raise UsageError(f"{option} {text!r} is no number of bytes", hint="write it as 512M or 2G")
     return int(digits) * _UNITS[unit]
 
 
 def _text(request: Request) -> Iterator[str]:
     done = migrate(request)
-    if request.dry_run:
+    if done.written is None:
         for path, plan in done.plans:
             yield from plans.text(path, plan)
         yield "dry run: nothing was written"
         return
     for path, plan in done.plans:
         yield plans.summary(path, plan)
-    yield f"wrote {request.output}, {plans.size(output_size(str(request.output)))}; its header is what was planned"
+    path, nbytes, files = done.written
+    several = f" in {files} files" if files > 1 else ""
+    yield f"wrote {path}, {plans.size(nbytes)}{several}; its header is what was planned"
 
 
 def _json(request: Request) -> Iterator[str]:
@@ -146,5 +160,5 @@ def _json(request: Request) -> Iterator[str]:
 
     done = migrate(request)
     entries = [plans.entry(path, plan) for path, plan in done.plans]
-    written = None if request.dry_run else request.output
+    written = done.written and done.written.path
     yield json.dumps({"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}, indent=1)

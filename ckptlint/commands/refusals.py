@@ -14,6 +14,7 @@ from ckptlint.engine.shared_runs import extent
 from ckptlint.errors import OutputError, PlanError, UsageError
 
 BLOCK = 4 << 20  # bytes compared at once
+_NAMING = ("safetensors", "sharded")  # formats whose storages are called as their tensors
 _LISTED = 8  # names in a message
 _SPARE = 1 << 20  # bytes that repeated elements may take beyond a hundredth of what is stored
 
@@ -101,12 +102,14 @@ def _unresolved(key: str, lazy: tuple[str, ...]) -> PlanError:
 
 def check_believed_ties(checkpoint: Checkpoint, section: Section) -> None:
     """Compare what a safetensors file says is one tensor: each name's bytes are stored, and another tool may have changed some."""
+    if checkpoint.format not in _NAMING:
+        return
     stored = {storage.key: storage for storage in checkpoint.storages}
     for key, tensor in section.tensors.items():
         if isinstance(tensor, Composite):
             continue
         own = stored.get(key, tensor.storage)
-        if checkpoint.format != "safetensors" or own is tensor.storage:
+        if own is tensor.storage or own.made_by is not None:  # a torch file's: its storages are called by numbers
             continue
         for start in range(0, own.nbytes, BLOCK):
             length = min(BLOCK, own.nbytes - start)
@@ -124,7 +127,7 @@ def _check_nothing_lost(checkpoint: Checkpoint, work: Work, output: str, *, alon
     if len(work) > 1 or (section.path != "/" and not alone):
         listed = ", ".join(_top(checkpoint.root))
         raise UsageError(
-            f"a safetensors file holds one state dict and nothing else, and {checkpoint.origin} holds {listed}",
+            f"a safetensors or sharded output holds one state dict and nothing else, and {checkpoint.origin} holds {listed}",
             where=output,
             hint=f"--section {section.path} writes these weights alone; a .pt file keeps everything",
         )
@@ -132,7 +135,7 @@ def _check_nothing_lost(checkpoint: Checkpoint, work: Work, output: str, *, alon
         names = list(section.others)
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         raise OutputError(
-            f"a safetensors file cannot hold the entries that are no tensors: {', '.join(names[:_LISTED])}{more}",
+            f"a safetensors or sharded output cannot hold the entries that are no tensors: {', '.join(names[:_LISTED])}{more}",
             where=output,
             hint="a .pt file can",
         )

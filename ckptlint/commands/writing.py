@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from ckptlint.commands.externals import Externals
+from ckptlint.commands.outputs import Container, Output, Written, distributed, one_file, sharded
 from ckptlint.commands.planning import Work
 from ckptlint.commands.refusals import (
     check_believed_ties,
@@ -20,22 +19,16 @@ from ckptlint.commands.refusals import (
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress, talk
+from ckptlint.commands.targets import Form, Target
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.collection import no_collection
 from ckptlint.core.paths import find
-from ckptlint.core.pieces import Supply
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Composite, Dict, Node, Tensor
 from ckptlint.engine.assemble import Assembly
-from ckptlint.errors import OutputError, UsageError
+from ckptlint.errors import OutputError
 from ckptlint.formats import open_checkpoint
-from ckptlint.formats.atomic import AtomicFile
 
-if TYPE_CHECKING:
-    pass
-
-TORCH = (".pt", ".pth", ".bin", ".ckpt")
-SAFETENSORS = ".safetensors"
 _METADATA = "metadata."  # how notes about it begin
 
 
@@ -47,7 +40,7 @@ class Writing:
     that the source repeats by strides may be written out.
     """
 
-    output: str
+    target: Target
     force: bool = False
     verify: bool = True
     alone: bool = False
@@ -56,76 +49,49 @@ class Writing:
     externals: Externals | None = None
 
 
-class _Writer(Protocol):
-    nbytes: int
-
-    @property
-    def data_nbytes(self) -> int: ...
-
-    def write(
-        self, file: BinaryIO, supply: Supply, progress: Callable[[int], object], *, verify: bool = True
-    ) -> None: ...
-
-
-def check_suffix(output: str) -> None:
-    """Refuse a name that says no format we write."""
-    suffix = Path(output).suffix
-    if suffix not in (*TORCH, SAFETENSORS):
-        raise UsageError(
-            f"the suffix {suffix!r} names no format to write",
-            where=output,
-            hint=f"there are {', '.join((*TORCH, SAFETENSORS))}",
-        )
-
-
 def refuse(checkpoint: Checkpoint, work: Work, writing: Writing) -> None:
     """Refuse, from headers alone, what would silently be something else than what was asked for."""
-    tensors_only = writing.output.endswith(SAFETENSORS)
+    target = writing.target
     check_computed(work)
-    check_dtypes(work, tensors_only=tensors_only)
-    if tensors_only:
-        check_tensors_only(checkpoint, work, writing.output, alone=writing.alone)
+    check_dtypes(work, tensors_only=target.form is Form.SAFETENSORS)
+    if target.tensors_only:
+        check_tensors_only(checkpoint, work, target.path, alone=writing.alone)
     if not writing.allow_expand:
-        check_expanded(work, strided=not tensors_only)
+        check_expanded(work, strided=target.strided)
 
 
-def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writing: Writing) -> None:
+def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writing: Writing) -> Written:
     """Write the whole output or nothing, after `refuse` had nothing against it."""
-    tensors_only = writing.output.endswith(SAFETENSORS)
+    target = writing.target
     for section, _ in work:
         check_believed_ties(checkpoint, section)
     with no_collection():
-        assembly = Assembly(checkpoint, work, replaced, strided=not tensors_only)
+        assembly = Assembly(checkpoint, work, replaced, strided=target.strided)
         supply = Supplier(checkpoint, work, assembly, memory=writing.max_memory, externals=writing.externals)
-        writer = _writer(checkpoint, assembly, writing)
+        output = _output(checkpoint, assembly, writing)
     supply.check_equal()
-    with (
-        unwinding(),
-        AtomicFile(writing.output, nbytes=writer.nbytes, replace=writing.force) as out,
-        progress(writer.data_nbytes, Path(writing.output).name) as moved,
-    ):
-        writer.write(out.file, supply, moved, verify=writing.verify)
-        _verify(out.temporary, work, tensors_only=tensors_only)
+    with unwinding(), output as out, progress(output.data_nbytes, Path(target.path).name) as moved:
+        out.fill(supply, moved, verify=writing.verify)
+        _verify(out.temporary, work, target)
         for part in checkpoint.parts:
             part.check_unchanged()
-        out.commit()
+        return out.commit()
 
 
-def _writer(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> _Writer:
-    if writing.output.endswith(SAFETENSORS):
-        from ckptlint.formats.safetensors_writer import SafetensorsWriter
-
-        dense = {key: tensor for key, tensor in assembly.tensors[0].items() if isinstance(tensor, Tensor)}
-        return SafetensorsWriter(dense, _metadata(checkpoint))
-    from ckptlint.formats.torch_zip_writer import TorchZipWriter
-
-    left = [name for name in _metadata(checkpoint) if name != "format"]
-    if left:
+def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Output:
+    target = writing.target
+    if target.form is Form.DCP:
+        if any(plan.target.ties for _, plan in assembly.work):
+            talk("note: a distributed checkpoint has no ties: the values are written under each name")
+        return distributed(target, assembly, force=writing.force)
+    metadata = _metadata(checkpoint)
+    left = [name for name in metadata if name != "format"]
+    if left and target.form is Form.TORCH and target.shard is None:
         talk(f"note: a .pt file has no place for the file's metadata: {', '.join(left)}")
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
-    return TorchZipWriter(
-        assembly.root, writing.output, replace=assembly.replace, protocol=protocol, names=assembly.names()
-    )
+    if target.shard is not None:
+        return sharded(target, assembly, Container(metadata, protocol), force=writing.force)
+    return one_file(target, assembly, Container(metadata, protocol), force=writing.force)
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
@@ -136,14 +102,15 @@ def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
     return {name: text for name, text in pairs if not name.startswith("ckptlint") and name != "total_size"}
 
 
-def _verify(path: str, work: Work, *, tensors_only: bool) -> None:
+def _verify(path: str, work: Work, target: Target) -> None:
     """Read the new file's header and compare it with what was planned; the file is not in place yet."""
     written = open_checkpoint(Path(path))
     try:
         for section, plan in work:
-            have = _schema(written, "/" if tensors_only else section.path)
+            have = _schema(written, "/" if target.tensors_only else section.path)
             want = plan.target
-            if list(have.tensors.items()) != list(want.tensors.items()) or set(have.ties) != set(_ties(want)):
+            untied = target.form is not Form.DCP and set(have.ties) != set(_ties(want))
+            if untied or list(have.tensors.items()) != list(want.tensors.items()):
                 text = f"what was written at {section.path} is not what was planned; nothing was put in place"
                 raise OutputError(text, where=path)
     finally:
@@ -161,8 +128,3 @@ def _schema(written: Checkpoint, path: str) -> Schema:
 def _ties(schema: Schema) -> tuple[tuple[str, ...], ...]:
     place = {key: number for number, key in enumerate(schema.tensors)}
     return tuple(tuple(sorted(group, key=place.__getitem__)) for group in schema.ties)
-
-
-def output_size(path: str) -> int:
-    """Bytes of the file that was written."""
-    return os.path.getsize(path)

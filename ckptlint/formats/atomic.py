@@ -79,9 +79,9 @@ class AtomicFile:
             self.file.flush()
             os.fsync(self.file.fileno())
             self.file.close()
-            self._put_in_place()
+            move_in(self.temporary, self.path, replace=self._replace)
             self._committed = True
-            self._sync_folder()
+            sync_folder(self._folder)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -97,35 +97,7 @@ class AtomicFile:
     def _prepare(self, descriptor: int) -> None:
         if os.path.exists(self.path):  # a replaced file keeps its mode
             os.fchmod(descriptor, stat.S_IMODE(os.stat(self.path).st_mode))
-        if self._nbytes and hasattr(os, "posix_fallocate"):
-            try:
-                os.posix_fallocate(descriptor, 0, self._nbytes)  # a full disk is better met before an hour of copying
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
-                    raise
-
-    def _put_in_place(self) -> None:
-        if not self._replace:
-            try:
-                os.link(self.temporary, self.path)  # unlike a rename, fails where something is there
-            except FileExistsError as error:
-                raise UsageError("appeared while it was being written", where=self.path, hint=_FORCE) from error
-            except OSError as error:
-                if error.errno not in _NO_LINKS or os.path.exists(self.path):
-                    raise
-            else:
-                os.unlink(self.temporary)
-                return
-        os.replace(self.temporary, self.path)
-
-    def _sync_folder(self) -> None:
-        if os.name != "posix":
-            return  # no other system lets a folder be opened and synced
-        descriptor = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        allocate(descriptor, self._nbytes)
 
     def _discard(self) -> None:
         self.file.close()
@@ -134,3 +106,40 @@ class AtomicFile:
 
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(f"cannot be written: {error.strerror or error}", where=self.path)
+
+
+def allocate(descriptor: int, nbytes: int) -> None:
+    """Take room for a file on the disk, where the system can."""
+    if nbytes and hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, nbytes)  # a full disk is better met before an hour of copying
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+
+
+def move_in(temporary: str, path: str, *, replace: bool) -> None:
+    """Give a file its name; without `replace`, one that has appeared under it meanwhile is left alone: `UsageError`."""
+    if not replace:
+        try:
+            os.link(temporary, path)  # unlike a rename, fails where something is there
+        except FileExistsError as error:
+            raise UsageError("appeared while it was being written", where=path, hint=_FORCE) from error
+        except OSError as error:
+            if error.errno not in _NO_LINKS or os.path.exists(path):
+                raise
+        else:
+            os.unlink(temporary)
+            return
+    os.replace(temporary, path)
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder durable."""
+    if os.name != "posix":
+        return  # no other system lets a folder be opened and synced
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

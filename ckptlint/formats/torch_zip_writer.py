@@ -65,11 +65,11 @@ class TorchZipWriter:
         """Bytes of all storages, for a progress bar."""
         return sum(storage.nbytes for storage in self._storages)
 
-    def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True) -> None:
-        """Write the whole archive at the start of `file`."""
+    def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True, start: int = 0) -> None:
+        """Write the whole archive into `file`, from byte `start` on."""
         by_record = dict(zip(self._records[2 : 2 + len(self._storages)], self._storages, strict=True))
         sums: list[Sum] = []
-        file.seek(0)
+        file.seek(start)
         with Aside() as aside, Ahead(supply, self._storages) as ahead:
             copier = Copier(file, progress, aside, verify=verify)
             for record in self._records:
@@ -82,15 +82,15 @@ class TorchZipWriter:
         checksums = [each.value for each in sums]
         file.write(directory(self._records, checksums))
         file.flush()
-        _fill_in(file, self._records, checksums)
-        if file.tell() != self.nbytes:
-            raise OutputError(f"{file.tell()} bytes were written where {self.nbytes} were planned")
+        _fill_in(file, self._records, checksums, start)
+        if file.tell() != start + self.nbytes:
+            raise OutputError(f"{file.tell() - start} bytes were written where {self.nbytes} were planned")
 
 
-def _fill_in(file: BinaryIO, records: list[Record], checksums: list[int]) -> None:
+def _fill_in(file: BinaryIO, records: list[Record], checksums: list[int], start: int) -> None:
     """Put the checksums, known only now, into the local headers."""
     for record, checksum in zip(records, checksums, strict=True):
-        os.pwrite(file.fileno(), checksum.to_bytes(4, "little"), record.crc_at)
+        os.pwrite(file.fileno(), checksum.to_bytes(4, "little"), start + record.crc_at)
 
 
 def _archive_name(name: str) -> str:
