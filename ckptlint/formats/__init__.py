@@ -96,6 +96,12 @@ def _legacy(source: ByteSource, part: int = 0) -> Checkpoint:
     return legacy_pickle.read(source, part=part)
 
 
+def _tar(source: ByteSource, part: int = 0) -> Checkpoint:
+    from ckptlint.formats import torch_tar
+
+    return torch_tar.read(source, part=part)
+
+
 def _sharded(source: ByteSource) -> Checkpoint:
     from ckptlint.formats import sharded
 
@@ -130,6 +136,7 @@ def _single(kind: str, place: str, source: ByteSource) -> Callable[[ByteSource, 
 READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "torch-zip": _torch_zip,
     "torch-legacy": _legacy,
+    "torch-tar": _tar,
     "safetensors": _safetensors,
     "gguf": _gguf,
     "npy": _npy,
@@ -139,6 +146,7 @@ FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp, "deepspeed": _d
 _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "torch-zip": _torch_zip,
     "torch-legacy": _legacy,
+    "torch-tar": _tar,
     "safetensors": _safetensors,
     "gguf": _gguf,
     "npy": _npy,

@@ -113,12 +113,7 @@ _STRANGERS = (
 )
 _TORCH = (
     _refused("CKC146", rb"PYTORCH1", "is in the preview format of torch 1.0", _RESAVE),
-    _refused(
-        "CKC146",
-        rb"(sys_info|pickle|storages|tensors)\0.{100,256}ustar",
-        "is in torch's format before 0.1.10, which is not read yet",
-        _RESAVE,
-    ),
+    _read(rb"(sys_info|pickle|storages|tensors)\0.{100,256}ustar", "torch-tar"),
     _refused("CKC123", rb".{257}ustar", "is a tar archive", _UNPACK),
     _read(rb"\x80[\x02-\x05](\x95.{8})?" + re.escape(_LEGACY_MAGIC), "torch-legacy"),
     _refused(

@@ -45,7 +45,6 @@ FILES = {
     + bytes(range(100, 150))
     + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb",
     "is a Flax": b"\x82\xa6params\x81",
-    "is in torch's format before 0.1.10": b"storages".ljust(257, b"\0") + b"ustar\0",
     "is a bare pickle": b"\x80\x02}q\0.",
     "is a tar archive": b"model.pt".ljust(257, b"\0") + b"ustar\0",
     "is zlib data, as joblib writes": b"x\x9c\x01\x02",

@@ -9,7 +9,7 @@ from pathlib import Path
 from formats.ggufs import Entry, gguf
 from formats.zips import archive
 from hostile.assemble import Build, Call, Name, New, Old, dump, tensor
-from hostile.containers import CONTAINERS, WEIGHTS, members, torch_zip
+from hostile.containers import CONTAINERS, WEIGHTS, members, tar_of, torch_zip
 
 SHIPPED = Path(__file__).parents[2]
 _ORDERED = Name("collections", "OrderedDict")
@@ -49,6 +49,15 @@ def torch_zips() -> list[bytes]:
 
 def legacies() -> list[bytes]:
     return [CONTAINERS["legacy"](dump(tree, protocol)) for protocol in (2, 3) for tree in trees()[:2]]
+
+
+def tars() -> list[bytes]:
+    """The format before 0.1.10: two tensors over one storage, one of them over a part of it."""
+    stored = dump(1) + dump((1, "cpu", Name("torch", "FloatStorage"))) + struct.pack("<q", 4) + WEIGHTS
+    whole = dump((5, 1, None)) + struct.pack("<iI2q2qq", 2, 0, 2, 2, 2, 1, 0)
+    part = dump((6, 2, None)) + struct.pack("<iIqqq", 1, 0, 2, 1, 0)
+    files = {"sys_info": dump({}), "storages": stored + dump([(2, 1, 2, 2)]), "tensors": dump(2) + whole + part}
+    return [tar_of({"pickle": b"\x80\x02}(X\x01\0\0\0wK\x05QX\x01\0\0\0vK\x06Qu.", **files})]
 
 
 def safetensors() -> list[bytes]:

@@ -112,6 +112,7 @@ def _text(read, content: bytes) -> None:
 _READER_SEEDS = {
     "torch-zip": seeds.torch_zips,
     "torch-legacy": seeds.legacies,
+    "torch-tar": seeds.tars,
     "safetensors": seeds.safetensors,
     "index": seeds.indexes,
     "gguf": seeds.ggufs,

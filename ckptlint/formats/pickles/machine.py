@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import struct
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from ckptlint.core.tree import Composite, Dict, List, Node, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
@@ -40,12 +41,22 @@ class Pickle(NamedTuple):
     notes: tuple[Note, ...]
 
 
-def read(data: bytes | memoryview, origin: str, *, limits: Limits = DEFAULT, offset: int = 0) -> Pickle:
+def read(
+    data: bytes | memoryview,
+    origin: str,
+    *,
+    limits: Limits = DEFAULT,
+    offset: int = 0,
+    objects: Mapping[str, Node] | None = None,
+) -> Pickle:
     """Read the pickle that begins at `offset` of a buffer; several may follow each other, from `end` to `end`.
+
+    `objects` are what persistent ids that are keys stand for, where the file keeps tensors outside of the pickle.
 
     Every malformed pickle, and every one that passes the limits, is a `FormatError` whose place is `origin: byte N`.
     """
     state = State(data, origin, limits, offset)
+    state.objects = objects
     large = len(data) - offset > _LARGE
     pause = large and gc.isenabled()
     if large:

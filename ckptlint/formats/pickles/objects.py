@@ -211,7 +211,7 @@ def _joined(state: State, first: Value, second: Value, position: int) -> Value:
 
 def _persid(state: State, position: int) -> int:
     text, stop = state.line(position)
-    state.stack.append(Persistent(text.decode("latin1")))
+    state.stack.append(persistent(state, text.decode("latin1"), position))
     return stop
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, TypeAlias
 
-from ckptlint.core.tree import Global, Storage, Tuple, Value
+from ckptlint.core.tree import Global, Node, Storage, Tuple, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats.pickles.limits import Limits
 from ckptlint.formats.pickles.opcodes import ARGUMENT_BYTES, NAMES
@@ -63,6 +63,7 @@ class State:
         "makers",
         "memo",
         "notes",
+        "objects",
         "origin",
         "outer",
         "protocol",
@@ -94,6 +95,7 @@ class State:
         self.made: set[Global] = set()
         self.storages: dict[str, Storage] = {}
         self.notes: list[Note] = []
+        self.objects: Mapping[str, Node] | None = None
         self.protocol = 0
         self.frame_end = 0
         self.stopped = -1

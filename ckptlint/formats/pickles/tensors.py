@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from math import prod
 
 from ckptlint.core.dtype import BY_STORAGE, BY_TORCH, DType
@@ -12,6 +13,7 @@ from ckptlint.core.tree import (
     Dict,
     Global,
     List,
+    Node,
     Opaque,
     Persistent,
     Storage,
@@ -32,12 +34,24 @@ _BYTE = BY_TORCH["uint8"]
 
 def persistent(state: State, pid: Value, position: int) -> Value:
     """Return what a persistent id stands for: a storage, the class of a pickled module, or an id we do not know."""
+    if state.objects is not None:
+        return _kept_outside(state, state.objects, pid, position)
     if type(pid) is Tuple and len(pid.items) >= 4:
         if pid.items[0] == "storage":
             return _storage(state, pid, position)
         if pid.items[0] == "module" and type(pid.items[1]) is Global:
             return pid.items[1]  # torch's old format stores the class with its source text
     return Persistent(pid)
+
+
+def _kept_outside(state: State, objects: Mapping[str, Node], pid: Value, position: int) -> Value:
+    """The object that the file keeps under a key, or the class that it stores with its source text."""
+    if type(pid) is Tuple and pid.items and type(pid.items[0]) is Global:
+        return pid.items[0]
+    found = objects.get(str(pid)) if isinstance(pid, int | str) else None
+    if found is None:
+        raise state.fail(f"there is no object {str(pid)[:40]!a} beside the pickle", position - 1)
+    return found
 
 
 def _storage(state: State, pid: Tuple, position: int) -> Value:
