@@ -20,6 +20,7 @@ _WRAPPED = re.compile(
     r"(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module|base_model\.model)\."
 )
 """Segments that DataParallel, torch.compile, FSDP, activation checkpointing, DeepSpeed and peft put into keys."""
+_HINTS = ("module.", "_orig_mod.", "base_model.model.")  # one of which is in every key with such a segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def _best(*changes: Renaming | None) -> Renaming | None:
 
 def bare(key: str) -> str:
     """Return the key without the segments of wrappers."""
-    return _WRAPPED.sub("", key)
+    return _WRAPPED.sub("", key) if any(hint in key for hint in _HINTS) else key
 
 
 def _unwrappings(left: Mapping[str, TensorSpec], needed: Mapping[str, TensorSpec]) -> list[Renaming]:
@@ -100,7 +101,8 @@ def _by_bare(keys: Iterable[str]) -> dict[str, list[str]]:
 
 def any_wrapped(keys: Iterable[str]) -> bool:
     """Whether a key has a segment of a wrapper."""
-    return _WRAPPED.search("\n".join(keys)) is not None
+    text = "\n".join(keys)
+    return any(hint in text for hint in _HINTS) and _WRAPPED.search(text) is not None
 
 
 def wrappers(key: str) -> tuple[str, ...]:
@@ -156,7 +158,11 @@ def _votes(longer: Mapping[str, TensorSpec], shorter: Mapping[str, TensorSpec]) 
     """Count for each prefix the keys it turns into keys of `shorter`, and those of them whose shapes agree."""
     named: Counter[str] = Counter()
     fitting: Counter[str] = Counter()
+    ends = {tuple(key.rsplit(".", 2)[-2:]) for key in shorter}
     for key, spec in longer.items():
+        parts = key.rsplit(".", 2)
+        if tuple(parts[-2:]) not in ends and (parts[-1],) not in ends:
+            continue
         place = key.find(".") + 1
         while place:
             found = shorter.get(key[place:])

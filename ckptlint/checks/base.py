@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ckptlint.checks.alignment import Renaming, renamings
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
+from ckptlint.core.dtype import ANY
 from ckptlint.core.finding import Fact
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
@@ -98,9 +100,10 @@ class Comparison:
         if not accepted:
             return self
         missing = {key for each in accepted for key in each.missing}
-        unexpected = {key for each in accepted for key in (*each.unexpected, *(each.pair or ())[:1])}
+        unexpected = {key for each in accepted for key in each.unexpected}
+        unexpected.update([each.pair[0] for each in accepted if each.pair])
         mismatched = {key for each in accepted for key in each.mismatched}
-        found = {pair.key: pair for each in accepted if each.pair for pair in [self._pair(*each.pair)]}
+        found = {each.pair[1]: self._pair(*each.pair) for each in accepted if each.pair}
         differing = {key: pair for key, pair in found.items() if pair.actual.shape != pair.expected.shape}
         pairs = self._in_model_order({**self.pairs, **found}) if found else self.pairs
         return replace(
@@ -160,10 +163,53 @@ class Comparison:
         return found
 
     @cached_property
+    def missing_by_name(self) -> Mapping[str, list[str]]:
+        """The missing keys by their last segment."""
+        return _by_name(self.missing)
+
+    @cached_property
+    def unexpected_by_name(self) -> Mapping[str, list[str]]:
+        """The unexpected keys by their last segment."""
+        return _by_name(self.unexpected)
+
+    @cached_property
+    def unexpected_text(self) -> str:
+        """The unexpected keys, one a line: whether a word is in any of them is asked of it quickly."""
+        return "\n".join(self.unexpected)
+
+    @cached_property
+    def owners(self) -> frozenset[str]:
+        """The modules of the model of which a tensor is there."""
+        return frozenset([key.rpartition(".")[0] for key in self.pairs])
+
+    @cached_property
+    def stored_owners(self) -> frozenset[str]:
+        """The same, as the checkpoint calls them."""
+        return frozenset([pair.stored.rpartition(".")[0] for pair in self.pairs.values()])
+
+    @cached_property
+    def recast(self) -> tuple[Pair, ...]:
+        """The pairs of equal shapes and other dtypes, where both are known."""
+        return tuple(
+            pair
+            for pair in self.pairs.values()
+            if (have := pair.actual.dtype) is not (want := pair.expected.dtype)
+            and ANY not in (have, want)
+            and pair.actual.shape == pair.expected.shape
+        )
+
+    @cached_property
     def weights(self) -> tuple[Section, ...]:
         """The sections that hold model weights."""
         sections = self.checkpoint.sections if self.checkpoint else ()
         return tuple(each for each in sections if each.kind is SectionKind.WEIGHTS)
+
+
+def _by_name(keys: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        found.setdefault(key.rpartition(".")[2], []).append(key)
+    return found
 
 
 V = TypeVar("V")
@@ -177,6 +223,12 @@ def _left(tensors: Mapping[str, V], gone: Collection[str]) -> Mapping[str, V]:
 def said(spec: TensorSpec) -> str:
     """Write a spec; a checkpoint has many tensors and few specs."""
     return str(spec)
+
+
+@lru_cache(maxsize=4096)
+def said_as(word: str, spec: TensorSpec) -> Mapping[str, str]:
+    """Return the words of a fact that says nothing but a spec."""
+    return MappingProxyType({word: str(spec)})
 
 
 def parameter_names(schema: Schema) -> frozenset[str] | None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ckptlint.checks.base import BOTH, MODEL, Check, Comparison, Explained, NoOptions, said
-from ckptlint.core.spec import TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +25,23 @@ def unsaved(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
 
 def leftover(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
     """Keys of buffers, known by name, that versions of a library used to save; not those that may have moved."""
-    owners = {_owner(pair.stored) for pair in seen.pairs.values()}
-    wanted = frozenset(map(_last_name, seen.missing))
-    for key, spec in seen.unexpected.items():
-        name = _last_name(key)
-        if name in options.names and (name not in wanted or _owner(key) in owners):
-            yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
+    known = frozenset(options.names).intersection(seen.unexpected_by_name)
+    for key in _in_order(seen.unexpected, (seen.unexpected_by_name[name] for name in known)):
+        owner, name = _parted(key)
+        if name not in seen.missing_by_name or owner in seen.stored_owners:
+            yield Explained(key, {"actual": said(seen.unexpected[key])}, unexpected=(key,))
 
 
-def _owner(key: str) -> str:
-    return key.rpartition(".")[0]
+def _parted(key: str) -> tuple[str, str]:
+    """Return the module of a tensor, and its name there."""
+    owner, _dot, name = key.rpartition(".")
+    return owner, name
 
 
-def _last_name(key: str) -> str:
-    return key.rpartition(".")[2]
+def _in_order(keys: Iterable[str], groups: Iterable[Sequence[str]]) -> list[str]:
+    """Return the members of the groups as `keys` has them."""
+    chosen = {key for group in groups for key in group}
+    return [key for key in keys if key in chosen] if chosen else []
 
 
 def untracked(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -48,21 +50,20 @@ def untracked(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     Not those that may have moved.
     """
     name = "num_batches_tracked"
-    for key, spec in _absent(seen):
-        if _last_name(key) == name and _version(seen, _owner(key)) < 2:
-            yield Explained(key, {"expected": said(spec)}, missing=(key,))
+    for key in _absent(seen, seen.missing_by_name.get(name, ())):
+        if _version(seen, _parted(key)[0]) < 2:
+            yield Explained(key, {"expected": said(seen.missing[key])}, missing=(key,))
 
 
-def _absent(seen: Comparison) -> Iterator[tuple[str, TensorSpec]]:
-    """Yield what is missing, without what may have moved.
+def _absent(seen: Comparison, keys: Iterable[str]) -> Iterator[str]:
+    """Yield those of the missing keys that cannot have moved.
 
-    That is a key whose last name the checkpoint has where the model has no place for it, unless the rest of its module is there.
+    One may have whose last name the checkpoint has where the model has no place for it, unless the rest of its module is there.
     """
-    owners = set(map(_owner, seen.pairs))
-    stored = frozenset(map(_last_name, seen.unexpected))
-    for key, spec in seen.missing.items():
-        if _last_name(key) not in stored or _owner(key) in owners:
-            yield key, spec
+    for key in keys:
+        owner, name = _parted(key)
+        if name not in seen.unexpected_by_name or owner in seen.owners:
+            yield key
 
 
 def _version(seen: Comparison, owner: str) -> int:
@@ -73,10 +74,10 @@ def _version(seen: Comparison, owner: str) -> int:
 
 def missing_statistics(seen: Comparison, options: NamedOptions) -> Iterator[Explained]:
     """Statistics, known by name, that are missing though other tensors of their layer are there."""
-    owners = set(map(_owner, seen.pairs))
-    for key, spec in seen.missing.items():
-        if _last_name(key) in options.names and _owner(key) in owners:
-            yield Explained(key, {"expected": said(spec)}, missing=(key,))
+    known = frozenset(options.names).intersection(seen.missing_by_name)
+    for key in _in_order(seen.missing, (seen.missing_by_name[name] for name in known)):
+        if _parted(key)[0] in seen.owners:
+            yield Explained(key, {"expected": said(seen.missing[key])}, missing=(key,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +90,14 @@ class BufferOptions:
 
 def missing_buffer(seen: Comparison, options: BufferOptions) -> Iterator[Explained]:
     """Keys of the model that are missing and no parameters: nothing trained is lost. Not those that may have moved."""
-    for key, spec in _absent(seen):
-        name = _last_name(key)
-        untrained = name in options.names if seen.parameters is None else key not in seen.parameters
-        if untrained and name not in options.but:
-            yield Explained(key, {"expected": said(spec)}, missing=(key,))
+    if seen.parameters is None:
+        named = frozenset(options.names).intersection(seen.missing_by_name)
+        untrained = _in_order(seen.missing, (seen.missing_by_name[name] for name in named))
+    else:
+        untrained = [key for key in seen.missing if key not in seen.parameters]
+    for key in _absent(seen, untrained):
+        if _parted(key)[1] not in options.but:
+            yield Explained(key, {"expected": said(seen.missing[key])}, missing=(key,))
 
 
 BUFFER_CHECKS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from ckptlint.checks.base import MODEL, Check, Comparison
-from ckptlint.core.dtype import ANY, DType
+from ckptlint.core.dtype import DType
 from ckptlint.core.fields import one_of, read_by
 from ckptlint.core.finding import Fact
 
@@ -43,11 +43,9 @@ class DTypeOptions:
 
 def dtype_differs(seen: Comparison, options: DTypeOptions) -> Iterator[Fact]:
     """Tensors whose cast to the model's dtype has the effect."""
-    for pair in seen.pairs.values():
+    for pair in seen.recast:
         have, want = pair.actual.dtype, pair.expected.dtype
-        if have is want or ANY in (have, want) or pair.key in seen.settled or pair.actual.shape != pair.expected.shape:
-            continue
-        if effect_of(have, want) == options.effect:
+        if pair.key not in seen.settled and effect_of(have, want) == options.effect:
             yield Fact(pair.key, {"actual": str(have), "expected": str(want)})
 
 

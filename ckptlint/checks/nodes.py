@@ -5,9 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ckptlint.core.paths import children, join, stored
-from ckptlint.core.tree import Call, Node, Opaque, Set, Tensor, Value
+from ckptlint.core.tree import Call, Dict, Node, Opaque, Set, Tensor, Value
 
 _HIDDEN = "@"
+
+
+def objects(root: Value) -> Iterator[Node]:
+    """Yield each node once, in no promised order; much quicker than `nodes`, which also says where they are."""
+    seen: set[int] = set()
+    waiting: list[Value] = [root]
+    while waiting:
+        value = waiting.pop()
+        if not isinstance(value, Node) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, Dict):
+            waiting.extend([member for _, member in value.items])
+            waiting.append(stored(value))
+        elif not isinstance(value, Tensor) or value.wrap is not None:
+            waiting.extend([member for _, member in _inside("", value)])
 
 
 def nodes(root: Value) -> Iterator[tuple[str, Node]]:

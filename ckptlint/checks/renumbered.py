@@ -14,6 +14,7 @@ from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.families import fold
 
 _NUMBER = re.compile(r"(?:^|(?<=\.))(0|[1-9][0-9]{0,5})(?=\.|$)")
+_DIGIT = re.compile("[0-9]")
 _MOST_STEPS = 1_000_000  # of aligning all stacks of a model
 _NAMED = 6  # numbers that a message lists
 
@@ -87,8 +88,10 @@ def _touched(seen: Comparison) -> frozenset[str]:
     hopeless = _hopeless(seen)
     missing = _stems((*seen.missing, *(key for key in seen.mismatched if key not in hopeless)))
     unexpected = _stems(seen.unclaimed)
-    common = _stems(seen.pairs) if missing or unexpected else set()
-    return frozenset((missing & (unexpected | common) | unexpected & common) - _stems(hopeless))
+    common = _stems(seen.pairs) if missing or unexpected else Counter()
+    touched = (missing.keys() & (unexpected.keys() | common.keys())) | unexpected.keys() & common.keys()
+    small = (stem for stem in touched - _stems(hopeless).keys() if missing[stem] * unexpected[stem] <= _MOST_STEPS)
+    return frozenset(small)
 
 
 def _hopeless(seen: Comparison) -> frozenset[str]:
@@ -100,18 +103,22 @@ def _hopeless(seen: Comparison) -> frozenset[str]:
     )
 
 
-def _stems(keys: Iterable[str]) -> set[str]:
-    """Return the stems of all numbers in keys, level by level: many keys share what they lie in."""
-    found: set[str] = set()
+def _stems(keys: Iterable[str]) -> Counter[str]:
+    """Count the numbers under each stem of keys, level by level: many keys share what they lie in."""
+    found: Counter[str] = Counter()
     left = set(keys)
+    known = {""}
+    if _DIGIT.search("\n".join(left)) is None:
+        return found
     while left:
         owners = set()
         for key in left:
             owner, _dot, last = key.rpartition(".")
             owners.add(owner)
             if last.isdecimal() and _NUMBER.fullmatch(last):
-                found.add(owner.rstrip("."))
-        left = owners - {""}
+                found[owner.rstrip(".")] += 1
+        left = owners - known
+        known |= left
     return found
 
 
@@ -122,6 +129,9 @@ def _places(key: str) -> Iterator[tuple[str, int, str]]:
 
 def _named(seen: Comparison, stems: frozenset[str]) -> Iterator[tuple[str, str, Shape]]:
     """Yield the checkpoint's keys, in the order of its file, by the name they have in the model once prefixes are gone."""
+    if len(seen.prefixes) == 1:  # what is unexpected then has no other name
+        yield from ((key, key, spec.shape) for key, spec in seen.file.tensors.items())
+        return
     names = {pair.stored: pair.key for pair in seen.pairs.values()}
     for key, spec in seen.file.tensors.items():
         name = names.get(key)
@@ -137,10 +147,13 @@ def _known(name: str, seen: Comparison, stems: frozenset[str]) -> bool:
 
 def _stacks(keys: Iterable[tuple[str, str, Shape]], stems: frozenset[str]) -> dict[str, Stack]:
     found: dict[str, Stack] = {}
-    for name, key, shape in keys:
+    for name, key, shape in keys if stems else ():
         for stem, number, rest in _places(name):
             if stem in stems:
-                layer = found.setdefault(stem, {}).setdefault(number, _Layer())
+                stack = found.setdefault(stem, {})
+                layer = stack.get(number)
+                if layer is None:
+                    layer = stack[number] = _Layer()
                 layer.keys[rest], layer.shapes[rest] = key, shape
     return found
 

@@ -27,8 +27,8 @@ class FormsOptions:
 
 def other_form(seen: Comparison, options: FormsOptions) -> Iterator[Explained]:
     """Tensors that are there in the stored form, complete, where the model wants the other, complete."""
-    endings = tuple(_around(form)[1] for form in options.stored)
-    if not all(any(map(methodcaller("endswith", ending), seen.unexpected)) for ending in endings):
+    endings = [_around(form)[1].rpartition(".")[2] for form in options.stored]
+    if not all(any(map(methodcaller("endswith", ending), seen.unexpected_by_name)) for ending in endings):
         return
     before, after = _around(options.wanted[0])
     for key in seen.missing:
@@ -145,6 +145,8 @@ class AdapterOptions:
 def adapter(seen: Comparison, options: AdapterOptions) -> Iterator[Explained]:
     """Keys of adapters (LoRA) that have not been merged into the weights they belong to."""
     marks = frozenset(options.marks)
+    if not any(mark in seen.unexpected_text for mark in marks):
+        return
     found = tuple(key for key in seen.unexpected if not marks.isdisjoint(key.split(".")))
     alone = len(found) == len(seen.file.tensors)
     words = {"holds": "nothing but an adapter" if alone else "an adapter that is not merged"}
@@ -177,6 +179,8 @@ def quantized(seen: Comparison, options: QuantizedOptions) -> Iterator[Explained
     """Weights stored in a quantized form: their scales and codes beside or in place of what the model wants."""
     for scheme, marks in options.marks.items():
         endings = tuple(f".{mark}" for mark in marks)
+        if seen.unexpected_by_name.keys().isdisjoint(mark.rpartition(".")[2] for mark in marks):
+            continue
         for name, key in seen.unclaimed.items():
             if not name.endswith(endings):
                 continue
@@ -201,9 +205,9 @@ class FlatOptions:
 
 def flat_parameter(seen: Comparison, options: FlatOptions) -> Iterator[Explained]:
     """Parameters that FSDP has flattened into one: which of them it holds, the keys do not say."""
-    for key, spec in seen.unexpected.items():
-        if key.rpartition(".")[2].startswith(options.marks):
-            yield Explained(key, {"actual": said(spec)}, unexpected=(key,))
+    names = [name for name in seen.unexpected_by_name if name.startswith(options.marks)]
+    for key in (key for name in names for key in seen.unexpected_by_name[name]):
+        yield Explained(key, {"actual": said(seen.unexpected[key])}, unexpected=(key,))
 
 
 REWRITTEN_CHECKS = {

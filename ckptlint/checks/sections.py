@@ -48,11 +48,12 @@ def ambiguous(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
     """Other state dicts of weights fit the model as well as the one chosen."""
     if seen.named or seen.section is None:
         return
-    fitting = _fitting(seen.section, seen)
-    for other in seen.weights:
-        rival = other.path != seen.section.path and not _same_tensors(other, seen.section)
-        if fitting[0] and rival and _fitting(other, seen) == fitting:
-            yield Fact("", {"section": seen.section.path, "other": other.path})
+    mine = seen.section
+    rivals = [each for each in seen.weights if each.path != mine.path and not _same_tensors(each, mine)]
+    fitting = _fitting(mine, seen) if rivals else (0, 0)
+    for other in rivals:
+        if fitting[0] and _fitting(other, seen) == fitting:
+            yield Fact("", {"section": mine.path, "other": other.path})
 
 
 def _same_tensors(one: Section, other: Section) -> bool:

@@ -6,7 +6,7 @@ Each reading is a check of its own, and a tensor gets the first that fits it in 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -82,13 +82,21 @@ class ResizedOptions:
 
 def resized(seen: Comparison, options: ResizedOptions) -> Iterator[Explained]:
     """Tensors with one axis of another size: a vocabulary, a head, a table of positions."""
-    for pair in seen.mismatched.values():
+    named = _named(seen.mismatched, options.names) if options.names else seen.mismatched
+    for pair in named.values():
         axis = _only_difference(pair.actual.shape, pair.expected.shape)
-        if axis is None or (options.names and not any(name in pair.key.lower() for name in options.names)):
+        if axis is None:
             continue
         if options.axis in ("any", _place(axis, len(pair.actual.shape))):
             have, want = pair.actual.shape[axis], pair.expected.shape[axis]
             yield _explain(pair, axis=str(axis), have=str(have), want=str(want))
+
+
+def _named(pairs: Mapping[str, Pair], names: tuple[str, ...]) -> Mapping[str, Pair]:
+    """Return the pairs with one of the names in their key, in whatever case."""
+    text = "\n".join(pairs).lower()
+    there = [name for name in names if name in text]
+    return {key: pair for key, pair in pairs.items() if any(name in key.lower() for name in there)} if there else {}
 
 
 def _place(axis: int, rank: int) -> str:
@@ -98,8 +106,13 @@ def _place(axis: int, rank: int) -> str:
 def _only_difference(actual: Shape, expected: Shape) -> int | None:
     if len(actual) != len(expected):
         return None
-    differing = [axis for axis, sizes in enumerate(zip(actual, expected, strict=True)) if sizes[0] != sizes[1]]
-    return differing[0] if len(differing) == 1 else None
+    found = None
+    for axis, (have, want) in enumerate(zip(actual, expected, strict=True)):
+        if have != want:
+            if found is not None:
+                return None
+            found = axis
+    return found
 
 
 def mismatch(seen: Comparison, _: NoOptions) -> Iterator[Fact]:

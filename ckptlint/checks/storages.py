@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ckptlint.checks.base import CHECKPOINT, Check, Comparison
-from ckptlint.checks.nodes import nodes
+from ckptlint.checks.nodes import objects
 from ckptlint.core.finding import Fact
 from ckptlint.core.tree import Storage, Tensor
 
@@ -26,11 +27,17 @@ def oversized(seen: Comparison, options: OversizedOptions) -> Iterator[Fact]:
     if seen.checkpoint is None:
         return
     views: dict[int, tuple[Storage, set[tuple[int, int]]]] = {}
-    for _, node in nodes(seen.checkpoint.root):
+    whole: set[int] = set()  # storages that one tensor is all of
+    for node in objects(seen.checkpoint.root):
         if isinstance(node, Tensor):
-            views.setdefault(id(node.storage), (node.storage, set()))[1].add(_extent(node))
+            if _is_all(node):
+                whole.add(id(node.storage))
+            elif node.storage.nbytes >= options.waste:
+                views.setdefault(id(node.storage), (node.storage, set()))[1].add(_extent(node))
     wasteful: dict[int, dict[str, str]] = {}
     for number, (storage, extents) in views.items():
+        if number in whole:
+            continue
         shown = _union(extents)
         if storage.nbytes >= shown * options.factor and storage.nbytes - shown >= options.waste:
             wasteful[number] = {"stored": size(storage.nbytes), "shown": size(shown)}
@@ -40,13 +47,24 @@ def oversized(seen: Comparison, options: OversizedOptions) -> Iterator[Fact]:
                 yield Fact(key, {**wasteful[id(tensor.storage)], "section": section.path})
 
 
+def _is_all(tensor: Tensor) -> bool:
+    """Whether a tensor is so plainly the whole of its storage that there is nothing to add up."""
+    storage = tensor.storage
+    return tensor.dtype is storage.dtype and tensor.numel == storage.numel and tensor.is_dense
+
+
 def _extent(tensor: Tensor) -> tuple[int, int]:
     """Return the first byte and the one after the last that the tensor sees of its storage."""
     if 0 in tensor.shape:
         return (0, 0)
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride, strict=True))
     start = tensor.dtype.nbytes(tensor.offset)
-    return (start, start + tensor.dtype.nbytes(last + 1))
+    return (start, start + tensor.dtype.nbytes(_span(tensor.shape, tensor.stride)))
+
+
+@lru_cache(maxsize=4096)
+def _span(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Count the elements from the first to the last of a view."""
+    return 1 + sum((size - 1) * step for size, step in zip(shape, stride, strict=True))
 
 
 def _union(extents: set[tuple[int, int]]) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ckptlint.commands import sources
 from ckptlint.commands.projects import model_of, settings
 from ckptlint.commands.talk import talk
+from ckptlint.core.collection import no_collection
 from ckptlint.core.finding import Report, Severity
 from ckptlint.core.rule import Rule
 from ckptlint.core.schema import Schema
@@ -93,7 +94,8 @@ class _Judging:
             options = LintOptions(
                 path, request.section or "", selection, tuple(request.only), tuple(request.allow_missing)
             )
-            return lint(subject, model, self._rules, options)
+            with no_collection():
+                return lint(subject, model, self._rules, options)
 
     def _selection(self, model: str) -> Selection:
         selection = self._config.selection(model)

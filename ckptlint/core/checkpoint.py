@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -66,17 +67,26 @@ class Section:
 
     def schema(self, origin: str = "") -> Schema:
         """Return its names and specs; keys that share one tensor are ties."""
-        groups: dict[tuple[object, ...], list[str]] = {}
-        for key, tensor in self.tensors.items():
-            groups.setdefault(tensor.identity, []).append(key)
         return Schema(
             {key: tensor.spec for key, tensor in self.tensors.items()},
             parameters=self.parameters,
-            ties=tuple(tuple(keys) for keys in groups.values() if len(keys) > 1),
+            ties=_ties(self.tensors),
             unsaved={key: tensor.spec for key, tensor in self.unsaved.items()},
             modules=self.modules,
             origin=origin,
         )
+
+
+def _ties(tensors: Mapping[str, Tensor]) -> tuple[tuple[str, ...], ...]:
+    """Group the keys that are one tensor; only those in a storage of several can be."""
+    shared = Counter(id(tensor.storage) for tensor in tensors.values())
+    if len(shared) == len(tensors):
+        return ()
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for key, tensor in tensors.items():
+        if shared[id(tensor.storage)] > 1:
+            groups.setdefault(tensor.identity, []).append(key)
+    return tuple(tuple(keys) for keys in groups.values() if len(keys) > 1)
 
 
 @dataclass(frozen=True, slots=True)

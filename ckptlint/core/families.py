@@ -39,10 +39,14 @@ def fold(keys: Iterable[str]) -> tuple[Family, ...]:
     lists = _Lists()
     odd = [key for key in unique if _LIST in key or _GAP in key]
     rows = lists.merged([key for key in unique if _LIST not in key and _GAP not in key] if odd else unique)
-    found = [(escaped(key), [order[key]]) for key in odd]
-    found += [(lists.pattern(row), sorted(order[key] for key in lists.keys(row))) for row in rows]
-    found.sort(key=lambda family: family[1][0])
-    return tuple(Family(pattern, tuple(unique[place] for place in places)) for pattern, places in found)
+    alone = [*odd, *(row for row in rows if _LIST not in row)]
+    found = [(order[key], Family(escaped(key), (key,))) for key in alone]
+    for row in rows if len(alone) < len(unique) else ():
+        if _LIST in row:
+            places = sorted([order[key] for key in lists.keys(row)])
+            found.append((places[0], Family(lists.pattern(row), tuple([unique[place] for place in places]))))
+    found.sort()
+    return tuple([family for _, family in found])
 
 
 class _Lists:
@@ -119,18 +123,18 @@ def _parted(rows: list[str]) -> tuple[list[str], list[str]]:
 
     Rows that differ in one segment only have as many dots, and their first or their second half is equal.
     """
-    halves = [_halves(row) for row in rows]
-    firsts, seconds = Counter(first for first, _ in halves), Counter(second for _, second in halves)
+    firsts = [_first_half(row) for row in rows]
+    seconds = [row[len(first) :] for row, first in zip(rows, firsts, strict=True)]
+    alike, too = Counter(firsts), Counter(seconds)
     parted: tuple[list[str], list[str]] = ([], [])
-    for row, (first, second) in zip(rows, halves, strict=True):
-        parted[firsts[first] > 1 or seconds[second] > 1].append(row)
+    for row, first, second in zip(rows, firsts, seconds, strict=True):
+        parted[alike[first] > 1 or too[second] > 1].append(row)
     return parted
 
 
-def _halves(row: str) -> tuple[tuple[int, str], tuple[int, str]]:
+def _first_half(row: str) -> str:
     dots = row.count(".")
-    first = row.rsplit(".", dots // 2 + 1)[0] if dots else ""
-    return (dots, first), (dots, row[len(first) :])
+    return row.rsplit(".", dots // 2 + 1)[0] if dots else ""
 
 
 def _number_at(row: str, place: int) -> tuple[str, str] | None:

@@ -9,6 +9,8 @@ Plain slotted classes, not dataclasses: a large checkpoint has a million of them
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import prod
 from typing import TypeAlias
 
 from ckptlint.core.dtype import DType
@@ -211,6 +213,8 @@ class Storage(Node):
 
 _LAZY = ("conj", "neg")
 _SCALED = "quantized"
+_dense = lru_cache(maxsize=1 << 14)(contiguous)
+_spec = lru_cache(maxsize=1 << 14)(TensorSpec)  # a checkpoint has many tensors and few specs
 
 
 class Tensor(Node):
@@ -234,7 +238,7 @@ class Tensor(Node):
 
     @property
     def spec(self) -> TensorSpec:
-        return TensorSpec(self.dtype, self.shape)
+        return _spec(self.dtype, self.shape)
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -254,6 +258,15 @@ class Tensor(Node):
                 found.append(_SCALED)
             wrap = wrap.inner
         return tuple(found)
+
+    @property
+    def numel(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether its strides are those that torch gives a new tensor; also of sizes 1, where they do not matter."""
+        return self.stride == _dense(self.shape)
 
     @property
     def is_contiguous(self) -> bool:

@@ -58,7 +58,7 @@ def lint(
         if not each.check.applies(seen):
             continue
         facts = list(each.check.facts(seen, each.options))
-        kept = [fact for fact in facts if scope.covers(fact, first)]
+        kept = [fact for fact in facts if scope.covers(fact, first)] if scope.partial else facts
         accepted = [] if each.ignored else scope.accepted(each.rule, kept)
         ignored += len(kept) - len(accepted)
         judged.append((each, list(_findings(each, accepted, options.name or seen.file.origin, seen))))
@@ -105,12 +105,17 @@ class _Scope:
         ignores = ((each.rule, Selector.parse(each.keys) if each.keys else None) for each in options.selection.ignores)
         return cls(only, allowed, tuple(ignores))
 
+    @property
+    def partial(self) -> bool:
+        """Whether there are keys that the user does not ask about."""
+        return bool(self.only or self.allowed)
+
     def includes(self, key: str) -> bool:
         return not self.only or any(selector.matches(key) for selector in self.only)
 
     def covers(self, fact: Fact, first: Comparison) -> bool:
         """Whether a fact is about keys that were asked for, and not about one that may be missing."""
-        if fact.key == "" or not (self.only or self.allowed):
+        if fact.key == "":
             return True
         names = fact.names if isinstance(fact, Explained) else (fact.key,)
         if self.only and not any(map(self.includes, names)):
@@ -123,34 +128,41 @@ class _Scope:
         selectors = [keys for code, keys in self.ignores if closeness(rule, (code,))]
         if None in selectors:
             return []
+        if not selectors:
+            return list(facts)
         return [f for f in facts if not any(keys.matches(f.key) for keys in selectors if keys is not None)]
 
 
 def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Comparison) -> Iterable[Finding]:
-    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    if not facts:
+        return
+    groups: dict[tuple[tuple[str, str], ...], tuple[Mapping[str, str], list[str]]] = {}
     for fact in facts:
-        groups.setdefault(tuple(fact.words.items()), []).append(fact.key)
+        groups.setdefault(tuple(fact.words.items()), (fact.words, []))[1].append(fact.key)
+    rule = each.rule
+    ident, slug, message, hint = rule.id, rule.slug, _Text.of(rule, rule.message), _Text.of(rule, rule.hint)
     folded = [
-        (dict(items), patterns, members)
-        for items, keys in groups.items()
+        (words, patterns, members)
+        for words, keys in groups.values()
         for patterns, members in _patterns(keys, seen, together=each.check.together)
     ]
     if len(groups) > 1:  # as the model has its keys, not shape by shape
         place = {key: number for number, key in enumerate((*seen.wanted, *seen.file.tensors))}
         folded.sort(key=lambda one: min((place.get(key, -1) for key in one[2]), default=-1))
+    section = seen.section.path if seen.section else ""
     for words, patterns, members in folded:
         full = {"pattern": _shown(patterns), "count": str(len(members)), **words}
         yield Finding(
-            each.rule.id,
-            each.rule.slug,
+            ident,
+            slug,
             each.severity,
-            _phrase(each.rule, each.rule.message, full),
+            message.filled(full),
             members,
             ", ".join(patterns),
             words,
-            _phrase(each.rule, each.rule.hint, full),
+            hint.filled(full),
             checkpoint,
-            words.get("section", seen.section.path if seen.section else ""),
+            words.get("section", section),
         )
 
 
@@ -182,6 +194,8 @@ def _everything(keys: Sequence[str], seen: Comparison) -> str:
 
 def _shown(patterns: Sequence[str]) -> str:
     """Name the patterns in a message, of many the first."""
+    if len(patterns) == 1:
+        return _cut(patterns[0])
     if len(patterns) <= _NAMED:
         return ", ".join(map(_cut, patterns))
     return f"{', '.join(map(_cut, patterns[: _NAMED - 1]))} and {len(patterns) - _NAMED + 1} more patterns"
@@ -191,18 +205,41 @@ def _cut(pattern: str) -> str:
     return pattern if len(pattern) <= _LONGEST else f"{pattern[:_LONGEST]} ..."
 
 
-def _phrase(rule: LintRule, text: str, words: Mapping[str, str]) -> str:
-    """Fill the `{words}` of a message; `{{` and `}}` stand for braces."""
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A rule's message or hint, read once: text as it stands, and between two pieces of it a word to fill in.
 
-    def fill_in(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0][0]
-        if found[1] not in words:
-            hint = f"there are {', '.join(words)}"
-            raise DocumentError(f"the text of {rule.slug} names {found[0]}, which its check does not say", hint=hint)
-        return words[found[1]]
+    `{{` and `}}` stand for braces.
+    """
 
-    return text if "{" not in text and "}" not in text else _PLACEHOLDER.sub(fill_in, text)
+    slug: str
+    pieces: tuple[str, ...]  # text, word, text, word ... text
+
+    @classmethod
+    def of(cls, rule: LintRule, text: str) -> _Text:
+        pieces, end = [""], 0
+        for found in _PLACEHOLDER.finditer(text):
+            pieces[-1] += text[end : found.start()]
+            end = found.end()
+            if found[1] is None:
+                pieces[-1] += found[0][0]
+            else:
+                pieces += [found[1], ""]
+        pieces[-1] += text[end:]
+        return cls(rule.slug, tuple(pieces))
+
+    def filled(self, words: Mapping[str, str]) -> str:
+        if len(self.pieces) == 1:
+            return self.pieces[0]
+        pieces = list(self.pieces)
+        try:
+            pieces[1::2] = [words[name] for name in pieces[1::2]]
+        except KeyError as error:
+            raise DocumentError(
+                f"the text of {self.slug} names {{{error.args[0]}}}, which its check does not say",
+                hint=f"there are {', '.join(words)}",
+            ) from None
+        return "".join(pieces)
 
 
 def _in_reading_order(judged: Sequence[tuple[Running, list[Finding]]]) -> tuple[Finding, ...]:
@@ -216,9 +253,10 @@ def _coverage(seen: Comparison, scope: _Scope) -> Coverage:
     model = seen.model or Schema({})
     leader = {key: group[0] for group in model.ties for key in group}
     fitting = [key for key, pair in seen.pairs.items() if pair.actual.shape == pair.expected.shape]
-    filled = {leader.get(key, key): None for key in fitting if scope.includes(key)}
+    wanted = [key for key in fitting if scope.includes(key)] if scope.only else fitting
+    filled = {leader.get(key, key): None for key in wanted}
     return Coverage(
-        sum(map(scope.includes, fitting)),
+        len(wanted),
         len(model.tensors),
         sum(model.tensors[key].numel for key in filled),
         model.numel,
