@@ -9,7 +9,7 @@ from functools import lru_cache
 from ckptlint.checks.base import CHECKPOINT, Check, Comparison
 from ckptlint.checks.nodes import objects
 from ckptlint.core.finding import Fact
-from ckptlint.core.tree import Storage, Tensor
+from ckptlint.core.tree import Storage, Tensor, Value
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -26,18 +26,8 @@ def oversized(seen: Comparison, options: OversizedOptions) -> Iterator[Fact]:
     """Tensors whose storage holds far more than anything in the file shows of it: a slice saved with all it was cut from."""
     if seen.checkpoint is None:
         return
-    views: dict[int, tuple[Storage, set[tuple[int, int]]]] = {}
-    whole: set[int] = set()  # storages that one tensor is all of
-    for node in objects(seen.checkpoint.root):
-        if isinstance(node, Tensor):
-            if _is_all(node):
-                whole.add(id(node.storage))
-            elif node.storage.nbytes >= options.waste:
-                views.setdefault(id(node.storage), (node.storage, set()))[1].add(_extent(node))
     wasteful: dict[int, dict[str, str]] = {}
-    for number, (storage, extents) in views.items():
-        if number in whole:
-            continue
+    for number, (storage, extents) in _views(seen.checkpoint.root, options.waste).items():
         shown = _union(extents)
         if storage.nbytes >= shown * options.factor and storage.nbytes - shown >= options.waste:
             wasteful[number] = {"stored": size(storage.nbytes), "shown": size(shown)}
@@ -45,6 +35,19 @@ def oversized(seen: Comparison, options: OversizedOptions) -> Iterator[Fact]:
         for key, tensor in section.tensors.items():
             if isinstance(tensor, Tensor) and id(tensor.storage) in wasteful:
                 yield Fact(key, {**wasteful[id(tensor.storage)], "section": section.path})
+
+
+def _views(root: Value, least: int) -> dict[int, tuple[Storage, set[tuple[int, int]]]]:
+    """Return what tensors see of each storage of at least so many bytes that no single tensor is all of."""
+    views: dict[int, tuple[Storage, set[tuple[int, int]]]] = {}
+    whole: set[int] = set()
+    for node in objects(root):
+        if isinstance(node, Tensor):
+            if _is_all(node):
+                whole.add(id(node.storage))
+            elif node.storage.nbytes >= least:
+                views.setdefault(id(node.storage), (node.storage, set()))[1].add(_extent(node))
+    return {number: view for number, view in views.items() if number not in whole}
 
 
 def _is_all(tensor: Tensor) -> bool:
