@@ -77,14 +77,15 @@ class Section:
         )
 
 
-def _ties(tensors: Mapping[str, Tensor]) -> tuple[tuple[str, ...], ...]:
-    """Group the keys that are one tensor; only those in a storage of several can be."""
-    shared = Counter(id(tensor.storage) for tensor in tensors.values())
+def _ties(tensors: Mapping[str, Tensor | Composite]) -> tuple[tuple[str, ...], ...]:
+    """Group the keys that are one tensor; only those in a storage of several, or one object, can be."""
+    places = {key: id(each.storage) if isinstance(each, Tensor) else id(each) for key, each in tensors.items()}
+    shared = Counter(places.values())
     if len(shared) == len(tensors):
         return ()
     groups: dict[tuple[object, ...], list[str]] = {}
     for key, tensor in tensors.items():
-        if shared[id(tensor.storage)] > 1:
+        if shared[places[key]] > 1:
             groups.setdefault(tensor.identity, []).append(key)
     return tuple(tuple(keys) for keys in groups.values() if len(keys) > 1)
 
