@@ -36,6 +36,7 @@ class Odd(StrEnum):
     HASH_BOMB = "hash-bomb"
     MEMORY_BOMB = "memory-bomb"
     MALFORMED = "malformed"
+    FRAME = "frame"
     PATCHES = "patches"
     # tensors
     EXPANSION = "expansion"

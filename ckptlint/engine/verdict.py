@@ -64,7 +64,7 @@ def _needing_trust(survey: Survey) -> Verdict:
     ]
     names = unknown or list(survey.missing)
     listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    cure = () if survey.refusals else tuple(trusting(survey.missing))
+    cure = () if survey.refusals or not survey.missing else tuple(trusting(survey.missing))
     return Verdict(Level.TRUST, f"it names {listed}", cure)
 
 

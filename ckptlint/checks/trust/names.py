@@ -97,6 +97,7 @@ TOOLS: Final = _words("""
     celery gradio flask django fastapi uvicorn twisted tornado zmq xonsh code_interpreter aiofiles fsspec smart_open wget gdown git
     torchrun torch_xla triton pydevd debugpy coverage ptpython bpython sqlalchemy jinja2 mako RestrictedPython asteval numexpr pyarrow
     bdb yaml ruamel six future builtin __builtin__ virtualenv conda hatch poetry twine build nltk execnet
+    picklescan fickling modelscan modelaudit saferpickle model_unpickler ckptlint skops
 """)  # packages whose business is to run, fetch, install or evaluate: nothing in them is data
 
 LIBRARIES: Final = _words("""
@@ -210,4 +211,7 @@ STANDARD: Final = _words("""
     cookielib copy_reg dircache dl dumbdbm exceptions fpformat future_builtins hotshot htmllib httplib ihooks imputil md5 mhlib
     mimetools mimify multifile mutex new os2emxpath popen2 posixfile repr rexec rfc822 robotparser sets sgmllib sha statvfs thread
     toaiff urllib2 urlparse user whichdb xmlrpclib
+    _interpreters _interpchannels _interpqueues _suggestions _opcode_metadata _testinternalcapi _ios_support _android_support
+    _apple_support _colorize _remote_debugging _hmac _zstd annotationlib compression _ast_unparse _testlimitedcapi _testclinic
+    _testmultiphase _testsinglephase _testbuffer _xxtestfuzz _distutils_hack __phello__ __hello__ xxlimited xxsubtype
 """)

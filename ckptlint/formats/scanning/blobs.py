@@ -37,7 +37,8 @@ class Memory:
 class Blob:
     """Bytes `start` to `start + length` of a source. `place` names it for people, `depth` counts the containers around it.
 
-    `nested` where it is a value inside a pickle or array, which nobody unpickles unasked; `name` is its own name without folders.
+    `nested` where it is a value inside a pickle or array, which nobody unpickles unasked; `main` where it is the file itself, or what that
+    unpacks to, and not one of several in it; `name` is its own name without folders.
     """
 
     source: Readable
@@ -46,6 +47,7 @@ class Blob:
     place: str
     depth: int = 0
     nested: bool = False
+    main: bool = False
     name: str = ""
 
     def read(self, offset: int, length: int) -> bytes:
@@ -55,11 +57,17 @@ class Blob:
 
     def part(self, offset: int, length: int, name: str, place: str) -> Blob:
         """Return a run inside it, one container deeper."""
-        return replace(self, start=self.start + offset, length=length, place=place, name=name, depth=self.depth + 1)
+        start = self.start + offset
+        return replace(self, start=start, length=length, place=place, name=name, depth=self.depth + 1, main=False)
+
+    def unpacked(self, content: bytes, name: str) -> Blob:
+        """Return what the whole of it unpacks to, which stands for it."""
+        inner = self.holding(content, name, self.place)
+        return replace(inner, main=self.main)
 
     def holding(self, content: bytes, name: str, place: str, *, nested: bool = False) -> Blob:
-        """Return bytes that came out of it, by unpacking or as a value."""
-        return Blob(Memory(content), 0, len(content), place, self.depth + 1, self.nested or nested, name)
+        """Return bytes that came out of it: a record, or a value."""
+        return Blob(Memory(content), 0, len(content), place, self.depth + 1, nested=self.nested or nested, name=name)
 
 
 @dataclass(slots=True)

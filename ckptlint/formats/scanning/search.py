@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from ckptlint.core.survey import Odd
 from ckptlint.formats.scanning import tar_walk, zip_walk
@@ -29,7 +30,7 @@ def search(blob: Blob, finds: Finds) -> None:
         return
     head = blob.read(0, _HEAD)
     kind = next((name for name, says in _SIGNS if says(head)), "")
-    if blob.depth == 0:
+    if blob.main:
         finds.kinds.append(kind)
     searcher = _SEARCHERS.get(kind)
     if searcher is not None:
@@ -42,13 +43,12 @@ def search(blob: Blob, finds: Finds) -> None:
 
 
 def _search_stream(blob: Blob, head: bytes, finds: Finds) -> None:
-    certain = head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5 and blob.depth == 0
+    certain = head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5 and blob.main
     certain = certain or (blob.name.endswith(_PICKLES) and starts_like_pickle(head))
     if starts_like_pickle(head):
-        main = blob.depth == 0 and not blob.nested
-        is_pickle, values = search_pickles(blob, finds, certain=certain, main=main)
+        is_pickle, values = search_pickles(blob, finds, certain=certain, main=blob.main)
         if is_pickle:
-            if main:
+            if blob.main:
                 finds.kinds.append("legacy" if is_legacy(head) else "bare")
             _search_values(blob, values, finds)
             return
@@ -80,11 +80,12 @@ def _search_zip(blob: Blob, finds: Finds) -> None:
     for record in zip_walk.walk(blob, finds):
         script = script or record.name.endswith("/constants.pkl")
         _search_record(blob, record, finds)
-    if script and blob.depth == 0:
+    if script and blob.main:
         finds.kinds.append("torchscript")
     base = _archive_before(blob)
     if base:
-        search(blob.part(0, base, blob.name, f"{blob.place} up to byte {base}"), finds)
+        before = blob.part(0, base, blob.name, f"{blob.place} up to byte {base}")
+        search(replace(before, main=blob.main), finds)
 
 
 def _archive_before(blob: Blob) -> int:
@@ -118,7 +119,8 @@ def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
     whole = zip_walk.content(blob, record, MOST_IN_MEMORY, finds)
     zip_walk.check_content(record, whole, blob, finds)
     inner = blob.holding(whole, record.name, place)
-    if name.endswith("data.pkl") and blob.depth == 0:
+    if name.endswith("data.pkl") and blob.main:
+        finds.kinds.append("torch")
         _, values = search_pickles(inner, finds, certain=True, main=True)
         _search_values(inner, values, finds)
     else:
@@ -138,12 +140,12 @@ def _search_tar(blob: Blob, finds: Finds) -> None:
     members = list(tar_walk.walk(blob, finds))
     names = {member.name.removeprefix("./") for member in members}
     oldest = {"pickle", "storages", "tensors"} <= names
-    if oldest and blob.depth == 0:
+    if oldest and blob.main:
         finds.kinds.append("tar")
     for member in members:
         inner = blob.part(member.start, member.size, member.name, f"{blob.place}: {member.name}")
         if oldest and member.name.removeprefix("./") in ("pickle", "storages", "tensors", "sys_info"):
-            _, values = search_pickles(inner, finds, certain=True, main=blob.depth == 0)
+            _, values = search_pickles(inner, finds, certain=True, main=blob.main)
             _search_values(inner, values, finds)
         else:
             search(inner, finds)
@@ -164,7 +166,7 @@ def _search_packed(kind: str) -> Callable[[Blob, Finds], None]:
         content = unpack(kind, blob, finds)
         if content:
             name = blob.name.rpartition(".")[0] or blob.name
-            search(blob.holding(content, name, blob.place), finds)
+            search(blob.unpacked(content, name), finds)
 
     return open_it
 

@@ -49,7 +49,7 @@ def survey(path: Path) -> tuple[Survey, Checkpoint]:
     source = FileSource.open(path)
     finds = Finds()
     try:
-        search(Blob(source, 0, source.size, "", name=path.name), finds)
+        search(Blob(source, 0, source.size, "", main=True, name=path.name), finds)
     finally:
         source.close()
     checkpoint = _read(path, finds)
@@ -65,7 +65,7 @@ def survey(path: Path) -> tuple[Survey, Checkpoint]:
         checkpoint.format,
         finds.pickles,
         tuple(imports),
-        tuple(finds.oddities),
+        tuple(replace(each, place=each.place.removeprefix(": ")) for each in finds.oddities),
         tuple(finds.missing),
         tuple(refusals),
     )
@@ -87,7 +87,8 @@ def _read(path: Path, finds: Finds) -> Checkpoint:
         checkpoint = open_checkpoint(path)
     except FormatError as error:
         place = error.where.removeprefix(str(path)).lstrip(": ")
-        if error.rule.startswith("CKC1") and error.rule != "CKC103":
+        known = error.rule.startswith("CKC1") and error.rule != "CKC103"
+        if known or (finds.kinds[:1] == ["zip"] and "torch" not in finds.kinds):
             finds.odd(Odd.NO_CHECKPOINT, error.message, place)
         elif not finds.oddities:
             finds.odd(Odd.UNREADABLE, error.message, place)

@@ -153,7 +153,16 @@ def _dtype(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
     return Box("object", function)
 
 
+def _load(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
+    """`torch.storage._load_from_bytes`: honest where the bytes are a file of torch.save, which is then searched."""
+    content = items[0] if items else None
+    if not isinstance(content, bytes) or not (content.startswith(b"PK\3\4") or content[2:6] == b"\x8a\x0a\x6c\xfc"):
+        tracer.odd(Odd.COMPUTED_CALL, "has torch load something that is no file of torch.save, or that it computes")
+    return Box("object", function)
+
+
 _KNOWN = {
+    "torch.storage._load_from_bytes": _load,
     "numpy.dtype": _dtype,
     "builtins.getattr": _getattr,
     "_codecs.encode": _encode,

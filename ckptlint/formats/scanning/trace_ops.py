@@ -11,7 +11,7 @@ from ckptlint.formats.pickles import opcodes as op
 from ckptlint.formats.scanning.literals import LITERALS, Handler, constant, utf8
 from ckptlint.formats.scanning.trace_calls import build, instance, reduce
 from ckptlint.formats.scanning.tracer import BrokenError, Trace, Tracer
-from ckptlint.formats.scanning.values import UNKNOWN, Box, Row, Thing
+from ckptlint.formats.scanning.values import MOST, UNKNOWN, Box, Row, Thing, visits
 
 _U4, _U8 = Struct("<I").unpack_from, Struct("<Q").unpack_from
 _LARGEST_MEMO = 1 << 24  # beyond what was read so far; C unpicklers allocate that many entries
@@ -26,13 +26,17 @@ def _proto(tracer: Tracer, position: int) -> int:
 
 
 def _frame(tracer: Tracer, position: int) -> int:
-    if _U8(tracer.data, position)[0] > len(tracer.data) - position - 8:
-        tracer.odd(Odd.MALFORMED, "has a frame that ends behind the data, which some readers ignore")
+    end = position + 8 + _U8(tracer.data, position)[0]
+    if end > len(tracer.data):
+        tracer.lie("has a frame that ends behind the data, which some readers ignore")
+    elif tracer.frame_end > position:
+        tracer.lie("has a frame inside a frame: readers differ in what they run")
+    tracer.frame_end = end
     return position + 8
 
 
 def _stop(tracer: Tracer, position: int) -> int:
-    tracer.pop()
+    tracer.unfolded = visits(tracer.pop())
     tracer.stopped = True
     return position
 
@@ -151,6 +155,7 @@ def _filled(kind: str) -> Handler:
     def push(tracer: Tracer, position: int) -> int:
         values = tracer.pop_mark()
         box = Box(kind)
+        box.visits += sum(map(visits, values))
         _note_hashed(tracer, values if kind != "dict" else values[::2], box)
         tracer.stack.append(box)
         return position
@@ -173,6 +178,7 @@ def _note_hashed(tracer: Tracer, values: Iterable[Thing], box: Box) -> None:
 def _append_all(tracer: Tracer, values: list[Thing]) -> None:
     target = tracer.stack[-1]
     if type(target) is Box:
+        target.visits = min(MOST, target.visits + sum(map(visits, values)))
         if target.kind != "list":
             tracer.refuse("it appends to nothing but lists")
         elif any(type(value) is Row for value in values):
@@ -192,10 +198,12 @@ def _appends(tracer: Tracer, position: int) -> int:
 _MAPPINGS = frozenset({"dict", "collections.OrderedDict", "collections.Counter"})
 
 
-def _set_all(tracer: Tracer, keys: list[Thing]) -> None:
+def _set_all(tracer: Tracer, pairs: list[Thing]) -> None:
+    keys = pairs[::2]
     target = tracer.stack[-1]
     if type(target) is not Box:
         return
+    target.visits = min(MOST, target.visits + sum(map(visits, pairs)))
     if target.kind not in _MAPPINGS:
         tracer.refuse("it sets items of dict, OrderedDict and Counter alone")
     if any(type(key) is Row for key in keys):
@@ -203,13 +211,13 @@ def _set_all(tracer: Tracer, keys: list[Thing]) -> None:
 
 
 def _setitem(tracer: Tracer, position: int) -> int:
-    tracer.pop()
-    _set_all(tracer, [tracer.pop()])
+    value = tracer.pop()
+    _set_all(tracer, [tracer.pop(), value])
     return position
 
 
 def _setitems(tracer: Tracer, position: int) -> int:
-    _set_all(tracer, tracer.pop_mark()[::2])
+    _set_all(tracer, tracer.pop_mark())
     return position
 
 

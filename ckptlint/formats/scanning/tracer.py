@@ -20,6 +20,7 @@ from ckptlint.formats.scanning.values import UNKNOWN, Named, Piece, Row, Thing
 _MOST_OPERATIONS = 20_000_000
 _MOST_MARKS = 200_000
 _MOST_NAMES = 100_000
+_MOST_UNFOLDED = 1 << 30  # values
 _MOST_ODDITIES = 50  # of one pickle; after that they say nothing new
 _PIECE = 4  # bytes from which a value can hide a pickle
 _MOST_PIECES = 1000
@@ -76,6 +77,9 @@ class Tracer:
         self.stopped = False
         self.broken = ""
         self.operations = 0
+        self.frame_end = 0
+        self.unfolded = 0
+        self.doubtful = len(data)
 
     def run(self, handlers: dict[int, Callable[[Tracer, int], int]]) -> Trace:
         try:
@@ -85,7 +89,9 @@ class Tracer:
         except (IndexError, struct.error):
             self.broken = "it ends early, or takes a value that is not there"
         if self.broken:
-            self._look_behind()
+            self.doubtful = min(self.doubtful, self.at)
+        if self.doubtful < len(self.data):
+            self._look_behind(self.doubtful)
         return self._trace()
 
     def _run(self, handlers: dict[int, Callable[[Tracer, int], int]]) -> None:
@@ -100,10 +106,27 @@ class Tracer:
                 raise BrokenError(f"{code:#04x} is no pickle opcode")
             position = handler(self, position + 1)
             self.operations += 1
+            if self.frame_end and position >= self.frame_end:
+                self._leave_frame(position)
             if self.operations > _MOST_OPERATIONS or len(self.outer) > _MOST_MARKS:
                 self.odd(Odd.BOMB, "has more operations or open marks than any checkpoint, to keep its reader busy")
                 raise BrokenError("it was not followed to its end")
         self.at = position
+        if self.unfolded > max(_MOST_UNFOLDED, 1000 * self.operations):
+            self.odd(
+                Odd.BOMB,
+                f"unfolds to {self.unfolded} values, because they share each other: whoever walks it never ends",
+            )
+
+    def _leave_frame(self, position: int) -> None:
+        if position > self.frame_end and not self.stopped:
+            self.lie("has an operation that crosses the end of its frame: readers differ in what they run")
+        self.frame_end = 0
+
+    def lie(self, text: str) -> None:
+        """Note a frame that some readers believe and others do not: what they run are different opcodes."""
+        self.odd(Odd.FRAME, text)
+        self.doubtful = min(self.doubtful, self.at)
 
     def _foreign(self, code: int) -> None:
         if code not in self.foreign and code in NAMES:
@@ -172,11 +195,11 @@ class Tracer:
         elif full not in ALLOWED:
             self.missing[full] = None
 
-    def _look_behind(self) -> None:
+    def _look_behind(self, start: int) -> None:
         """Look for names in what follows a fault: a reader that forgives it would meet them."""
         from ckptlint.checks.trust import Trust, judge
 
-        for found in _HIDDEN.finditer(self.data, self.at):
+        for found in _HIDDEN.finditer(self.data, start):
             module, name = (found[1] or found[4]).decode("latin1"), (found[2] or found[6]).decode("latin1")
             if (
                 judge(module, name).trust is Trust.DANGEROUS

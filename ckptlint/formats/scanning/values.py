@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 _DEEP = 1000  # nested tuples from which hashing one runs out of C stack
+MOST: Final = 1 << 62  # of any count
 _HEAVY = 1 << 22  # visits from which hashing one takes seconds
 
 
@@ -34,15 +35,14 @@ class Named:
 
 
 class Row:
-    """A tuple: its items, how deep it is nested, and how many visits its hash takes."""
+    """A tuple: its items, how deep it is nested, and how many values it unfolds to, which its hash visits."""
 
     __slots__ = ("depth", "items", "visits")
 
     def __init__(self, items: tuple[Thing, ...]) -> None:
         self.items = items
-        rows: list[Row] = [item for item in items if type(item) is Row]
-        self.depth: int = 1 + max((row.depth for row in rows), default=0)
-        self.visits: int = min(1 << 62, len(items) + 1 + sum(row.visits for row in rows))
+        self.depth: int = 1 + max((item.depth for item in items if type(item) is Row), default=0)
+        self.visits: int = min(MOST, 1 + sum(map(visits, items)))
 
     @property
     def harmful(self) -> bool:
@@ -53,12 +53,18 @@ class Row:
 class Box:
     """A mutable value by its class (`list`, `collections.OrderedDict` ...); `maker` is what made an object of another class."""
 
-    __slots__ = ("harmful", "kind", "maker")
+    __slots__ = ("harmful", "kind", "maker", "visits")
 
     def __init__(self, kind: str, maker: Named | None = None) -> None:
         self.kind = kind
         self.maker = maker
         self.harmful = False  # whether it holds a tuple that cannot be hashed without harm
+        self.visits = 1  # values that it unfolds to
+
+
+def visits(value: Thing) -> int:
+    """Count what a walk through a value comes by that does not remember where it was."""
+    return value.visits if type(value) is Row or type(value) is Box else 1
 
 
 Thing: TypeAlias = "bool | int | float | str | bytes | Unknown | Named | Row | Box | None"
