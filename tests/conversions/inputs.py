@@ -27,5 +27,3 @@ def array(key, text):
     spec = TensorSpec.parse(text)
     wide = np.ascontiguousarray(numbers(key, spec.shape)).view("<u4")
     return NumpyKit().cast(Array(wide, DType.parse("f32")), spec.dtype)
-
-

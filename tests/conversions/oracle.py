@@ -22,7 +22,14 @@ from inputs import array
 from ckptlint.kits.torch_kit import as_tensor
 
 HERE = Path(__file__).parent
-BARE = {"product": itertools.product, "torch": torch, "F": torch.nn.functional, "math": math, "defaultdict": defaultdict, "ABC": object}
+BARE = {
+    "product": itertools.product,
+    "torch": torch,
+    "F": torch.nn.functional,
+    "math": math,
+    "defaultdict": defaultdict,
+    "ABC": object,
+}
 
 
 def taken(path, *names):
@@ -33,8 +40,16 @@ def taken(path, *names):
         for each in ast.walk(node):
             if isinstance(each, ast.FunctionDef):
                 each.returns = None
-                each.decorator_list = [d for d in each.decorator_list if getattr(d, "id", "") in ("staticmethod", "property")]
-                arguments = [*each.args.posonlyargs, *each.args.args, *each.args.kwonlyargs, each.args.kwarg, each.args.vararg]
+                each.decorator_list = [
+                    d for d in each.decorator_list if getattr(d, "id", "") in ("staticmethod", "property")
+                ]
+                arguments = [
+                    *each.args.posonlyargs,
+                    *each.args.args,
+                    *each.args.kwonlyargs,
+                    each.args.kwarg,
+                    each.args.vararg,
+                ]
                 for argument in arguments:
                     if argument:
                         argument.annotation = None
@@ -42,7 +57,7 @@ def taken(path, *names):
                 each.bases = []
     space = {**BARE, "is_exporting": lambda: False, "dim": 0}
     code = compile(ast.Module(found, []), str(path), "exec")
-    exec(code, space)  # noqa: S102  the oracle is the original's code
+    exec(code, space)
     return SimpleNamespace(**{name: space[name] for name in names})
 
 
@@ -64,7 +79,9 @@ def originals(old, new, timm):
     grid = {
         **vars(taken(f"{timm}/layers/interpolate.py", "RegularGridInterpolator")),
         **vars(taken(f"{timm}/layers/grid.py", "ndgrid")),
-        **{"DTYPE_INTERMEDIATE": torch.float32, "_USE_SCIPY": False, "product": itertools.product},
+        "DTYPE_INTERMEDIATE": torch.float32,
+        "_USE_SCIPY": False,
+        "product": itertools.product,
     }
     BARE.update(grid)
     tables = taken(f"{timm}/layers/pos_embed_rel.py", "resize_rel_pos_bias_table")

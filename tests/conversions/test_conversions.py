@@ -28,7 +28,19 @@ from ckptlint.kits.torch_kit import TorchKit, as_array, as_tensor  # noqa: E402 
 HERE = Path(__file__).parent
 PATHS = sorted((HERE / "cases").iterdir())
 GOLDEN = json.loads((HERE / "golden.json").read_text(encoding="utf-8"))
-SUMMED = {23, 26, 29, 30, 31, 37, 38, 39, 42, 45, 49}  # floats are added up or rounded by other functions: 2e-6 is allowed
+SUMMED = {
+    23,
+    26,
+    29,
+    30,
+    31,
+    37,
+    38,
+    39,
+    42,
+    45,
+    49,
+}  # floats are added up or rounded by other functions: 2e-6 is allowed
 GRADES = [Grade.EXACT, Grade.APPROXIMATE, Grade.RESTORABLE, Grade.ONE_WAY]
 every = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 

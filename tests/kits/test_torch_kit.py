@@ -58,7 +58,8 @@ def test_torch_gives_what_numpy_gives(name, data):
             same(ours, theirs)
         else:  # the order in which doubles are added up is the library's own; one digit more or less is all that may show
             step = 2.0 ** -FLOATS[ours.dtype.name].mantissa
-            torch.testing.assert_close(theirs, as_tensor(ours), rtol=2 * step, atol=1e-12, equal_nan=True)
+            wide = [x.to(torch.float64) for x in (theirs, as_tensor(ours))]
+            torch.testing.assert_close(*wide, rtol=2 * step, atol=1e-12, equal_nan=True)
 
 
 def outcome(op, kit, inputs):

@@ -1,0 +1,97 @@
+"""Operations one after the other, up to three: what every step undoes exactly is undone together, on shapes and on data alike."""
+
+from arrays import KIT, codes, random_array
+from calls import CALLS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ckptlint.core.operation import Grade
+from ckptlint.errors import CkptlintError
+from ckptlint.ops import OPERATIONS
+from ckptlint.ops.layout_kit import LayoutKit
+from ckptlint.ops.layout_values import whole
+from ckptlint.ops.spec_kit import SpecKit
+from ckptlint.runners.gather import Gatherer
+
+SPECS = SpecKit()
+EACH = [name for name, op in OPERATIONS.items() if op.arity == "each" and not op.opaque]
+
+
+@st.composite
+def chains(draw):
+    """Operations that fit one another, drawn for another tensor each: those that do not fit are left out."""
+    name = draw(st.sampled_from(EACH))
+    first, specs = draw(CALLS[name])
+    ops, spec = [first], first.apply(SPECS, specs)[0]
+    for _ in range(2):
+        op, _ = draw(CALLS[draw(st.sampled_from(EACH))])
+        try:
+            (spec,) = op.apply(SPECS, (spec,))
+        except CkptlintError:
+            continue
+        ops.append(op)
+    return ops, specs[0]
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_what_is_exact_in_each_step_is_exact_in_all(data):
+    ops, spec = data.draw(chains())
+    undoes, now = [], spec
+    for op in ops:
+        exact = op.grade((now,)) is Grade.EXACT
+        undoes.append(op.inverse((now,)) if exact else None)
+        (now,) = op.apply(SPECS, (now,))
+    x = made = random_array(spec)
+    try:
+        for op in ops:
+            (made,) = op.apply(KIT, (made,))
+    except CkptlintError:
+        return  # elements that a step refuses
+    assert made.spec == now
+    if None not in undoes:
+        for undo in reversed(undoes):
+            (made,) = undo.apply(KIT, (made,))
+        assert codes(made) == codes(x)
+
+
+class _Arrays:
+    """Bases in memory."""
+
+    def __init__(self, arrays, gatherer):
+        self.arrays, self.gatherer, self.kept = arrays, gatherer, {}
+
+    def fetch(self, base, dtype, start, stop):
+        return KIT.dump(self.arrays[base])[dtype.nbytes(start) : dtype.nbytes(stop)]
+
+    def held(self, base):
+        return self.kept.get(base)
+
+    def hold(self, base):
+        if base not in self.kept:
+            self.kept[base] = self.gatherer[0].sequence(base.value)
+        return self.kept[base]
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_a_slice_of_what_is_made_is_made_of_slices(data):
+    """The layout kit pushes a slice to the inputs: it gives what slicing the whole output gives."""
+    op, specs = data.draw(CALLS[data.draw(st.sampled_from([name for name, op in OPERATIONS.items() if not op.opaque]))])
+    inputs = tuple(random_array(spec, seed) for seed, spec in enumerate(specs))
+    try:
+        outputs = op.apply(KIT, inputs)
+    except CkptlintError:
+        return
+    gatherer = []
+    gatherer.append(Gatherer(_Arrays(inputs, gatherer), KIT))
+    layout = LayoutKit()
+    values = op.apply(layout, tuple(whole(number, spec) for number, spec in enumerate(specs)))
+    for value, output in zip(values, outputs, strict=True):
+        if not output.spec.shape or output.spec.dtype.bits < 8:
+            continue
+        dim = data.draw(st.integers(0, len(output.spec.shape) - 1))
+        start = data.draw(st.integers(0, output.spec.shape[dim]))
+        stop = data.draw(st.integers(start, output.spec.shape[dim]))
+        part = gatherer[0].array(layout.slice(value, dim, start, stop))
+        assert codes(part) == codes(KIT.slice(output, dim, start, stop))
