@@ -15,5 +15,6 @@ def sizes(state: State, value: Value, what: str, position: int) -> tuple[int, ..
     numbers = tuple(value.items)
     for number in numbers:
         if type(number) is not int or not 0 <= number <= MOST:
-            raise state.fail(f"the {what} of a tensor holds something else than sizes", position - 1)
+            said = str(number)[:40] if isinstance(number, int | float) else f"a {type(number).__name__}"
+            raise state.fail(f"the {what} of a tensor holds something else than sizes: {said}", position - 1)
     return numbers  # type: ignore[return-value]  # every one was found to be an int

@@ -146,8 +146,10 @@ def _strided(state: State, values: tuple[Value, ...], dtype: DType | None, posit
         storage, first, elements = room
     shape = sizes(state, values[2], "size", position)
     stride = sizes(state, values[3], "stride", position)
-    if type(offset) is not int or not 0 <= offset <= MOST or len(shape) != len(stride):
-        raise state.fail("a tensor has an impossible offset, or not as many strides as sizes", position - 1)
+    if type(offset) is not int or not 0 <= offset <= MOST:
+        raise state.fail("a tensor has an impossible offset", position - 1)
+    if len(shape) != len(stride):
+        raise state.fail(f"a tensor has not as many strides as sizes: {len(stride)} for {len(shape)}", position - 1)
     if dtype is None:
         dtype = storage.dtype
     elif dtype is not storage.dtype:
