@@ -16,7 +16,7 @@ CASES = [pytest.param(file, case, id=f"{file.rule.id}: {case.name}") for file in
 
 
 def patterns(rule: Rule, case: Case, folder: Path) -> list[str]:
-    if case.file is not None or case.folder is not None:
+    if case.file is not None or case.folder is not None or case.files:
         return [""] if refusal(case, folder) == rule.id else []
     options = LintOptions(section=case.section, only=case.only, allow_missing=case.allow_missing)
     report = lint(case.subject(), case.model_schema(), [_with(file.rule, rule, case) for file in RULES], options)
@@ -31,6 +31,9 @@ def refusal(case: Case, folder: Path) -> str:
     for name in case.folder or ():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).touch()
+    for name, content in case.files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_bytes(content)
     path.mkdir(exist_ok=True) if case.folder == () else None
     try:
         open_checkpoint(path).close()

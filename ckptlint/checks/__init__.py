@@ -14,6 +14,7 @@ from ckptlint.checks.refusals import REFUSAL_CHECKS
 from ckptlint.checks.renumbered import RENUMBERED_CHECKS
 from ckptlint.checks.rewritten import REWRITTEN_CHECKS
 from ckptlint.checks.sections import SECTION_CHECKS
+from ckptlint.checks.several_files import SEVERAL_FILES_CHECKS
 from ckptlint.checks.shapes import SHAPE_CHECKS
 from ckptlint.checks.storages import STORAGE_CHECKS
 from ckptlint.checks.ties import TIE_CHECKS
@@ -33,5 +34,6 @@ CHECKS: dict[str, Check] = {
     **STORAGE_CHECKS,
     **POLICY_CHECKS,
     **REFUSAL_CHECKS,
+    **SEVERAL_FILES_CHECKS,
     **DANGER_CHECKS,
 }

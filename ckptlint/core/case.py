@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
-from ckptlint.core.fields import a_text, fill, read_by
+from ckptlint.core.fields import a_text, fill, mapped, read_by
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.survey import Import, Odd, Oddity, Survey
@@ -47,7 +47,8 @@ class Case:
     the class of a whole pickled module, `versions` torch's `_metadata`, `format` the reader's name.
     Of the model (None: a lint of the file alone): `model`, `model_ties`, `parameters`, `unsaved`, `modules`.
     Of a file that no reader takes: `file` its bytes (printable ones as they are, others by a backslash, x and two
-    hex digits), or `folder` the names in it; `path` what it is called.
+    hex digits), or `folder` the names in it, or `files` the bytes of each file in it; `path` what it is called.
+    `notes` are what a reader notes of a checkpoint in several files.
     Of what a scan finds: `names` the classes and functions that pickles name, each with what is done with it (`named`, `called`,
     `made`), `odd` the oddities by kind, `refusals` why torch.load does not take it.
     Of the call: `section`, `only`, `allow_missing`, and `with` in place of the rule's own options.
@@ -75,6 +76,8 @@ class Case:
     modules: Mapping[str, str] = field(default_factory=dict)
     file: bytes | None = field(default=None, metadata=read_by(_bytes))
     folder: tuple[str, ...] | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict, metadata=read_by(mapped(_bytes)))
+    notes: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
     names: Mapping[str, str] = field(default_factory=dict)
     odd: Mapping[str, str] = field(default_factory=dict)
@@ -122,6 +125,7 @@ class Case:
             origin=self.path or self.name,
             parts=(),
             storages=tuple(storages),
+            notes=self.notes,
             survey=self._survey(),
         )
 

@@ -17,7 +17,7 @@ def beside(folder: Path, name: str, index: str, what: str = "shard") -> Path:
     path, real = _place(folder, name, index, what)
     if not real.is_file():
         kind = "a folder" if real.is_dir() else "no regular file (a pipe, socket or device)"
-        raise FormatError(f"the {what} {name!r} is {kind}", where=index, hint="do not trust the index")
+        raise FormatError(f"the {what} {name!r} is {kind}", where=index, hint="do not trust the index", rule="CKC604")
     return path
 
 
@@ -45,6 +45,7 @@ def _place(folder: Path, name: str, index: str, what: str) -> tuple[Path, Path]:
             f"names the {what} {name!r}, which is not a {'folder' if what == 'folder' else 'file'} below its folder",
             where=index,
             hint="the index was edited; do not trust it",
+            rule="CKC601",
         )
     path = folder.joinpath(*spelled.parts)
     if not _exists(path):
@@ -55,6 +56,7 @@ def _place(folder: Path, name: str, index: str, what: str) -> tuple[Path, Path]:
             f"the {what} {name!r} is a symbolic link to {str(real)!r}, outside its folder",
             where=index,
             hint="copy it into the folder if you trust it",
+            rule="CKC601",
         )
     return path, real
 
@@ -70,11 +72,13 @@ def _missing(folder: Path, path: Path, name: str, index: str, what: str) -> Form
     other = _same_but_case(path)
     if other:
         hint = f"{other!r} is there, which differs in case only: rename it, or mend the index"
-        return FormatError(f"the {what} {name!r} is missing", where=index, hint=hint)
+        return FormatError(f"the {what} {name!r} is missing", where=index, hint=hint, rule="CKC603")
     if path.is_symlink():
         hint = "it is a symbolic link to a file that is not there; fetch it again"
-        return FormatError(f"the {what} {name!r} is missing", where=index, hint=hint)
-    return FormatError(f"the {what} {name!r} is missing", where=index, hint=f"fetch it into {str(folder)!r}")
+        return FormatError(f"the {what} {name!r} is missing", where=index, hint=hint, rule="CKC603")
+    return FormatError(
+        f"the {what} {name!r} is missing", where=index, hint=f"fetch it into {str(folder)!r}", rule="CKC603"
+    )
 
 
 def _same_but_case(path: Path) -> str:

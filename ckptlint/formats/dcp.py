@@ -74,15 +74,21 @@ def _open_metadata(folder: Path) -> FileSource:
     if f"{METADATA}.tmp" in names:
         hint = "save it again, or go back to the checkpoint before it"
         raise FormatError(
-            "is a distributed checkpoint whose save was interrupted: .metadata is missing", where=where, hint=hint
+            "is a distributed checkpoint whose save was interrupted: .metadata is missing",
+            where=where,
+            hint=hint,
+            rule="CKC628",
         )
     if any(name.endswith(METADATA) for name in names):
         hint = "load it where it was made, and save it with use_collectives=True"
         raise FormatError(
-            "is a distributed checkpoint with one metadata file a rank, which is not read", where=where, hint=hint
+            "is a distributed checkpoint with one metadata file a rank, which is not read",
+            where=where,
+            hint=hint,
+            rule="CKC628",
         )
     hint = "fetch that file as well: names that begin with a dot are easily left behind"
-    raise FormatError("is a distributed checkpoint (DCP) without its .metadata", where=where, hint=hint)
+    raise FormatError("is a distributed checkpoint (DCP) without its .metadata", where=where, hint=hint, rule="CKC628")
 
 
 def _files(folder: Path, metadata: Metadata, where: str, stack: ExitStack) -> dict[str, FileSource]:
@@ -106,12 +112,14 @@ def _check_runs(runs: list[tuple[int, int, str]], file: FileSource, path: str, w
                 f"the data of {key!r} ends at byte {offset + length} of {path!r}, which has {file.size}",
                 where=where,
                 hint="the data file is cut off, or belongs to another save; fetch or save it again",
+                rule="CKC625",
             )
         if offset < end:
             raise FormatError(
                 f"{before!r} and {key!r} lie on the same bytes of {path!r}, from {offset} on",
                 where=where,
                 hint="no writer makes such a file: it is damaged or was tampered with",
+                rule="CKC626",
             )
         end, before = offset + length, key
 
@@ -138,9 +146,9 @@ class _Reading:
     def _tensor(self, key: str, entry: TensorEntry) -> Tensor:
         flaw = find_flaw(entry.shape, entry.chunks)
         if flaw is not None:
-            raise FormatError(
-                _FLAWS[flaw.kind].format(key=key, shape=list(entry.shape), place=flaw), where=self._where, hint=_HINT
-            )
+            words, rule = _FLAWS[flaw.kind]
+            message = words.format(key=key, shape=list(entry.shape), place=flaw)
+            raise FormatError(message, where=self._where, hint=_HINT, rule=rule)
         patches = [
             Patch(chunk.offsets, chunk.sizes, partial(self._locate, key, entry, chunk, self._item(key, chunk.offsets)))
             for chunk in entry.chunks
@@ -156,9 +164,8 @@ class _Reading:
         item = self._metadata.items.get((key, place))
         if item is None:
             what = f"{key!r}" if place is None else f"the chunk of {key!r} at {list(place)}"
-            raise FormatError(
-                f"{what} has no data: storage_data does not say where it lies", where=self._where, hint=_HINT
-            )
+            message = f"{what} has no data: storage_data does not say where it lies"
+            raise FormatError(message, where=self._where, hint=_HINT, rule="CKC627")
         self.used.add((key, place))
         if item.transforms:
             named = ", ".join(item.transforms)
@@ -255,8 +262,8 @@ def _listed(names: Iterator[str] | list[str] | dict[str, None]) -> str:
 
 _HINT = "the files do not fit together; fetch or save all of them again"
 _FLAWS = {
-    "outside": "a chunk of {key!r} lies at {place}, outside of its shape {shape}",
-    "hole": "no chunk of {key!r} holds {place} of its shape {shape}: these values would be random",
-    "overlap": "two chunks of {key!r} hold {place} of its shape {shape}: which one counts is chance",
-    "fragmented": "the chunks of {key!r} cut its shape {shape} into more pieces than any sharding does",
+    "hole": ("no chunk of {key!r} holds {place} of its shape {shape}: these values would be random", "CKC621"),
+    "overlap": ("two chunks of {key!r} hold {place} of its shape {shape}: which one counts is chance", "CKC622"),
+    "outside": ("a chunk of {key!r} lies at {place}, outside of its shape {shape}", "CKC623"),
+    "fragmented": ("the chunks of {key!r} cut its shape {shape} into more pieces than any sharding does", "CKC622"),
 }

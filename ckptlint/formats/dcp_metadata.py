@@ -81,8 +81,11 @@ class _Reading:
     def __init__(self, where: str) -> None:
         self._where = where
 
-    def fail(self, message: str, hint: str = _DAMAGED) -> FormatError:
-        return FormatError(message, where=self._where, hint=hint)
+    def fail(self, message: str) -> FormatError:
+        return FormatError(message, where=self._where, hint=_DAMAGED)
+
+    def twice(self, message: str) -> FormatError:
+        return FormatError(message, where=self._where, hint="readers disagree which one counts", rule="CKC624")
 
     def entries(self, value: Value) -> Iterator[tuple[str, TensorEntry | None]]:
         seen: set[str] = set()
@@ -90,7 +93,7 @@ class _Reading:
             if not isinstance(key, str):
                 raise self.fail("state_dict_metadata has a key that is no text")
             if key in seen:
-                raise self.fail(f"{key!r} is described twice", "readers disagree which one counts")
+                raise self.twice(f"{key!r} is described twice")
             seen.add(key)
             if isinstance(entry, Opaque) and _class_name(entry) == "BytesStorageMetadata":
                 yield key, None
@@ -107,7 +110,7 @@ class _Reading:
             place = None if at is None else self._sizes(at, f"the place of a chunk of {key!r}")
             if (key, place) in found:
                 chunk = "" if place is None else f" chunk {list(place)} of"
-                raise self.fail(f"storage_data has{chunk} {key!r} twice", "readers disagree which one counts")
+                raise self.twice(f"storage_data has{chunk} {key!r} twice")
             found[key, place] = self._item(key, entry)
         return found
 

@@ -30,7 +30,8 @@ LATEST = "latest"
 _MODEL, _OPTIMIZER = "_model_states.pt", "_optim_states.pt"
 _RANK = re.compile(r"(?:bf16_)?(?:zero_pp_rank_(\d{1,9})_)?mp_rank_(\d{1,9})" + f"(?:{_MODEL}|{_OPTIMIZER})")
 _EXPERTS = re.compile(rf"(layer_\d+_)?expert_\d+_.*{_MODEL}|expp_rank_.*{_OPTIMIZER}")
-_LAYERS = re.compile(rf"layer_\d+-model_.*{_MODEL}")
+_LAYERS = re.compile(r"layer_\d+-model_.*-model_states\.pt")
+_STATES = (_MODEL, _OPTIMIZER, "-model_states.pt")
 _BOOKKEEPING = frozenset(
     {"buffer_names", "param_shapes", "frozen_param_shapes", "frozen_param_fragments", "shared_params", "optimizer"}
 )
@@ -47,9 +48,7 @@ def read(folder: Path, read_file: ReadFile) -> Checkpoint:
     Ranks that are missing, or do not fit together, are a `FormatError`. `close` of the result closes the files.
     """
     folder = _step(folder)
-    names = sorted(
-        (entry.name for entry in folder.iterdir() if entry.name.endswith((_MODEL, _OPTIMIZER))), key=_natural
-    )
+    names = sorted((entry.name for entry in folder.iterdir() if entry.name.endswith(_STATES)), key=_natural)
     _check_kind(folder, names)
     with ExitStack() as stack:
         opened = [_open(folder, name, number, read_file, stack) for number, name in enumerate(names, 1)]
@@ -107,27 +106,25 @@ def _check_kind(folder: Path, names: Sequence[str]) -> None:
     """Refuse what other parallelism than that of data has spread: it cannot be put together from these files alone."""
     where = str(folder)
     if any(map(_EXPERTS.fullmatch, names)):
-        raise FormatError(
-            "is a DeepSpeed checkpoint with a mixture of experts, which is not read", where=where, hint=_ASK
-        )
+        message = "is a DeepSpeed checkpoint with a mixture of experts, which is not read"
+        raise FormatError(message, where=where, hint=_ASK, rule="CKC632")
     if any(map(_LAYERS.fullmatch, names)):
-        raise FormatError(
-            "is a DeepSpeed checkpoint of a pipeline, one file a layer, which is not read", where=where, hint=_ASK
-        )
+        message = "is a DeepSpeed checkpoint of a pipeline, one file a layer, which is not read"
+        raise FormatError(message, where=where, hint=_ASK, rule="CKC632")
     found = [match for name in names if (match := _RANK.fullmatch(name))]
     parallel = sorted({int(match[2]) for match in found})
     if len(parallel) > 1:
         message = (
             f"is a DeepSpeed checkpoint of a model that was split in {len(parallel)} parallel parts, which is not read"
         )
-        raise FormatError(message, where=where, hint=_ASK)
+        raise FormatError(message, where=where, hint=_ASK, rule="CKC632")
     if not any(name.endswith(_MODEL) for name in names):
         what = (
             "is a DeepSpeed checkpoint without its *_model_states.pt"
             if names
             else "holds no files of DeepSpeed's ranks"
         )
-        raise FormatError(what, where=where, hint="fetch all files of the step")
+        raise FormatError(what, where=where, hint="fetch all files of the step", rule="CKC631")
 
 
 def _open(folder: Path, name: str, part: int, read_file: ReadFile, stack: ExitStack) -> Rank:
@@ -145,7 +142,7 @@ def _joined(folder: Path, models: Sequence[Rank], optimizers: Sequence[Rank], pa
     states = [model_states(rank) for rank in (models if spread else models[:1])]
     if spread and len(states) != len(partitions):
         message = f"has {len(states)} model states of its {len(partitions)} ranks"
-        raise FormatError(message, where=str(folder), hint="fetch all files of the step")
+        raise FormatError(message, where=str(folder), hint="fetch all files of the step", rule="CKC631")
     weights = Weights(patchwork, 0)
     buffers = _Buffers(states[0], 1 + len(models) + len(optimizers))
     tensors = buffers.tensors() | weights.frozen(states, spread=spread) | weights.trained(states[0], partitions)
@@ -166,11 +163,13 @@ def _check_ranks(folder: Path, partitions: Sequence[Partition]) -> None:
             f"was saved by {first.ranks} ranks, and has the optimizer states of {len(partitions)}{named}",
             where=str(folder),
             hint="fetch all *_optim_states.pt; files of another run may lie among them",
+            rule="CKC631",
         )
     other = next((each for each in partitions if (each.stage, each.ranks) != (first.stage, first.ranks)), None)
     if other is not None:
         message = f"is of ZeRO stage {other.stage} with {other.ranks} ranks, the first rank of {first.stage} with {first.ranks}"
-        raise FormatError(message, where=other.rank.checkpoint.origin, hint="files of two runs lie side by side")
+        hint = "files of two runs lie side by side"
+        raise FormatError(message, where=other.rank.checkpoint.origin, hint=hint, rule="CKC631")
 
 
 def _tree(states: ModelStates, tensors: dict[str, Tensor]) -> Dict:

@@ -18,7 +18,7 @@ _ASIDE = re.compile(
     r"(optimizer|optim|scheduler|lr_scheduler|scaler|rng_state|random_states|training_args|sampler|dataloader|trainer_state|meta)"
     r"[\w.-]*"
 )  # what trainers save beside the weights, each in a file of its own
-_ZERO = ("_optim_states.pt", "_model_states.pt")
+_ZERO = ("_optim_states.pt", "_model_states.pt", "-model_states.pt")
 _DEEPEST = 4  # folders below the one that is named
 _MOST = 5000  # entries that are looked at
 _LISTED = 8  # names in a message
@@ -51,6 +51,7 @@ def find_checkpoint(folder: Path) -> Found:
         f"the folder has {len(here)} checkpoints: {', '.join(listed[:_LISTED])}{more}",
         where=str(folder),
         hint=f"name one of them, such as {here[-1].path}",
+        rule="CKC605",
     )
 
 
@@ -107,7 +108,8 @@ def _known_folder(folder: Path, names: Sequence[str]) -> FormatError | None:
     if "data.pkl" in names or (len(names) == 1 and (folder / names[0] / "data.pkl").is_file()):
         inner = folder if "data.pkl" in names else folder / names[0]
         hint = f"pack it again: cd {inner.parent} && zip -0 -D -r checkpoint.pt {inner.name}"
-        return FormatError("is an unpacked torch.save file", where=where, hint=hint)
+        return FormatError("is an unpacked torch.save file", where=where, hint=hint, rule="CKC106")
     if "saved_model.pb" in names:
-        return FormatError("is a TensorFlow SavedModel, not a PyTorch checkpoint", where=where, hint="convert it first")
+        what = "is a TensorFlow SavedModel, not a PyTorch checkpoint"
+        return FormatError(what, where=where, hint="convert it first", rule="CKC143")
     return None

@@ -14,6 +14,7 @@ from ckptlint.core.tree import Dict, Tensor, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats.beside import beside
 from ckptlint.formats.byte_source import FileSource
+from ckptlint.formats.sharding import INDEX, is_shard
 from ckptlint.formats.strict_json import Json, check_text, parse
 
 FORMAT = "sharded"
@@ -40,6 +41,7 @@ def read(source: ByteSource, read_shard: ReadShard) -> Checkpoint:
         held = {name: _tensors(shard) for name, shard in shards.items()}
         tensors = {key: _member(key, name, held, source.name) for key, name in weight_map.items()}
         notes |= _disagreements(tensors, held, shards.values(), notes.get("metadata.total_size"))
+        notes |= _strays(folder, Path(source.name).name, shards)
         keep_open = stack.pop_all()
     return Checkpoint(
         root=Dict(list(tensors.items())),
@@ -97,6 +99,7 @@ def _member(key: str, name: str, held: dict[str, dict[str, Value]], index: str) 
             f"{key!r} is not in its shard {name!r}",
             where=index,
             hint="the index belongs to other shards; fetch all again",
+            rule="CKC611",
         )
     if len(found) > 1:
         where = " and ".join(map(repr, found[:_LISTED]))
@@ -104,10 +107,26 @@ def _member(key: str, name: str, held: dict[str, dict[str, Value]], index: str) 
             f"{key!r} is in more than one shard: {where}",
             where=index,
             hint="old shards lie beside new ones; fetch all again",
+            rule="CKC612",
         )
     if found[0] != name:
-        raise FormatError(f"{key!r} is in the shard {found[0]!r}, not in {name!r} as the index says", where=index)
+        hint = "the index belongs to other shards; fetch all again"
+        message = f"{key!r} is in the shard {found[0]!r}, not in {name!r} as the index says"
+        raise FormatError(message, where=index, hint=hint, rule="CKC613")
     return held[name][key]
+
+
+def _strays(folder: Path, index: str, shards: Iterable[str]) -> dict[str, str]:
+    """Files that are called like shards, and that the index does not name."""
+    known = {Path(name).name for name in shards}
+    whole = index.removesuffix(INDEX)
+    names = (entry.name for entry in folder.iterdir()) if whole != index else ()
+    stray = sorted(name for name in names if is_shard(name, whole) and name not in known)
+    return (
+        {"stray": ", ".join(stray[:_LISTED]) + (f" and {len(stray) - _LISTED} more" if len(stray) > _LISTED else "")}
+        if stray
+        else {}
+    )
 
 
 def _disagreements(
@@ -119,8 +138,10 @@ def _disagreements(
     if unlisted:
         more = f" and {len(unlisted) - _LISTED} more" if len(unlisted) > _LISTED else ""
         notes["unlisted"] = ", ".join(unlisted[:_LISTED]) + more
-    size = sum(value.spec.nbytes for value in tensors.values() if isinstance(value, Tensor))
-    if total is not None and total != str(size):
+    dense = [value for value in tensors.values() if isinstance(value, Tensor)]
+    size = sum(value.spec.nbytes for value in dense)
+    once = sum({value.identity: value.spec.nbytes for value in dense}.values())  # some writers count what is tied once
+    if total is not None and total not in (str(size), str(once)):
         notes["total_size"] = f"{size} bytes, where the index says {total}"
     protocols = {shard.notes["protocol"] for shard in shards if "protocol" in shard.notes}
     return notes | ({"protocol": max(protocols)} if protocols else {})
