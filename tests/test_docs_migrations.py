@@ -1,7 +1,7 @@
 """The page about migrations is true: every YAML block on it is read, and what is shown of its plan, error or output is what comes out.
 
 A block may be preceded by a comment: `file: NAME` puts it into the folder where console blocks run, `source: a: f32[2]; b: f32[4] | p=2`
-plans it for these keys and params and compares the text block behind it, `error` compares what reading it says, and
+plans it for these keys and params and compares the text block behind it, `tree: JSON` edits this tree (with weights at /model) and compares what changed, `error` compares what reading it says, and
 `checkpoint: NAME from KEYS` makes an empty checkpoint of a JSON object of keys.
 """
 
@@ -16,17 +16,24 @@ import pytest
 
 from ckptlint.cli import main
 from ckptlint.commands import sources
+from ckptlint.commands.planning import Going, plan_up
+from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Grade
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
+from ckptlint.core.tree import Dict, Storage, Tensor
 from ckptlint.documents.migrations import read_migration
 from ckptlint.documents.schema_json import read_schema_json
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.faults import KINDS
+from ckptlint.engine.find_sections import find_sections
 from ckptlint.engine.infer_source import infer_source
 from ckptlint.engine.invert import undo
 from ckptlint.engine.planner import make_plan
+from ckptlint.engine.tree_plane import node_of
 from ckptlint.errors import DocumentError, PlanError
+from ckptlint.report.plans import tree_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "migrations.md").read_text(encoding="utf-8")
@@ -57,7 +64,8 @@ def whole(block):
 
 @pytest.mark.parametrize("block", [block for note, block in YAML if note != "error"])
 def test_every_block_is_a_migration(block):
-    assert read_migration(whole(block), "migration.yaml").stages
+    migration = read_migration(whole(block), "migration.yaml")
+    assert migration.stages or migration.tree or migration.cases
 
 
 @pytest.mark.parametrize(("note", "block", "shown"), [each for each in SHOWN if each[0].startswith("source: ")])
@@ -75,6 +83,17 @@ def moved(plan: Plan):
         old = ", ".join(f"{key} {plan.source.tensors[key]}" for key in edge.sources)
         new = ", ".join(f"{key} {plan.target.tensors[key]}" for key in edge.targets)
         yield f"{old or '(new)'} -> {new or '(dropped)'}"
+
+
+@pytest.mark.parametrize(("note", "block", "shown"), [each for each in SHOWN if each[0].startswith("tree: ")])
+def test_what_becomes_of_the_tree(note, block, shown):
+    storage = Storage("0", DType.parse("f32"), 1)
+    model = Dict([("w", Tensor(storage, storage.dtype, (1,), (1,)))])
+    content = json.loads(note.removeprefix("tree: "))
+    root = Dict([*((key, node_of(value)) for key, value in content.items()), ("model", model)])
+    checkpoint = Checkpoint(root, find_sections(root), "torch-zip", "x.pt", ())
+    outcome = plan_up(checkpoint, Going([read_migration(whole(block), "m.yaml")]))
+    assert list(tree_text(outcome.changes)) == shown.splitlines()
 
 
 @pytest.mark.parametrize(("note", "block", "shown"), [each for each in SHOWN if each[0] == "error"])

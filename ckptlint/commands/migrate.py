@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ckptlint.commands import sources
 from ckptlint.commands.externals import Externals, python_calls
 from ckptlint.commands.outputs import Written
-from ckptlint.commands.planning import Work, facts_of, plan_down, plan_up
+from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target, check_place, parse_target
 from ckptlint.commands.writing import Writing, refuse, write
@@ -18,6 +18,8 @@ from ckptlint.core.migration import Migration
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.engine.optimizers import carry_optimizers
+from ckptlint.engine.passage import Outcome
+from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
 from ckptlint.report import plans
 
@@ -53,6 +55,7 @@ class Migrated:
     checkpoint: str
     plans: tuple[tuple[str, Plan], ...]
     written: Written | None = None
+    changes: tuple[TreeChange, ...] = ()
 
 
 def run(
@@ -82,22 +85,23 @@ def migrate(request: Request) -> Migrated:
         if output is not None:  # an index names further files
             check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
         with no_collection():
-            work = _planned(request, checkpoint, migrations)
-        carried = carry_optimizers(checkpoint.sections, migrations, work)
+            outcome = _planned(request, checkpoint, migrations)
+        carried = carry_optimizers(checkpoint.sections, migrations, outcome.placed)
         for line in carried.said:
             talk(f"warning: {line}")
-        externals = Externals(work, request.model, request.arguments, allow_python=request.allow_python)
+        externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
         writing = _writing(request, target, externals)
-        refuse(checkpoint, work, writing)
-        for call in python_calls(work):
+        refuse(outcome, writing)
+        for call in python_calls(outcome.work):
             talk(
                 f"warning: {call} is Python code that the migration {'would run' if request.dry_run else 'runs'}: nothing proves it"
             )
         written = None
         if not request.dry_run:
-            externals.check(work)
-            written = write(checkpoint, work, carried.replaced, writing)
-        return Migrated(checkpoint.origin, tuple((section.path, plan) for section, plan in work), written)
+            externals.check(outcome.work)
+            written = write(outcome, carried.replaced, writing)
+        placed = tuple((section.path, plan) for section, plan in outcome.placed)
+        return Migrated(checkpoint.origin, placed, written, outcome.changes)
 
 
 def _writing(request: Request, target: Target, externals: Externals) -> Writing:
@@ -112,11 +116,11 @@ def _writing(request: Request, target: Target, externals: Externals) -> Writing:
     )
 
 
-def _planned(request: Request, checkpoint: Checkpoint, migrations: Sequence[Migration]) -> Work:
-    facts = facts_of(checkpoint, sources.parameters(request.params))
+def _planned(request: Request, checkpoint: Checkpoint, migrations: Sequence[Migration]) -> Outcome:
+    going = Going(migrations, sources.parameters(request.params), request.section)
     if not request.reverse:
-        return plan_up(checkpoint, migrations, request.section, facts)
-    return plan_down(checkpoint, migrations, request.section, facts, _old(request) if request.source else None)
+        return plan_up(checkpoint, going)
+    return plan_down(checkpoint, going, _old(request) if request.source else None)
 
 
 def _old(request: Request) -> Callable[[str], Schema]:
@@ -146,10 +150,13 @@ def _text(request: Request) -> Iterator[str]:
     if done.written is None:
         for path, plan in done.plans:
             yield from plans.text(path, plan)
+        yield from plans.tree_text(done.changes)
         yield "dry run: nothing was written"
         return
     for path, plan in done.plans:
         yield plans.summary(path, plan)
+    if done.changes:
+        yield f"tree: {len(done.changes)} changes"
     path, nbytes, files = done.written
     several = f" in {files} files" if files > 1 else ""
     yield f"wrote {path}, {plans.size(nbytes)}{several}; its header is what was planned"
@@ -161,4 +168,5 @@ def _json(request: Request) -> Iterator[str]:
     done = migrate(request)
     entries = [plans.entry(path, plan) for path, plan in done.plans]
     written = done.written and done.written.path
-    yield json.dumps({"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}, indent=1)
+    said = {"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}
+    yield json.dumps({**said, "tree": plans.tree_entries(done.changes)}, indent=1)

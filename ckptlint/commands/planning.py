@@ -1,11 +1,12 @@
-"""Bind migrations to the sections of a checkpoint: the part that `migrate` and its dry run share."""
+"""Bind migrations to the sections of a checkpoint and do their tree steps: the part that `migrate` and its dry run share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import reduce
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 from pathlib import Path
+from typing import TypeVar
 
 from ckptlint.commands.config_files import config_files
 from ckptlint.commands.sources import migrated_sections
@@ -16,73 +17,129 @@ from ckptlint.core.migration import Migration
 from ckptlint.core.paths import find, holds
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Node, Scalar
+from ckptlint.core.tree import Node, Scalar, Value
+from ckptlint.core.tree_path import TreePattern
 from ckptlint.engine.compose import compose
 from ckptlint.engine.concerned import concerned, is_copy
+from ckptlint.engine.entries import renamed_entries, restored_entries
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.fill_dtypes import fill_dtypes
 from ckptlint.engine.invert import invert
-from ckptlint.engine.planner import make_plan
+from ckptlint.engine.passage import Outcome, Passage
+from ckptlint.engine.planner import Draft, draft, make_plan
+from ckptlint.engine.tree_editor import TreeEditor
+from ckptlint.engine.tree_runs import do_steps, undo_common, undo_steps
 from ckptlint.errors import PlanError, UsageError
 
-Work = list[tuple[Section, Plan]]
+Work = Sequence[tuple[Section, Plan]]
+OldSchema = Callable[[str], Schema]
+T = TypeVar("T")
 
 
-def facts_of(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> HeaderFacts:
-    """What migrations may ask of this checkpoint."""
+@dataclass(frozen=True, slots=True)
+class Going:
+    """Migrations in the order of the way there, what `--param` says, and the section that `--section` names."""
+
+    migrations: Sequence[Migration]
+    params: Mapping[str, int | str] = field(default_factory=dict)
+    section: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether somebody said which sections are meant."""
+        return self.section is not None or any(each.sections != ("weights",) for each in self.migrations)
+
+
+def facts_of(checkpoint: Checkpoint, params: Mapping[str, int | str], section: str = "/") -> HeaderFacts:
+    """What migrations may ask of this checkpoint; `./` in a path is the section."""
+    editor = TreeEditor(checkpoint.root)
 
     def scalar(path: str) -> Scalar:
         found = find(checkpoint.root, path) if holds(checkpoint.root, path) else None
         return None if isinstance(found, Node) else found
 
+    def places(path: str) -> Sequence[Value]:
+        base = editor.route(section)
+        return [found.value for found in editor.find(TreePattern.parse(path), base)]
+
     folder = Path(checkpoint.origin)
-    return HeaderFacts(scalar, params, config_files(folder if folder.is_dir() else folder.parent))
+    return HeaderFacts(scalar, params, config_files(folder if folder.is_dir() else folder.parent), places)
 
 
-def plan_up(checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None, facts: HeaderFacts) -> Work:
-    """Plan the migrations, one after the other, for every section they are for."""
-    sections = _sections(checkpoint, migrations, section)
-    meant = sections if _named(migrations, section) else concerned(sections, migrations[0])
-    kept = {each.path for each in meant}
-    for each in sections:
-        if each.path not in kept:
-            _leave_alone(each)
-    return [
-        (each, _placed(each, meant, lambda each: chain(each.schema(checkpoint.origin), migrations, facts)))
-        for each in meant
-    ]
+def plan_up(checkpoint: Checkpoint, going: Going) -> Outcome:
+    """Plan the migrations, one after the other, for every section they are for, and edit the tree after each."""
+    passage = Passage(checkpoint)
+    for migration in going.migrations:
+        current = passage.checkpoint
+        sections = _sections(current, going, migration)
+        meant = sections if going.named else concerned(sections, migration)
+        kept = {each.path for each in meant}
+        for each in sections:
+            if each.path not in kept:
+                _leave_alone(each)
+        drafts = [(each, _drafted(current, each, meant, migration, going)) for each in _distinct(meant)]
+        for section, made in drafts:
+            passage.rewrite(section, made.plan, renamed_entries(section, migration, made))
+        do_steps(passage, migration, drafts, facts_of(current, going.params))
+    return _finished(passage)
 
 
-def plan_down(
-    checkpoint: Checkpoint,
-    migrations: Sequence[Migration],
-    section: str | None,
-    facts: HeaderFacts,
-    source: Callable[[str], Schema] | None,
-) -> Work:
+def plan_down(checkpoint: Checkpoint, going: Going, source: OldSchema | None) -> Outcome:
     """Plan the way back, the last migration first.
 
     `source` gives the old schema of the section at a path, where the new one alone does not decide it.
     """
-    sections = _sections(checkpoint, migrations, section)
-    main = max(sections, key=lambda each: len(each.tensors))
-    work: Work = []
-    for each in sections:
-        own = each.kind is SectionKind.EMA or is_copy(each, main) or _named(migrations, section)
-        try:
-            back = _placed(each, sections, lambda each: _back(checkpoint, each, migrations, facts, source))
-        except PlanError:
-            if own:
-                raise
-            _leave_alone(each)  # the way here did so too, since it matched nothing there
-        else:
-            work.append((each, back))
-    return work
+    passage = Passage(checkpoint)
+    for number, migration in reversed(list(enumerate(going.migrations))):
+        undo_common(passage, migration, facts_of(passage.checkpoint, going.params))
+        current = passage.checkpoint
+        sections = _sections(current, going, migration)
+        drafts: list[tuple[Section, Draft]] = []
+        main = max(sections, key=lambda each: len(each.tensors), default=None)
+        for each in _distinct(sections):
+            own = main is None or each.kind is SectionKind.EMA or is_copy(each, main) or going.named
+            try:
+                back, way = _placed(each, sections, partial(_back, current, number=number, going=going, source=source))
+            except PlanError:
+                if own:
+                    raise
+                _leave_alone(each)  # the way here did so too, since it matched nothing there
+                continue
+            passage.rewrite(each, back, restored_entries(each, migration, way))
+            drafts.append((each, way))
+        undo_steps(passage, migration, drafts, facts_of(current, going.params))
+    return _finished(passage)
 
 
-def _sections(checkpoint: Checkpoint, migrations: Sequence[Migration], section: str | None) -> tuple[Section, ...]:
+def _finished(passage: Passage) -> Outcome:
+    for note in dict.fromkeys(passage.notes):
+        talk(f"note: {note}")
+    return passage.outcome()
+
+
+def _drafted(
+    checkpoint: Checkpoint, section: Section, meant: Sequence[Section], migration: Migration, going: Going
+) -> Draft:
+    facts = facts_of(checkpoint, going.params, section.path)
+    return _placed(section, meant, lambda each: draft(each.schema(checkpoint.origin), migration, facts))
+
+
+def _distinct(sections: Sequence[Section]) -> list[Section]:
+    """The sections, each object once, however many places it has."""
+    first: dict[int, Section] = {}
+    for section in sections:
+        known = first.setdefault(id(section.node), section)
+        if known is not section:
+            talk(f"note: {section.path} is the same object as {known.path}, and changes with it")
+    return list(first.values())
+
+
+def _sections(checkpoint: Checkpoint, going: Going, migration: Migration) -> tuple[Section, ...]:
     """Return the sections that may be meant; `UsageError` where the migrations name different ones, or one cannot be migrated."""
-    named = dict.fromkeys(migration.sections for migration in migrations if migration.sections != ("weights",))
+    migrations, section = going.migrations, going.section
+    if not (checkpoint.sections or migration.stages or migration.cases or migration.prefix or going.named):
+        return ()  # it is about the tree alone
+    named = dict.fromkeys(each.sections for each in migrations if each.sections != ("weights",))
     if section is None and len(named) > 1:
         texts = " and ".join(", ".join(paths) for paths in named)
         raise UsageError(f"the migrations are for different sections: {texts}", hint="run one after the other")
@@ -98,11 +155,6 @@ def _sections(checkpoint: Checkpoint, migrations: Sequence[Migration], section: 
     return sections
 
 
-def _named(migrations: Sequence[Migration], section: str | None) -> bool:
-    """Whether somebody said which sections are meant."""
-    return section is not None or any(migration.sections != ("weights",) for migration in migrations)
-
-
 def _leave_alone(section: Section) -> None:
     talk(
         f"note: {section.path} stays as it is: it is no copy of the weights, and no rewrite is about its keys; "
@@ -110,7 +162,7 @@ def _leave_alone(section: Section) -> None:
     )
 
 
-def _placed(section: Section, sections: Sequence[Section], plan: Callable[[Section], Plan]) -> Plan:
+def _placed(section: Section, sections: Sequence[Section], plan: Callable[[Section], T]) -> T:
     """Make a plan; where it fails, and there are other sections, say which one is meant."""
     try:
         return plan(section)
@@ -130,38 +182,35 @@ def chain(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts) -
 
 
 def _back(
-    checkpoint: Checkpoint,
-    section: Section,
-    migrations: Sequence[Migration],
-    facts: HeaderFacts,
-    source: Callable[[str], Schema] | None,
-) -> Plan:
+    checkpoint: Checkpoint, section: Section, *, number: int, going: Going, source: OldSchema | None
+) -> tuple[Plan, Draft]:
+    """The plan back through one migration, and the way there that it turns around."""
+    facts = facts_of(checkpoint, going.params, section.path)
+    migration = going.migrations[number]
     schema = section.schema(checkpoint.origin)
     if source is not None:
-        return invert(_forth(source(section.path), migrations, facts, schema))
-    from ckptlint.engine.infer_source import infer_source
+        old = source(section.path)
+        if number:
+            old = chain(old, going.migrations[:number], facts).target
+        way = _forth(old, migration, facts, schema)
+    else:
+        from ckptlint.engine.infer_source import infer_source
 
-    plans: list[Plan] = []
-    for migration in reversed(migrations):
-        old = infer_source(schema, migration, facts)
-        plans.append(invert(make_plan(old, migration, facts)))
-        schema = plans[-1].target
-    return reduce(compose, plans)
+        way = draft(infer_source(schema, migration, facts), migration, facts)
+    return invert(way.plan), way
 
 
-def _forth(source: Schema, migrations: Sequence[Migration], facts: HeaderFacts, found: Schema) -> Plan:
-    """Return the plan that made the schema that was found, of this source."""
-    plan = chain(source, migrations, facts)
-    _same(plan.target, found)
+def _forth(source: Schema, migration: Migration, facts: HeaderFacts, found: Schema) -> Draft:
+    """Return the way that made the schema that was found, of this source."""
+    way = draft(source, migration, facts)
+    _same(way.plan.target, found)
     if any(spec.dtype is ANY for spec in source.tensors.values()):
-        source = fill_dtypes(plan, found)
-        plan = chain(source, migrations, facts)
-    if all(any({*group} <= {*other} for other in found.ties) for group in plan.target.ties):
-        return plan
-    apart = chain(
-        replace(source, ties=()), migrations, facts
-    )  # what is no longer one tensor must not become one unseen
-    _same(apart.target, found)
+        source = fill_dtypes(way.plan, found)
+        way = draft(source, migration, facts)
+    if all(any({*group} <= {*other} for other in found.ties) for group in way.plan.target.ties):
+        return way
+    apart = draft(replace(source, ties=()), migration, facts)  # what is no longer one tensor must not become one unseen
+    _same(apart.plan.target, found)
     return apart
 
 

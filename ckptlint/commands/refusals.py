@@ -10,6 +10,7 @@ from ckptlint.core.paths import children, step
 from ckptlint.core.plan import Plan
 from ckptlint.core.tree import Composite, Tensor, Value
 from ckptlint.engine.ingredients import made_of
+from ckptlint.engine.passage import Outcome
 from ckptlint.engine.shared_runs import extent
 from ckptlint.errors import OutputError, PlanError, UsageError
 
@@ -29,10 +30,12 @@ def check_computed(work: Work) -> None:
                 raise _unresolved(key, lazy)
 
 
-def check_tensors_only(checkpoint: Checkpoint, work: Work, output: str, *, alone: bool) -> None:
+def check_tensors_only(outcome: Outcome, output: str, *, alone: bool) -> None:
     """Refuse to lose what a file of tensors alone cannot hold."""
-    _check_nothing_lost(checkpoint, work, output, alone=alone)
-    section, plan = work[0]
+    if not outcome.placed:
+        raise UsageError("a safetensors file holds one state dict, and there is none", where=output)
+    _check_nothing_lost(outcome.checkpoint, outcome.placed, output, alone=alone)
+    section, plan = outcome.placed[0]
     kept = set(plan.outputs.values())
     for key, value in plan.inputs.items():
         if value in kept and section.tensors[key].lazy:

@@ -26,6 +26,7 @@ from ckptlint.core.paths import find
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Composite, Dict, Node, Tensor
 from ckptlint.engine.assemble import Assembly
+from ckptlint.engine.passage import Outcome
 from ckptlint.errors import OutputError
 from ckptlint.formats import open_checkpoint
 
@@ -49,30 +50,30 @@ class Writing:
     externals: Externals | None = None
 
 
-def refuse(checkpoint: Checkpoint, work: Work, writing: Writing) -> None:
+def refuse(outcome: Outcome, writing: Writing) -> None:
     """Refuse, from headers alone, what would silently be something else than what was asked for."""
-    target = writing.target
+    target, work = writing.target, outcome.work
     check_computed(work)
     check_dtypes(work, tensors_only=target.form is Form.SAFETENSORS)
     if target.tensors_only:
-        check_tensors_only(checkpoint, work, target.path, alone=writing.alone)
+        check_tensors_only(outcome, target.path, alone=writing.alone)
     if not writing.allow_expand:
         check_expanded(work, strided=target.strided)
 
 
-def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writing: Writing) -> Written:
+def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> Written:
     """Write the whole output or nothing, after `refuse` had nothing against it."""
-    target = writing.target
-    for section, _ in work:
+    target, checkpoint = writing.target, outcome.checkpoint
+    for section, _ in outcome.work:
         check_believed_ties(checkpoint, section)
     with no_collection():
-        assembly = Assembly(checkpoint, work, replaced, strided=target.strided)
-        supply = Supplier(checkpoint, work, assembly, memory=writing.max_memory, externals=writing.externals)
+        assembly = Assembly(outcome, replaced, strided=target.strided)
+        supply = Supplier(checkpoint, outcome.work, assembly, memory=writing.max_memory, externals=writing.externals)
         output = _output(checkpoint, assembly, writing)
     supply.check_equal()
     with unwinding(), output as out, progress(output.data_nbytes, Path(target.path).name) as moved:
         out.fill(supply, moved, verify=writing.verify)
-        _verify(out.temporary, work, target)
+        _verify(out.temporary, outcome.placed, target)
         for part in checkpoint.parts:
             part.check_unchanged()
         return out.commit()
@@ -81,7 +82,7 @@ def write(checkpoint: Checkpoint, work: Work, replaced: Mapping[int, Node], writ
 def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Output:
     target = writing.target
     if target.form is Form.DCP:
-        if any(plan.target.ties for _, plan in assembly.work):
+        if any(plan.target.ties for _, plan in assembly.outcome.work):
             talk("note: a distributed checkpoint has no ties: the values are written under each name")
         return distributed(target, assembly, force=writing.force)
     metadata = _metadata(checkpoint)

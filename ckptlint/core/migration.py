@@ -7,12 +7,35 @@ in the file, which every error about it starts with.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
+from ckptlint.core.guard import Guard
 from ckptlint.core.template import Selector, Target, Template
+from ckptlint.core.tree_steps import TreeStep
+
+__all__ = [
+    "Case",
+    "ChainPlace",
+    "Copy",
+    "Drop",
+    "Guard",
+    "Keep",
+    "Migration",
+    "Move",
+    "New",
+    "OpCall",
+    "Option",
+    "Param",
+    "Prefix",
+    "Rewrite",
+    "Stage",
+    "Tie",
+    "TreeStep",
+    "Untie",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +49,6 @@ class DeclaredSpec:
 Option: TypeAlias = (
     "int | float | str | bool | DType | DeclaredSpec | Expression | tuple[Option, ...] | Mapping[str, Option]"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """A condition decidable from headers. `test` is has, lacks, shape, dtype, tree, param, all, any or not.
-
-    `has`/`lacks` hold a Selector; `shape`/`dtype` a literal key and what it must be; `tree` a tree path and a scalar; `param` a name and
-    an integer; `all`/`any`/`not` their Guards.
-    """
-
-    test: str
-    arguments: tuple[object, ...]
-    where: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +184,32 @@ class Param:
 
 
 @dataclass(frozen=True, slots=True)
+class Case:
+    """One of `cases`: what is done where its condition holds. Of all cases exactly one must."""
+
+    when: Guard
+    stages: tuple[Stage, ...]
+    tree: tuple[TreeStep, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPlace:
+    """`chain`: the id of the migration before it ('' for the first), and the `k1:` digests of the keys before and after it."""
+
+    parent: str = ""
+    before: str = ""
+    after: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Migration:
-    """One migration file. `sections` is `weights`, or the tree paths of the state dicts it is for; `digest` the hash of its text."""
+    """One migration file. `sections` is `weights`, or the tree paths of the state dicts it is for; `digest` the hash of its text.
+
+    `tree` is done after the stages; where there are `cases`, `stages` is empty, and `tree` follows that of the case that holds. `body` is
+    the file's text in one canonical form, without summary and chain.
+    """
 
     summary: str
     stages: tuple[Stage, ...]
@@ -183,7 +217,20 @@ class Migration:
     prefix: Prefix | None = None
     sections: tuple[str, ...] = ("weights",)
     when: Guard | None = None
-    optimizer: Literal["carry", "reset", "refuse"] = "carry"
+    optimizer: Literal["carry", "reset", "leave", "refuse"] = "carry"
     lookups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tree: tuple[TreeStep, ...] = ()
+    cases: tuple[Case, ...] = ()
+    chain: ChainPlace | None = None
     origin: str = ""
     digest: str = ""
+    body: str = ""
+
+    @property
+    def edits_tree(self) -> bool:
+        """Whether it changes more than state dicts."""
+        return bool(self.tree) or any(case.tree for case in self.cases)
+
+    def chosen(self, case: Case) -> Migration:
+        """Return it as it is where one of its cases holds."""
+        return replace(self, stages=case.stages, tree=(*case.tree, *self.tree), cases=())

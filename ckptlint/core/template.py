@@ -35,6 +35,7 @@ __all__ = [
     "TEXT",
     "Capture",
     "Captures",
+    "Fill",
     "Kind",
     "PaddedInt",
     "Selector",

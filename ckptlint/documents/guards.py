@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ckptlint.core.dtype import DType
 from ckptlint.core.migration import Guard
 from ckptlint.core.template import Selector
+from ckptlint.core.tree_path import TreePattern
 from ckptlint.documents.nodes import Entry, Kind, Node
 from ckptlint.documents.scope import Scope, literal
 from ckptlint.errors import DocumentError
@@ -16,7 +17,11 @@ TESTS = {
     "lacks": "no key that a selector matches is there",
     "shape": "a key has this shape",
     "dtype": "a key has this dtype",
-    "tree": "the tree has this scalar at a path",
+    "tree": "the tree has this scalar, or one of these, at a path",
+    "type": "what is at a path of the tree is of this type",
+    "present": "something is at a path of the tree, null included",
+    "absent": "nothing is at a path of the tree",
+    "falsy": "at a path of the tree is nothing, null, false, zero, or something empty",
     "param": "a param has this value",
     "all": "all of the conditions hold",
     "any": "one of the conditions holds",
@@ -46,6 +51,10 @@ def _tests(entry: Entry, scope: Scope) -> list[Guard]:
         return [Guard(test, (read_guard(node, scope),), node.where)]
     if test in ("has", "lacks"):
         return [Guard(test, (item.read(Selector.parse),), item.where) for item in node.one_or_more()]
+    if test in ("present", "absent", "falsy"):
+        return [Guard(test, (item.read(tree_pattern),), item.where) for item in node.one_or_more()]
+    if test == "tree":
+        return [_tree(pair) for pair in node.pairs()]
     compared = _COMPARED[test]
     return [Guard(test, compared(pair, scope), pair.value.where) for pair in node.pairs()]
 
@@ -59,11 +68,18 @@ def _dtype(pair: Entry, scope: Scope) -> tuple[object, ...]:
     return literal(pair.key), pair.value.read(DType.parse)
 
 
-def _tree(pair: Entry, scope: Scope) -> tuple[object, ...]:
+def _tree(pair: Entry) -> Guard:
+    path, node = pair.key.read(tree_pattern), pair.value
+    if node.kind is Kind.MAPPING:
+        raise node.fail(f"should be one value or a list of values, not {node.kind}")
+    if node.kind is Kind.LIST:
+        return Guard("in", (path, tuple(each.scalar() for each in node.one_or_more())), node.where)
+    return Guard("tree", (path, node.scalar()), node.where)
+
+
+def _type(pair: Entry, scope: Scope) -> tuple[object, ...]:
     del scope
-    if pair.value.kind in (Kind.LIST, Kind.MAPPING):
-        raise pair.value.fail(f"should be one value, not {pair.value.kind}")
-    return pair.key.read(tree_path), pair.value.scalar()
+    return pair.key.read(tree_pattern), pair.value.choice(TYPES)
 
 
 def _param(pair: Entry, scope: Scope) -> tuple[object, ...]:
@@ -80,9 +96,18 @@ def tree_path(text: str) -> str:
     return text
 
 
+def tree_pattern(text: str) -> str:
+    """Read a path that may have captures, or begin with `./`."""
+    return str(TreePattern.parse(text))
+
+
+TYPES = (
+    *("dict", "list", "tuple", "set", "tensor", "object", "class", "storage"),
+    *("null", "bool", "int", "float", "number", "complex", "text", "bytes"),
+)
 _COMPARED: dict[str, Callable[[Entry, Scope], tuple[object, ...]]] = {
     "shape": _shape,
     "dtype": _dtype,
-    "tree": _tree,
+    "type": _type,
     "param": _param,
 }

@@ -18,6 +18,7 @@ from ckptlint.core.dtype import DTYPES, DType
 from ckptlint.core.operation import Operation, option_name
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents import guards, migrations, op_calls, rewrites
+from ckptlint.documents.tree_schema import tree_schema
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -30,6 +31,7 @@ _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _SLOT = {"type": "integer", "minimum": 0}
 _SLOTS = {"type": "array", "items": _SLOT}
 _DTYPE = {"$ref": "#/$defs/dtype"}
+_PLACE = {"type": "string", "pattern": "^/|^\\./|^\\.$"}
 
 
 def migration_schema() -> Schema:
@@ -61,6 +63,11 @@ def migration_schema() -> Schema:
             "param": _param(),
             "guard": _guard(),
             "rewrites": {"type": "array", "items": {"oneOf": _rewrites()}},
+            "place": {
+                **_PLACE,
+                "description": "a tree path: /a/b from the root, ./a in each state dict; with captures /a/{x}",
+            },
+            "tree": tree_schema(),
             "operation": {"oneOf": [*(_operation(op) for op in op_calls.IN_OPS.values()), _order()]},
         },
     }
@@ -101,6 +108,10 @@ def _pair(*items: Schema) -> Schema:
 
 
 _REST = {"enum": list(migrations.RESTS)}
+_STAGES: Schema = {
+    "type": "array",
+    "items": _object(_described(migrations.STAGE, {"rewrites": _ref("rewrites"), "rest": _REST}), ["rewrites"]),
+}
 _TOP: dict[str, Schema] = {
     "ckptlint": {"const": migrations.VERSION},
     "summary": {"type": "string"},
@@ -114,11 +125,36 @@ _TOP: dict[str, Schema] = {
     "when": _GUARD,
     "rewrites": _ref("rewrites"),
     "rest": _REST,
-    "stages": {
+    "stages": _STAGES,
+    "cases": {
         "type": "array",
-        "items": _object(_described(migrations.STAGE, {"rewrites": _ref("rewrites"), "rest": _REST}), ["rewrites"]),
+        "minItems": 2,
+        "items": _object(
+            _described(
+                migrations.CASE,
+                {
+                    "when": _GUARD,
+                    "rewrites": _ref("rewrites"),
+                    "rest": _REST,
+                    "stages": _STAGES,
+                    "tree": _ref("tree"),
+                },
+            ),
+            ["when"],
+        ),
     },
+    "tree": _ref("tree"),
     "optimizer": {"enum": list(migrations.OPTIMIZERS)},
+    "chain": _object(
+        _described(
+            migrations.CHAIN,
+            {
+                "parent": {"type": "string", "pattern": "^[0-9]{4,}-[0-9a-f]{6}$"},
+                "from": {"type": "string", "pattern": "^k1:[0-9a-f]{4,64}$"},
+                "to": {"type": "string", "pattern": "^k1:[0-9a-f]{4,64}$"},
+            },
+        )
+    ),
 }
 
 
@@ -147,7 +183,11 @@ def _guard() -> Schema:
         "lacks": _SELECTORS,
         "shape": _mapping({"type": "array", "items": _NUMBER}),
         "dtype": _mapping(_DTYPE),
-        "tree": {**_mapping(_SCALAR), "propertyNames": {"pattern": "^/"}},
+        "tree": {**_mapping(_one_or_more(_SCALAR)), "propertyNames": _PLACE},
+        "type": {**_mapping({"enum": list(guards.TYPES)}), "propertyNames": _PLACE},
+        "present": _one_or_more(_PLACE),
+        "absent": _one_or_more(_PLACE),
+        "falsy": _one_or_more(_PLACE),
         "param": _mapping({"type": ["integer", "string"]}),
         "all": _one_or_more(_GUARD),
         "any": _one_or_more(_GUARD),

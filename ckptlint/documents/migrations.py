@@ -7,13 +7,15 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
+from ckptlint.core.chain import key_digest, revision
 from ckptlint.core.expression import Expression
-from ckptlint.core.migration import Migration, Param, Prefix, Stage
+from ckptlint.core.migration import Case, ChainPlace, Migration, Param, Prefix, Stage
 from ckptlint.core.template import Template
-from ckptlint.documents.guards import optional_guard, tree_path
+from ckptlint.documents.guards import optional_guard, read_guard, tree_path
 from ckptlint.documents.nodes import Kind, Node, shown
 from ckptlint.documents.rewrites import read_rewrites
-from ckptlint.documents.scope import Scope, identifier, later, literal
+from ckptlint.documents.scope import Scope, identifier, literal
+from ckptlint.documents.tree_steps import read_tree
 from ckptlint.documents.word_lists import digests
 from ckptlint.documents.yaml_nodes import parse
 
@@ -29,9 +31,23 @@ TOP = {
     "rewrites": "what becomes of each key; all are matched against the source at once",
     "rest": "what becomes of keys that no rewrite claims",
     "stages": "further rewrites, each stage matched against what the one before it made",
+    "cases": "layouts that one version may have, each with its own rewrites; exactly one must hold",
+    "tree": "what becomes of all that is not weights, in this order, after the weights",
     "optimizer": "what becomes of the optimizer's state",
+    "chain": "the place of the migration in a chain",
 }
-LATER = ("chain", "tree", "cases")
+CASE = {
+    "when": "the condition by which this layout is told",
+    "rewrites": TOP["rewrites"],
+    "rest": TOP["rest"],
+    "stages": TOP["stages"],
+    "tree": TOP["tree"],
+}
+CHAIN = {
+    "parent": "the id of the migration before it; the first of a chain has none",
+    "from": "the k1 digest of the keys that it takes",
+    "to": "the k1 digest of the keys that it makes",
+}
 STAGE = {"rewrites": TOP["rewrites"], "rest": TOP["rest"]}
 PREFIX = {"strip": "prefixes to take away, however they are nested", "add": "a prefix to put before every key"}
 PARAM = {
@@ -41,16 +57,15 @@ PARAM = {
     "count": "how many values a capture takes: [template, capture]",
     "file": "the scalar at a path, `at`, of a JSON or YAML file beside the checkpoint",
 }
-ONE_OF = ("rewrites", "stages", "prefix", "rest")
+ONE_OF = ("rewrites", "stages", "prefix", "rest", "cases", "tree")
 """A file says at least one of these."""
 RESTS: tuple[Literal["error", "keep"], ...] = ("error", "keep")
-OPTIMIZERS: tuple[Literal["carry", "reset", "refuse"], ...] = ("carry", "reset", "refuse")
+OPTIMIZERS: tuple[Literal["carry", "reset", "leave", "refuse"], ...] = ("carry", "reset", "leave", "refuse")
 
 
 def read_migration(text: str | bytes, origin: str) -> Migration:
     """Read a migration file; `DocumentError` with file:line:column and path for the first thing that is wrong with it."""
     root = parse(text, origin)
-    later(root, *LATER)
     root.only(*TOP)
     given = root.entries()
     if "ckptlint" not in given:
@@ -61,9 +76,13 @@ def read_migration(text: str | bytes, origin: str) -> Migration:
         raise given["ckptlint"].fail(f"this version of ckptlint reads version {VERSION} of the grammar")
     lookups = {name: _lookup(node) for name, node in _named(given.get("lookups"))}
     params, scope = _params(given.get("params"), Scope(tables=frozenset(lookups)))
+    body = _body(root)
     return Migration(
         summary=given["summary"].text() if "summary" in given else "",
         stages=_stages(root, scope),
+        tree=read_tree(given.get("tree"), scope),
+        cases=_cases(root, scope),
+        chain=_chain(given["chain"]) if "chain" in given else None,
         params=params,
         prefix=_prefix(given["prefix"]) if "prefix" in given else None,
         sections=_sections(given["sections"]) if "sections" in given else ("weights",),
@@ -71,7 +90,8 @@ def read_migration(text: str | bytes, origin: str) -> Migration:
         optimizer=given["optimizer"].choice(OPTIMIZERS) if "optimizer" in given else "carry",
         lookups=lookups,
         origin=origin,
-        digest=_digest(root),
+        digest=hashlib.sha256(body.encode()).hexdigest(),
+        body=body,
     )
 
 
@@ -79,10 +99,49 @@ def _stages(root: Node, scope: Scope) -> tuple[Stage, ...]:
     given = root.entries()
     if given.keys().isdisjoint(ONE_OF):
         raise root.fail("lacks 'rewrites'", hint="a file that changes no key says `rest: keep`")
+    if "cases" in given:
+        return ()
+    return _stages_of(root, scope)
+
+
+def _stages_of(root: Node, scope: Scope) -> tuple[Stage, ...]:
+    given = root.entries()
+    if given.keys().isdisjoint(("rewrites", "stages", "prefix", "rest")):
+        return ()  # it is about the tree alone, and every key stays
     first = _stage(root, scope)
     further = tuple(_further_stage(node, scope) for node in given["stages"].items()) if "stages" in given else ()
     alone = "rewrites" not in given and "rest" not in given and further
     return further if alone else (first, *further)
+
+
+def _cases(root: Node, scope: Scope) -> tuple[Case, ...]:
+    given = root.entries()
+    if "cases" not in given:
+        return ()
+    for key in ("rewrites", "rest", "stages"):
+        if key in given:
+            raise given[key].fail(f"stands in each case, where there are `cases`; `{key}` beside them has no meaning")
+    cases = tuple(_case(node, scope) for node in given["cases"].items())
+    if len(cases) < 2:
+        raise given["cases"].fail("should have two cases or more", hint="one layout needs no cases: use `when`")
+    return cases
+
+
+def _case(node: Node, scope: Scope) -> Case:
+    node.only(*CASE)
+    when = read_guard(node.get("when"), scope)
+    return Case(when, _stages_of(node, scope), read_tree(node.find("tree"), scope), node.where)
+
+
+def _chain(node: Node) -> ChainPlace:
+    node.only(*CHAIN)
+    parent, before, after = (node.find(key) for key in CHAIN)
+    return ChainPlace(
+        parent.read(revision) if parent else "",
+        before.read(key_digest) if before else "",
+        after.read(key_digest) if after else "",
+        node.where,
+    )
 
 
 def _stage(node: Node, scope: Scope) -> Stage:
@@ -201,10 +260,10 @@ def _count(node: Node) -> tuple[Template, str]:
     return template, name
 
 
-def _digest(root: Node) -> str:
-    """Return the SHA-256 of what the file says: without comments, layout, the order of mappings, `summary` and `chain`."""
+def _body(root: Node) -> str:
+    """Return what the file says in one form: without comments, layout, the order of mappings, `summary` and `chain`."""
     said = {key: node.plain() for key, node in root.entries().items() if key not in ("summary", "chain")}
     read = list(digests(root))
     if read:
         said["files"] = [*read]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return json.dumps(said, sort_keys=True, separators=(",", ":"))

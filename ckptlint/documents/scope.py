@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from ckptlint.core.expression import Expression
-from ckptlint.core.template import Target, Template
+from ckptlint.core.template import Fill, Target, Template
 from ckptlint.documents.nodes import Kind, Node, nearest, shown
 from ckptlint.errors import DocumentError
 
@@ -57,9 +57,13 @@ class Scope:
     def target(self, node: Node) -> Target:
         """Read a key to be written."""
         target = node.read(Target.parse)
-        for fill in target.fills:
-            self._check(node, fill.expression)
+        self.check_fills(node, target.fills)
         return target
+
+    def check_fills(self, node: Node, fills: Iterable[Fill]) -> None:
+        """Refuse holes that name what there is not."""
+        for fill in fills:
+            self._check(node, fill.expression)
 
     def _check(self, node: Node, expression: Expression) -> None:
         known = self.params | self.captures
@@ -75,13 +79,6 @@ class Scope:
         for text, capture in sorted(expression.ranks):
             if capture not in node.located(Template.parse, text).names:
                 raise node.fail(f"rank({text}, {capture}): the template has no capture {shown(capture)}")
-
-
-def later(node: Node, *names: str) -> None:
-    """Refuse the parts of the grammar that this version does not read yet."""
-    for entry in node.pairs():
-        if entry.key.content in names:
-            raise entry.key.fail(f"`{entry.key.content}` is not supported by this version of ckptlint")
 
 
 def distinct(nodes: Iterable[Node], templates: Iterable[object]) -> None:

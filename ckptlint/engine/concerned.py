@@ -36,7 +36,8 @@ def is_copy(one: Section, other: Section) -> bool:
 
 
 def _matches(keys: Collection[str], migration: Migration) -> bool:
-    rewrites = migration.stages[0].rewrites if migration.stages else ()
+    ways = [case.stages for case in migration.cases] or [migration.stages]
+    rewrites = [rewrite for stages in ways for rewrite in (stages[0].rewrites if stages else ())]
     patterns = [p for each in rewrites if isinstance(each, Move | Copy | Drop) for p in patterns_of(each)]
     return next(iter(Matcher(patterns).matches(_unwrapped(keys, migration))), None) is not None
 

@@ -46,6 +46,9 @@ WRONG_ARITY = FaultKind(
 BAD_VALUE = FaultKind("CKM118", "unresolved-value", "A parameter or expression has no usable value here.")
 NOT_TIED = FaultKind("CKM119", "not-one-tensor", "Keys are not one tensor, or cannot be.")
 UNDECIDED = FaultKind("CKM120", "source-undecided", "The old layout cannot be told from the new one.")
+REFUSED = FaultKind("CKM131", "refused", "The migration refuses this checkpoint, and says why.")
+BAD_PLACE = FaultKind("CKM132", "tree-step-does-not-fit", "A step of `tree` cannot be done in this checkpoint.")
+NO_CASE = FaultKind("CKM133", "no-single-case", "Of the migration's cases not exactly one holds.")
 
 PYTHON = FaultKind(
     "CKM121", "python-code", "A step is Python code of the user's, of which only what it declares is known."
@@ -56,7 +59,7 @@ KINDS: dict[str, FaultKind] = {
     for kind in (
         *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
-        *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON),
+        *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, REFUSED, BAD_PLACE, NO_CASE),
     )
 }
 

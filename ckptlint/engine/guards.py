@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,6 +11,21 @@ from ckptlint.core.expression import Expression
 from ckptlint.core.migration import Guard
 from ckptlint.core.spec import TensorSpec
 from ckptlint.core.template import Selector
+from ckptlint.core.tree import (
+    Bytes,
+    Composite,
+    Dict,
+    Global,
+    List,
+    Node,
+    Opaque,
+    Persistent,
+    Set,
+    Storage,
+    Tensor,
+    Tuple,
+    Value,
+)
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.params import Params
 from ckptlint.errors import DocumentError
@@ -50,8 +65,8 @@ class Scene:
             case "dtype":
                 spec = self.specs.get(str(first))
                 return spec is not None and (spec.dtype is rest[0] or ANY in (spec.dtype, rest[0]))
-            case "tree":
-                return _same(self.facts.tree(str(first)), rest[0])
+            case "tree" | "in" | "type" | "present" | "absent" | "falsy":
+                return tree_holds(guard.test, self.facts.look(str(first)), rest[0] if rest else None)
             case "param":
                 return _same(self.params.get(str(first), guard.where), self._value(rest[0]))
             case _:
@@ -69,6 +84,54 @@ class Scene:
 
     def _value(self, value: object) -> object:
         return self.params.evaluate(value) if isinstance(value, Expression) else value
+
+
+def tree_holds(test: str, values: Sequence[Value], wanted: object) -> bool:
+    """Decide a condition on what stands at the places of a tree that a path matches; where nothing does, that equals null."""
+    match test:
+        case "present":
+            return bool(values)
+        case "absent":
+            return not values
+        case "falsy":
+            return all(map(_is_falsy, values))
+        case "type":
+            return bool(values) and all(str(wanted) in TYPES[type(value)] for value in values)
+        case "in":
+            return all(
+                any(_same(value, one) for one in cast("tuple[object, ...]", wanted)) for value in values or (None,)
+            )
+        case _:
+            return all(_same(value, wanted) for value in values or (None,))
+
+
+TYPES: Mapping[type, tuple[str, ...]] = {
+    Dict: ("dict",),
+    List: ("list",),
+    Tuple: ("tuple",),
+    Set: ("set",),
+    Bytes: ("bytes",),
+    Tensor: ("tensor",),
+    Composite: ("tensor",),
+    Opaque: ("object",),
+    Global: ("class",),
+    Persistent: ("object",),
+    Storage: ("storage",),
+    type(None): ("null",),
+    bool: ("bool",),
+    int: ("int", "number"),
+    float: ("float", "number"),
+    complex: ("complex",),
+    str: ("text",),
+    bytes: ("bytes",),
+}
+"""The names of types in `type:` conditions."""
+
+
+def _is_falsy(value: Value) -> bool:
+    if isinstance(value, Node):
+        return isinstance(value, Dict | List | Tuple | Set) and not value.items
+    return not value
 
 
 def _same(actual: object, wanted: object) -> bool:

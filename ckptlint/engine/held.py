@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
-from ckptlint.core.tree import Call, Composite, Dict, List, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
+from ckptlint.core.tree import Call, Composite, Dict, List, Node, Opaque, Persistent, Set, Storage, Tensor, Tuple, Value
 
 Below = Callable[[Value], Iterable[Value] | None]
 
@@ -28,6 +28,20 @@ def held(root: Value, instead: Below) -> Iterator[Tensor | Storage]:
         if isinstance(value, Tensor | Storage):
             yield value
         pending.extend(_INSIDE[type(value)](value))
+
+
+def reached(root: Value) -> Iterator[Value]:
+    """Yield everything that is in a tree, each object once: keys, what made objects, and what they store."""
+    seen: set[int] = set()
+    pending: list[Value] = [root]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Node):
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            pending.extend(_INSIDE[type(value)](value) if type(value) in _INSIDE else ())
+        yield value
 
 
 def _of_dict(node: Dict) -> Iterator[Value]:

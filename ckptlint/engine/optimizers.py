@@ -40,7 +40,9 @@ def carry_optimizers(
         state = section.node.get("state") if isinstance(section.node, Dict) else None
         if not isinstance(state, Dict) or not state.items:
             continue
-        if "reset" in wishes:
+        if "leave" in wishes:
+            carried.said.append(f"{section.path}: the optimizer's state is left as it is, as the migration says")
+        elif "reset" in wishes:
             _empty(section, state, "as the migration says", carried)
         elif in_order:
             _rename(section, state, [plan for _, plan in work], carried)

@@ -11,7 +11,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.engine.board import Board
 from ckptlint.engine.edges import composed, in_order
 from ckptlint.engine.facts import HeaderFacts
-from ckptlint.engine.faults import BAD_VALUE, NOT_APPLICABLE, Faults, PlanFaults, fault
+from ckptlint.engine.faults import BAD_VALUE, NO_CASE, NOT_APPLICABLE, Faults, PlanFaults, fault
 from ckptlint.engine.guards import Scene
 from ckptlint.engine.params import Params, resolve_params
 from ckptlint.engine.prefix import strip_and_add
@@ -30,6 +30,9 @@ class Draft:
     stages: tuple[StageRun, ...]
     board: Board
     params: Params
+    migration: Migration  # as it is where one of its cases was chosen
+    case: int | None
+    scene: Scene  # what conditions see before the first stage
 
 
 def make_plan(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -> Plan:
@@ -52,7 +55,10 @@ def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -
         edges = [Edge((key,), (name,), (), migration.prefix.where) for key, name in zip(inputs, names, strict=True)]
     specs = {key: board.specs[value] for key, value in values.items()}
     params = resolve_params(migration, specs, facts)
-    _check_applicable(migration, Scene(specs, params, facts))
+    scene = Scene(specs, params, facts)
+    _check_applicable(migration, scene)
+    case = chosen_case(migration, scene)
+    migration = migration if case is None else migration.chosen(migration.cases[case])
     stages: list[StageRun] = []
     for number, stage in enumerate(migration.stages):
         run = StageRun(number, stage, board, values, params, facts, Faults())
@@ -63,7 +69,21 @@ def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -
         values = run.result
     if edges is None:
         edges = [Edge((key,), (key,)) for key in inputs]
-    return Draft(_plan(schema, board, inputs, values, edges), tuple(stages), board, params)
+    made = _plan(schema, board, inputs, values, edges)
+    return Draft(made, tuple(stages), board, params, migration, case, scene)
+
+
+def chosen_case(migration: Migration, scene: Scene) -> int | None:
+    """Return the number of the case that holds, None where there are no cases; `PlanFaults` where not exactly one does."""
+    if not migration.cases:
+        return None
+    holding = [number for number, case in enumerate(migration.cases) if scene.holds(case.when)]
+    if len(holding) != 1:
+        places = " and ".join(migration.cases[number].where for number in holding)
+        text = f"{len(holding)} of the migration's {len(migration.cases)} cases hold{f', {places}' if places else ''}"
+        hint = "their conditions must exclude each other, and one must be about this layout"
+        raise fault(NO_CASE, text, where=migration.origin, hint=hint)
+    return holding[0]
 
 
 def _check_applicable(migration: Migration, scene: Scene) -> None:

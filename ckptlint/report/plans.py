@@ -7,6 +7,8 @@ from itertools import zip_longest
 
 from ckptlint.core.families import fold
 from ckptlint.core.plan import Edge, Plan
+from ckptlint.engine.tree_plane import TreeChange
+from ckptlint.report.escape import escape
 
 _SHOWN = 4  # patterns of one side of a rewrite; more are counted
 
@@ -26,6 +28,33 @@ def text(path: str, plan: Plan) -> Iterator[str]:
             yield f"      {'; '.join(first.ops)}"
         if first.reason:
             yield f"      {first.reason}"
+
+
+def tree_text(changes: Sequence[TreeChange]) -> Iterator[str]:
+    """What the steps of `tree` change, each step's places together."""
+    if changes:
+        yield f"tree: {len(changes)} changes"
+    for change in changes:
+        was = f", was {change.before}" if change.before and change.after else ""
+        match change.form:
+            case "delete":
+                yield f"  delete {escape(change.place)}, {escape(change.before)}: {escape(change.reason)}"
+            case "rename" | "rename_class":
+                yield f"  {change.form} {escape(change.place or f'{change.before} -> {change.after}')}"
+            case _ if not change.after:
+                yield f"  {change.form} {escape(change.place)}, {escape(change.before)}: left out again"
+            case _:
+                yield f"  {change.form} {escape(change.place)} = {escape(change.after)}{escape(was)}"
+
+
+def tree_entries(changes: Sequence[TreeChange]) -> list[dict[str, object]]:
+    """The same for JSON."""
+    return [_changed(change) for change in changes]
+
+
+def _changed(change: TreeChange) -> dict[str, object]:
+    said = {"place": change.place, "before": change.before, "after": change.after, "reason": change.reason}
+    return {"form": change.form, **{name: text for name, text in said.items() if text}, "where": change.where}
 
 
 def summary(path: str, plan: Plan) -> str:

@@ -164,7 +164,11 @@ BAD = [
     "when: {hass: a}\nrewrites: []",
     "rest: drop\nrewrites: []",
     "sections: model\nrewrites: []",
-    "tree: []\nrewrites: []",
+    "tree: {}\nrewrites: []",
+    "tree: [{set: {a: 1}}]",
+    "tree: [{delete: {paths: /a}}]",
+    "tree: [{set: {/a: 1}, rename: {/a: /b}}]",
+    "cases: []",
 ]
 
 
