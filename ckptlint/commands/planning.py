@@ -144,6 +144,12 @@ def _sections(checkpoint: Checkpoint, going: Going, migration: Migration) -> tup
         texts = " and ".join(", ".join(paths) for paths in named)
         raise UsageError(f"the migrations are for different sections: {texts}", hint="run one after the other")
     sections = migrated_sections(checkpoint, migrations, section)
+    _check_meant(checkpoint, sections)
+    return sections
+
+
+def _check_meant(checkpoint: Checkpoint, sections: Sequence[Section]) -> None:
+    """Refuse optimizers, and say which other places change too."""
     paths = {each.path for each in sections}
     for each in sections:
         if each.kind is SectionKind.OPTIMIZER:
@@ -152,7 +158,6 @@ def _sections(checkpoint: Checkpoint, going: Going, migration: Migration) -> tup
         also = [other.path for other in checkpoint.sections if other.node is each.node and other.path not in paths]
         if also:
             talk(f"note: {', '.join(also)} is the same object as {each.path}, and changes with it")
-    return sections
 
 
 def _leave_alone(section: Section) -> None:

@@ -80,19 +80,27 @@ def _inverse(
     match action:
         case SetValue(target) | ComputeValue(target) | CopyPlace(_, target):
             return _unset(action, known.get(target.text) if step.when is None else None)
-        case DeletePlaces(paths):
-            pins = [known.get(path.text) for path in paths]
-            if step.when is None and len(pins) == 1 and pins[0] is not None and pins[0].test == "tree":
-                return SetValue(TreeTarget.parse(paths[0].text), _scalar(pins[0]))
-            return f"deletes {', '.join(map(str, paths))}"
-        case RenamePlaces(pairs):
-            turned = [_turned(source, target, params, lookups) for source, target in pairs]
-            reason = next((each for each in turned if isinstance(each, str)), None)
-            return reason or RenamePlaces(tuple(each for each in turned if not isinstance(each, str)), prune=True)
+        case DeletePlaces():
+            return _undelete(step, action, known)
+        case RenamePlaces():
+            return _rename(action, params, lookups)
         case RenameClasses(names):
             return _classes(names, params, lookups)
         case _:
             return "is itself a way back"
+
+
+def _undelete(step: TreeStep, action: DeletePlaces, known: Mapping[str, Guard]) -> Action | str:
+    pin = known.get(action.paths[0].text) if len(action.paths) == 1 and step.when is None else None
+    if pin is not None and pin.test == "tree":
+        return SetValue(TreeTarget.parse(action.paths[0].text), _scalar(pin))
+    return f"deletes {', '.join(map(str, action.paths))}"
+
+
+def _rename(action: RenamePlaces, params: Mapping[str, Value], lookups: Tables) -> Action | str:
+    turned = [_turned(source, target, params, lookups) for source, target in action.pairs]
+    reason = next((each for each in turned if isinstance(each, str)), None)
+    return reason or RenamePlaces(tuple(each for each in turned if not isinstance(each, str)), prune=True)
 
 
 def _unset(action: SetValue | ComputeValue | CopyPlace, pin: Guard | None) -> Action | str:

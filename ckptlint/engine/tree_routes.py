@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ckptlint.core.paths import step as written_key
@@ -54,13 +55,15 @@ class Routes:
         there = self.editor.lookup(above)
         container = there[0] if there else None
         keys = [key for key, _ in self.editor.members(container)]
-        known: Value = next((key for key in keys if key == text and isinstance(key, str)), None)
-        known = known if known is not None else next((key for key in keys if written_key(key) == text), None)
-        if known is not None:
-            return known
+        for key in (*(key for key in keys if isinstance(key, str)), *keys):  # "1" is 1 only where there is no "1"
+            if written_key(key) == written_key(text):
+                return key
+        return self._new_key(container, keys, text, above)
+
+    def _new_key(self, container: Value, keys: Sequence[Value], text: str, above: Route) -> Value:
         integer = text.isascii() and text.removeprefix("-").isdigit() and len(text) < 19
-        if isinstance(container, List | Tuple) or (integer and keys and all(type(key) is int for key in keys)):
-            if not integer:
-                raise PlanError(f"{written(above)} is a list, and has no place {text!r}")
-            return int(text)
-        return text
+        listed = isinstance(container, List | Tuple)
+        if listed and not integer:
+            raise PlanError(f"{written(above)} is a list, and has no place {text!r}")
+        numbered = bool(keys) and all(type(key) is int for key in keys)
+        return int(text) if integer and (listed or numbered) else text
