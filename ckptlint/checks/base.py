@@ -14,6 +14,7 @@ from ckptlint.core.dtype import ANY
 from ckptlint.core.finding import Fact
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
+from ckptlint.core.values import Measured
 
 NO_MODEL = Schema({})
 
@@ -55,6 +56,7 @@ class Comparison:
     `pairs` are the tensors both sides have, in the model's order; `missing`, `unexpected` and `mismatched` (shapes differ, by the
     model's key) what no check has explained yet. `checkpoint` and `section` are there where the subject is a file, not a schema;
     `named` whether the user chose the section.
+    `values` is what their elements are, where they were looked at.
     `settled` are the keys of pairs that an explanation has spoken for.
     """
 
@@ -68,6 +70,7 @@ class Comparison:
     section: Section | None = None
     named: bool = False
     settled: frozenset[str] = frozenset()
+    values: Measured | None = None
 
     @classmethod
     def of(
@@ -259,11 +262,16 @@ class Check:
     together: bool = False  # facts with equal words are one finding, however many patterns their keys make
 
     def applies(self, comparison: Comparison) -> bool:
-        present = {"model": comparison.model is not None, "checkpoint": comparison.checkpoint is not None}
+        present = {
+            "model": comparison.model is not None,
+            "checkpoint": comparison.checkpoint is not None,
+            "values": comparison.values is not None,
+        }
         return all(present.get(need, False) for need in self.needs)
 
 
 MODEL = frozenset({"model"})
 CHECKPOINT = frozenset({"checkpoint"})
 REFUSED = frozenset({"refused"})
+VALUES = frozenset({"values"})
 BOTH = MODEL | CHECKPOINT

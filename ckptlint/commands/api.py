@@ -56,13 +56,18 @@ def snapshot(
 
 
 class LintChoices(TypedDict, total=False):
-    """What to look at: rules by codes or prefixes of codes, `folders` of rules of your own, and keys, by selectors, of a partial load."""
+    """What to look at: rules by codes or prefixes of codes, `folders` of rules of your own, and keys, by selectors, of a partial load.
+
+    `values` has the tensors' elements looked at as well, in blocks of at most `memory` bytes in all.
+    """
 
     select: Sequence[str]
     ignore: Sequence[str]
     folders: Sequence[str]
     only: Sequence[str]
     allow_missing: Sequence[str]
+    values: bool
+    memory: int
 
 
 def lint(
@@ -88,7 +93,12 @@ def lint(
     options = LintOptions(name, section, selection, tuple(wanted.only), tuple(wanted.allow_missing))
     model = None if against is None else snapshot(against)
     with _opened(checkpoint) as subject:
-        return judge(subject, model, load_rules(map(Path, wanted.folders)), options)
+        values = None
+        if wanted.values:
+            from ckptlint.commands.values import judged_values
+
+            values = judged_values(subject, model, section, wanted.memory)
+        return judge(subject, model, load_rules(map(Path, wanted.folders)), options, values)
 
 
 class MigrateChoices(TypedDict, total=False):

@@ -7,13 +7,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckptlint.commands import sources
+from ckptlint.commands.amounts import memory
 from ckptlint.commands.projects import model_of, settings
 from ckptlint.commands.talk import talk
+from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.collection import no_collection
 from ckptlint.core.finding import Report, Severity
 from ckptlint.core.rule import Rule
 from ckptlint.core.schema import Schema
 from ckptlint.core.selection import Selection
+from ckptlint.core.values import Measured
 from ckptlint.documents.config import Config
 from ckptlint.documents.rules import load_rules
 from ckptlint.engine.lint import LintOptions, lint
@@ -37,6 +40,8 @@ class Request:
     only: Sequence[str] = ()
     allow_missing: Sequence[str] = ()
     config: str | None = None
+    values: bool = False
+    memory: int = 1 << 30
 
 
 def run(
@@ -44,11 +49,12 @@ def run(
     form: str,
     fail_on: str | None,
     everything: bool,
+    max_memory: str = "1G",
     **given: object,
 ) -> tuple[Iterable[str], int]:
     from ckptlint.report import REPORTERS
 
-    request = Request(**given)  # type: ignore[arg-type]  # click checked them
+    request = Request(**given, memory=memory(max_memory))  # type: ignore[arg-type]  # click checked them
     config = settings(request.config)
     reports, errors = judge(request, config)
     for error in errors:
@@ -94,8 +100,16 @@ class _Judging:
             options = LintOptions(
                 path, request.section or "", selection, tuple(request.only), tuple(request.allow_missing)
             )
+            values = self._values(subject, model)
             with no_collection():
-                return lint(subject, model, self._rules, options)
+                return lint(subject, model, self._rules, options, values)
+
+    def _values(self, subject: Checkpoint | Schema, model: Schema | None) -> Measured | None:
+        if not self._request.values:
+            return None
+        from ckptlint.commands.values import judged_values
+
+        return judged_values(subject, model, self._request.section or "", self._request.memory)
 
     def _selection(self, model: str) -> Selection:
         selection = self._config.selection(model)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ckptlint.commands import sources
+from ckptlint.commands.amounts import memory
 from ckptlint.commands.externals import Externals, python_calls
 from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
@@ -22,8 +23,6 @@ from ckptlint.engine.passage import Outcome
 from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
 from ckptlint.report import plans
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +132,6 @@ def _old(request: Request) -> Callable[[str], Schema]:
         by_path = {section.path: section.schema(reference) for section in checkpoint.sections}
         weights = sources.weights(checkpoint, None).schema(reference)
     return lambda path: by_path.get(path, weights)
-
-
-def memory(text: str, option: str = "--max-memory") -> int:
-    """Read a number of bytes: `512M`, `2GB`, decimal units."""
-    number = text.upper().removesuffix("B")
-    unit = number[-1:] if number[-1:] in _UNITS else ""
-    digits = number.removesuffix(unit)
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 16):
-        raise UsageError(f"{option} {text!r} is no number of bytes", hint="write it as 512M or 2G")
-    return int(digits) * _UNITS[unit]
 
 
 def _text(request: Request) -> Iterator[str]:

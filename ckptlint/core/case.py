@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.fields import a_text, fill, mapped, read_by
@@ -21,6 +21,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.survey import Import, Odd, Oddity, Survey
 from ckptlint.core.tree import Call, Dict, Global, List, Node, Opaque, Storage, Tensor, Value
+from ckptlint.core.values import Measured, Values
 from ckptlint.errors import DocumentError
 
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})|([^\\])", re.DOTALL)
@@ -35,6 +36,16 @@ def _bytes(value: object) -> bytes:
     return b"".join(parts)
 
 
+def _values(value: object) -> Values:
+    """Read the counts of a tensor's elements."""
+    if not isinstance(value, Mapping):
+        raise DocumentError(f"{value!r} is not a mapping")
+    known = {each.name for each in fields(Values)}
+    if not value.keys() <= known:
+        raise DocumentError(f"has counts that there are not; there are {', '.join(sorted(known))}")
+    return Values(**value)
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """What must (`expect`) or must not (`expect: []`) fire.
@@ -42,6 +53,7 @@ class Case:
     Of the file: `checkpoint` its keys and specs, `at` the tree path where they lie, `sections` further state dicts by tree path
     and `kinds` what those are for (weights unless said), `tree` its other values as nested mappings, lists and scalars, `twins` paths
     in it whose last step is there as a number as well, `moments` the optimizer states by tree path: one `exp_avg` a parameter.
+    Of the elements, where they were looked at: `values` their counts by key, `unread` why those of a key were not.
     Of the tensors: `ties` the groups that share one tensor, `storages` the elements of a storage that is larger than
     the tensor in it, `repeated` the keys stored twice. Of the state dict: `module`
     the class of a whole pickled module, `versions` torch's `_metadata`, `format` the reader's name.
@@ -63,6 +75,8 @@ class Case:
     tree: Mapping[str, object] = field(default_factory=dict)
     twins: tuple[str, ...] = ()
     moments: Mapping[str, tuple[TensorSpec, ...]] = field(default_factory=dict)
+    values: Mapping[str, Values] | None = field(default=None, metadata=read_by(mapped(_values)))
+    unread: Mapping[str, str] = field(default_factory=dict)
     ties: tuple[tuple[str, ...], ...] = ()
     storages: Mapping[str, int] = field(default_factory=dict)
     repeated: tuple[str, ...] = ()
@@ -104,6 +118,10 @@ class Case:
             modules=self.modules,
             origin="model",
         )
+
+    def measured(self) -> Measured | None:
+        """Return what was seen of the elements, None where the case does not say."""
+        return None if self.values is None and not self.unread else Measured(self.values or {}, self.unread)
 
     def subject(self) -> Checkpoint:
         """Return the checkpoint that a reader would make of the file described."""

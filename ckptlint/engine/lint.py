@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ckptlint.checks.base import Comparison, Explained
 from ckptlint.core.checkpoint import Checkpoint
@@ -14,6 +14,7 @@ from ckptlint.core.holes import escaped
 from ckptlint.core.schema import Schema
 from ckptlint.core.selection import Selection
 from ckptlint.core.selector import Selector
+from ckptlint.core.values import Measured
 from ckptlint.engine.headline import headline
 from ckptlint.engine.sections import choose_section
 from ckptlint.engine.selected import LintRule, Running, closeness, running
@@ -43,14 +44,15 @@ def lint(
     model: Schema | None,
     rules: Iterable[LintRule],
     options: LintOptions = LintOptions(),
+    values: Measured | None = None,
 ) -> Report:
-    """Judge a file's section, or any schema in its place, against a model, or (None) alone.
+    """Judge a file's section, or any schema in its place, against a model, or (None) alone; `values` are the section's, if looked at.
 
     Raises `UsageError` for a section or code that there is not, `DocumentError` for a rule that is wrong in itself.
     """
     chosen = running(rules, options.selection)
     scope = _Scope.of(options, model)
-    seen = _comparison(subject, model, options.section)
+    seen = replace(_comparison(subject, model, options.section), values=values)
     first = seen
     judged: list[tuple[Running, list[Finding]]] = []
     ignored = 0
