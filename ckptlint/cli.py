@@ -100,9 +100,15 @@ _migrations = click.option(
     type=click.Choice(["error", "warning", "info", "never"]),
     help="Severity from which the exit code is 1.  [default: error]",
 )
-@click.option("--values", is_flag=True, help="Also look at the tensors' elements: NaN, infinities, zeros, copies; reads the data.")
 @click.option(
-    "--max-memory", metavar="SIZE", default="1G", show_default=True, help="With --values: memory for blocks of elements."
+    "--values", is_flag=True, help="Also look at the tensors' elements: NaN, infinities, zeros, copies; reads the data."
+)
+@click.option(
+    "--max-memory",
+    metavar="SIZE",
+    default="1G",
+    show_default=True,
+    help="With --values: memory for blocks of elements.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every group, not the first twenty.")
 @_format

@@ -19,7 +19,9 @@ def patterns(rule: Rule, case: Case, folder: Path) -> list[str]:
     if case.file is not None or case.folder is not None or case.files:
         return [""] if refusal(case, folder) == rule.id else []
     options = LintOptions(section=case.section, only=case.only, allow_missing=case.allow_missing)
-    report = lint(case.subject(), case.model_schema(), [_with(file.rule, rule, case) for file in RULES], options, case.measured())
+    report = lint(
+        case.subject(), case.model_schema(), [_with(file.rule, rule, case) for file in RULES], options, case.measured()
+    )
     return [finding.pattern for finding in report.findings if finding.rule == rule.id]
 
 

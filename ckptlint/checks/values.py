@@ -50,7 +50,9 @@ def not_a_number(seen: Comparison, options: NoOptions) -> Iterator[Fact]:
 def infinite(seen: Comparison, options: NoOptions) -> Iterator[Fact]:
     """Tensors with infinities, but for masks that are added: those hold nothing but 0 and -inf."""
     del options
-    yield from _counted(seen, {key: each.infinities for key, each in _all(seen) if each.infinities and not _is_mask(each)})
+    yield from _counted(
+        seen, {key: each.infinities for key, each in _all(seen) if each.infinities and not _is_mask(each)}
+    )
 
 
 def all_zero(seen: Comparison, options: WeightOptions) -> Iterator[Fact]:

@@ -20,7 +20,9 @@ from ckptlint.core.tree import Storage, Tensor
 T = TypeVar("T")
 _LARGEST_BLOCK = 1 << 20  # bytes; it and what is made of it stay in the cache of most machines
 _SMALLEST_BLOCK = 1 << 12
-_TEMPORARIES = 16  # times its own size that looking at a block may take: a histogram of bytes makes eight, a mask of gaps more
+_TEMPORARIES = (
+    16  # times its own size that looking at a block may take: a histogram of bytes makes eight, a mask of gaps more
+)
 _MOST_WORKERS = 8
 
 
@@ -195,9 +197,7 @@ def _look(
         content = memoryview(read(block.storage, block.start, block.end - block.start))
         parts = [content[max(v.start - block.start, 0) : v.end - block.start] for v in block.views]
         tallies = [_tally(v, part, block, count) for v, part in zip(block.views, parts, strict=True)]
-        digests = [
-            sha256(part).digest() if v.hashed else b"" for v, part in zip(block.views, parts, strict=True)
-        ]
+        digests = [sha256(part).digest() if v.hashed else b"" for v, part in zip(block.views, parts, strict=True)]
         results.append((tallies, digests))
     return results
 

@@ -14,7 +14,10 @@ from ckptlint.ops.numbers import COMPONENTS, FLOATS, int_range
 
 torch = pytest.importorskip("torch")
 TYPES = [dtype.name for dtype in DTYPES if countable(dtype) and dtype.torch and dtype.name not in ("f4e2m1x2", "c32")]
-SPECIAL = {2: [0x7C00, 0xFC00, 0x7E01, 0, 0x8000, 1, 0x8001, 0x7F80, 0xFF80], 4: [0x7F800000, 0xFF800000, 0x7FC00001, 0, 1 << 31, 1]}
+SPECIAL = {
+    2: [0x7C00, 0xFC00, 0x7E01, 0, 0x8000, 1, 0x8001, 0x7F80, 0xFF80],
+    4: [0x7F800000, 0xFF800000, 0x7FC00001, 0, 1 << 31, 1],
+}
 
 
 def codes(name, number, chance):

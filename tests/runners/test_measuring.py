@@ -21,7 +21,9 @@ class Stored:
         self.content = {key: np.ascontiguousarray(array).tobytes() for key, array in arrays.items()}
         self.storages = {}
         for place, (key, array) in enumerate(arrays.items()):
-            self.storages[key] = Storage(key, DType.parse({"f4": "f32", "f2": "f16", "i8": "i64"}[array.dtype.str[1:]]), array.size)
+            self.storages[key] = Storage(
+                key, DType.parse({"f4": "f32", "f2": "f16", "i8": "i64"}[array.dtype.str[1:]]), array.size
+            )
             self.storages[key].start = place * 10**9
         self.reads = []
         self._lock = threading.Lock()
@@ -43,7 +45,9 @@ class Stored:
         seen = {key: np.zeros(len(content), "u1") for key, content in self.content.items()}
         for key, start, length in self.reads:
             seen[key][start : start + length] += 1
-        return max(each.max() for each in seen.values()) == 1, sum(int(np.count_nonzero(each)) for each in seen.values())
+        return max(each.max() for each in seen.values()) == 1, sum(
+            int(np.count_nonzero(each)) for each in seen.values()
+        )
 
 
 @pytest.fixture
@@ -84,7 +88,9 @@ def test_views_of_one_storage_share_the_reading(stored):
     assert needed(views) == NUMBERS.nbytes
     for key, tensor in views.items():
         if key != "other type":
-            array = np.lib.stride_tricks.as_strided(NUMBERS[tensor.offset :], tensor.shape, [4 * s for s in tensor.stride])
+            array = np.lib.stride_tricks.as_strided(
+                NUMBERS[tensor.offset :], tensor.shape, [4 * s for s in tensor.stride]
+            )
             tally = found[key].tally
             assert (tally.lowest, tally.highest) == (array.min(), array.max()), key
             assert tally.elements == np.unique(array).size, key
