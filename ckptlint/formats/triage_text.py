@@ -8,12 +8,13 @@ from ckptlint.core.checkpoint import ByteSource
 from ckptlint.errors import FormatError
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
-_HTML = re.compile(r"\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(r"\s*+(?><!--.*?-->\s*+)*+<(!doctype html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _TITLE = re.compile(r"<title>\s*([^<]{1,80}?)\s*</title>|<(?:Code|Message)>([^<]{1,80})<", re.IGNORECASE)
 _YAML = re.compile(r"(---|[\w.-]+:( .*)?$)", re.MULTILINE)
 _LFS_SIZE = re.compile(r"^size (\d+)$", re.MULTILINE)
 _PYTHON = re.compile(
-    r"(\s*(#.*)?\n)*(#!.*\bpython|(import|from) [\w.]+( import | as |,|\s*$)|(async )?def \w+\(|class \w+[(:]|@\w+[(\n]"
+    r"(?:[^\S\n]*+(?:#(?!!)[^\n]*+)?\n)*+[^\S\n]*+"
+    r"(#!.*\bpython|(import|from) [\w.]+( import | as |,|\s*$)|(async )?def \w+\(|class \w+[(:]|@\w+[(\n]"
     r'|[rf]?"""(.|\n)*^(import|from|def|class) \w)',
     re.MULTILINE,
 )

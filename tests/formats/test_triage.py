@@ -111,3 +111,19 @@ def test_only_the_head_of_a_large_file_is_looked_at(tmp_path):
     with pytest.raises(FormatError):
         recognise(source)
     assert source.taken < 5000
+
+
+SLOW = {
+    "blank lines": "\n  " * 60 + "#",
+    "comments": "#\n" * 2000 + "x",
+    "html": "<!---->" * 500 + "x",
+    "docstring": '"""' + "\n" * 4000,
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_no_text_makes_its_pattern_try_every_way(tmp_path, name):
+    """The first and the third would take longer than anyone waits, if their patterns could give back what they took."""
+    (tmp_path / "model.pt").write_text(SLOW[name])
+    with pytest.raises(FormatError):
+        open_checkpoint(tmp_path / "model.pt")
