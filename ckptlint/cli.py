@@ -255,6 +255,7 @@ def suggest(**given: Any) -> None:
     metavar="SIZE",
     help="Write shards of at most SIZE (2GB) with an index, where one .safetensors or .bin would be larger.",
 )
+@click.option("--legacy", is_flag=True, help="Write the format of torch before 1.6, for what can read nothing newer.")
 @_migrations
 @_params
 @click.option("--reverse", is_flag=True, help="Run the inverse, or say which step loses data.")

@@ -276,13 +276,11 @@ def _without_checksums(value):
 
 WRITERS = {
     "zip": saved,
-    "zip, protocol 3": partial(saved, pickle_protocol=3),
     "zip, protocol 4": partial(saved, pickle_protocol=4),
     "zip, protocol 5": partial(saved, pickle_protocol=5),
     "zip, aligned to 1": partial(_aligned, 1),
     "zip, aligned to 4096": partial(_aligned, 4096),
     "zip, no checksums": _without_checksums,
     "legacy": partial(saved, _use_new_zipfile_serialization=False),
-    "legacy, protocol 3": partial(saved, _use_new_zipfile_serialization=False, pickle_protocol=3),
     "legacy, protocol 5": partial(saved, _use_new_zipfile_serialization=False, pickle_protocol=5),
 }

@@ -105,7 +105,8 @@ class MigrateChoices(TypedDict, total=False):
     """How to migrate: backwards (`source`: the old schema, where the new file does not decide it), which state dict, over what is there.
 
     `verify` compares the checksums of what is read; `max_memory`, in bytes, bounds the blocks of computed tensors. With
-    `max_shard_size`, in bytes, an output that would be larger is written in shards with an index.
+    `max_shard_size`, in bytes, an output that would be larger is written in shards with an index; `legacy` writes the format of
+    torch before 1.6.
     """
 
     reverse: bool
@@ -115,6 +116,7 @@ class MigrateChoices(TypedDict, total=False):
     verify: bool
     max_memory: int
     max_shard_size: int
+    legacy: bool
 
 
 def migrate(

@@ -11,7 +11,7 @@ from ckptlint.commands.externals import Externals, python_calls
 from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
-from ckptlint.commands.targets import Form, Target, check_place, parse_target
+from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target
 from ckptlint.commands.writing import Writing, refuse, write
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.collection import no_collection
@@ -45,6 +45,7 @@ class Request:
     allow_python: bool = False
     dry_run: bool = False
     max_shard_size: int | None = None
+    legacy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,8 @@ def migrate(request: Request) -> Migrated:
     if output is None and not request.dry_run:
         raise UsageError("no output is named", hint="-o FILE names it; --dry-run needs none")
     target = Target("", Form.TORCH) if output is None else parse_target(output, request.max_shard_size)
+    if request.legacy:
+        target = as_legacy(target)
     if output is not None:
         check_place(target, (request.checkpoint,), force=request.force or request.dry_run)
     with sources.opened(request.checkpoint) as checkpoint:

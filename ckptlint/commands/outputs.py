@@ -138,6 +138,8 @@ def one_file(target: Target, assembly: Assembly, container: Container, *, force:
     """Return the whole output as a file."""
     if target.form is Form.SAFETENSORS:
         return _OneFile(_safetensors(_dense(assembly), container), target.path, force=force)
+    if target.form is Form.LEGACY:
+        return _OneFile(_legacy(assembly, container), target.path, force=force)
     from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
     writer = TorchZipWriter(
@@ -187,6 +189,12 @@ def _safetensors(tensors: Mapping[str, Tensor], container: Container) -> Writer:
     from ckptlint.formats.safetensors_writer import SafetensorsWriter
 
     return SafetensorsWriter(tensors, container.metadata)
+
+
+def _legacy(assembly: Assembly, container: Container) -> Writer:
+    from ckptlint.formats.legacy_writer import LegacyWriter
+
+    return LegacyWriter(assembly.root, replace=assembly.replace, protocol=container.protocol, names=assembly.names())
 
 
 def _shard(

@@ -23,6 +23,7 @@ class Form(StrEnum):
     TORCH = "torch"
     SAFETENSORS = "safetensors"
     DCP = "dcp"
+    LEGACY = "legacy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Target:
     @property
     def strided(self) -> bool:
         """Whether tensors may lie in it otherwise than row-major and apart."""
-        return self.form is Form.TORCH
+        return self.form in (Form.TORCH, Form.LEGACY)
 
     @property
     def index(self) -> str:
@@ -72,6 +73,15 @@ def parse_target(output: str, shard: int | None = None) -> Target:
         )
     form = Form.SAFETENSORS if suffix == SAFETENSORS else Form.TORCH
     return Target(whole, form, (shard or _USUAL) if indexed else shard, indexed)
+
+
+def as_legacy(target: Target) -> Target:
+    """The same file in the format of torch before 1.6; `UsageError` where another format, or several files, were asked for."""
+    if target.form is not Form.TORCH or target.shard is not None:
+        raise UsageError(
+            "--legacy is for one file in torch's own format", where=target.path, hint=f"there are {', '.join(TORCH)}"
+        )
+    return Target(target.path, Form.LEGACY)
 
 
 def check_place(target: Target, sources: tuple[str, ...], *, force: bool) -> None:

@@ -87,7 +87,7 @@ def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Out
         return distributed(target, assembly, force=writing.force)
     metadata = _metadata(checkpoint)
     left = [name for name in metadata if name != "format"]
-    if left and target.form is Form.TORCH and target.shard is None:
+    if left and target.form in (Form.TORCH, Form.LEGACY) and target.shard is None:
         talk(f"note: a .pt file has no place for the file's metadata: {', '.join(left)}")
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
     if target.shard is not None:

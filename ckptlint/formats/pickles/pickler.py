@@ -44,17 +44,18 @@ def write(
     protocol: int = 2,
     storage_key: Callable[[Storage], str],
     replace: Callable[[Node], Value] | None = None,
+    views: bool = False,
 ) -> bytes:
-    """Return the pickle of a tree, each storage under the name that `storage_key` gives it.
+    """Return the pickle of a tree, each storage under the name that `storage_key` gives it; with `views` as before torch 1.6.
 
     `replace` says what is written in the place of a node (itself, mostly), so that a changed tree need not be built. It is asked
     whenever a node is met, and must answer the same each time. Protocols below 2 become 2. `OutputError` where a value cannot be held.
     """
     protocol = max(2, min(protocol, op.HIGHEST_PROTOCOL))
     try:
-        return _Pickler(protocol, storage_key, replace, careful=False).run(root)
+        return _Pickler(TensorEmitter(protocol, storage_key, views=views), replace, careful=False).run(root)
     except _KnotError:
-        return _Pickler(protocol, storage_key, replace, careful=True).run(root)
+        return _Pickler(TensorEmitter(protocol, storage_key, views=views), replace, careful=True).run(root)
 
 
 class _KnotError(Exception):
@@ -64,13 +65,12 @@ class _KnotError(Exception):
 class _Pickler:
     def __init__(
         self,
-        protocol: int,
-        storage_key: Callable[[Storage], str],
+        emitter: TensorEmitter,
         replace: Callable[[Node], Value] | None,
         *,
         careful: bool,
     ) -> None:
-        self._emit = TensorEmitter(protocol, storage_key)
+        self._emit = emitter
         self._replace = replace
         self._careful = careful
         self._looks = 0

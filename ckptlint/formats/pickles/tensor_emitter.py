@@ -14,11 +14,15 @@ TUPLES: Final = (op.TUPLE, op.TUPLE1, op.TUPLE2, op.TUPLE3)
 
 
 class TensorEmitter(Emitter):
-    """Writes tensors and storages too, each storage under the name that `storage_key` gives it."""
+    """Writes tensors and storages too, each storage under the name that `storage_key` gives it.
 
-    def __init__(self, protocol: int, storage_key: Callable[[Storage], str]) -> None:
+    With `views`, its persistent id has a place for a part of it, as torch wrote them before 1.6.
+    """
+
+    def __init__(self, protocol: int, storage_key: Callable[[Storage], str], *, views: bool = False) -> None:
         super().__init__(protocol)
         self._storage_key = storage_key
+        self._views = views
 
     def storage(self, node: Storage) -> None:
         owner = node.made_by
@@ -31,7 +35,7 @@ class TensorEmitter(Emitter):
         self.text(self._storage_key(node))
         self.text(node.location)
         self.integer(node.count)
-        self.code(op.TUPLE)
+        self.code(*((op.NONE, op.TUPLE) if self._views else (op.TUPLE,)))
         self.put()
         self.code(op.BINPERSID)
 
