@@ -20,7 +20,7 @@ from ckptlint.core.fields import a_text, fill, mapped, read_by
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.survey import Import, Odd, Oddity, Survey
-from ckptlint.core.tree import Call, Dict, Global, List, Node, Opaque, Storage, Tensor, Value
+from ckptlint.core.tree import Call, Composite, Dict, Global, List, Node, Opaque, Storage, Tensor, Tuple, Value
 from ckptlint.core.values import Measured, Values
 from ckptlint.errors import DocumentError
 
@@ -54,8 +54,8 @@ class Case:
     and `kinds` what those are for (weights unless said), `tree` its other values as nested mappings, lists and scalars, `twins` paths
     in it whose last step is there as a number as well, `moments` the optimizer states by tree path: one `exp_avg` a parameter.
     Of the elements, where they were looked at: `values` their counts by key, `unread` why those of a key were not.
-    Of the tensors: `ties` the groups that share one tensor, `storages` the elements of a storage that is larger than
-    the tensor in it, `repeated` the keys stored twice. Of the state dict: `module`
+    Of the tensors: `rank_parts` the class of those that are one rank's part, `ties` the groups that share one tensor, `storages` the
+    elements of a storage that is larger than the tensor in it, `repeated` the keys stored twice. Of the state dict: `module`
     the class of a whole pickled module, `versions` torch's `_metadata`, `format` the reader's name.
     Of the model (None: a lint of the file alone): `model`, `model_ties`, `parameters`, `unsaved`, `modules`.
     Of a file that no reader takes: `file` its bytes (printable ones as they are, others by a backslash, x and two
@@ -77,6 +77,7 @@ class Case:
     moments: Mapping[str, tuple[TensorSpec, ...]] = field(default_factory=dict)
     values: Mapping[str, Values] | None = field(default=None, metadata=read_by(mapped(_values)))
     unread: Mapping[str, str] = field(default_factory=dict)
+    rank_parts: Mapping[str, str] = field(default_factory=dict)
     ties: tuple[tuple[str, ...], ...] = ()
     storages: Mapping[str, int] = field(default_factory=dict)
     repeated: tuple[str, ...] = ()
@@ -205,10 +206,13 @@ def _split(name: str) -> tuple[str, str]:
     return module, last
 
 
-def _tensors(keys: Mapping[str, TensorSpec], case: Case, storages: list[Storage]) -> dict[str, Tensor]:
+def _tensors(keys: Mapping[str, TensorSpec], case: Case, storages: list[Storage]) -> dict[str, Tensor | Composite]:
     first = {key: group[0] for group in case.ties for key in group}
-    made: dict[str, Tensor] = {}
+    made: dict[str, Tensor | Composite] = {}
     for key, spec in keys.items():
+        if key in case.rank_parts:
+            made[key] = Composite(Call(Global(*_split(case.rank_parts[key])), Tuple(())), spec, case.rank_parts[key])
+            continue
         if first.get(key, key) in made:
             made[key] = made[first[key]]
             continue

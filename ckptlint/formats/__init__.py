@@ -44,7 +44,7 @@ def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoin
 def _read(source: FileSource, max_unpacked: int | None) -> Checkpoint:
     kind = recognise(source)
     if kind not in _WRAPPERS:
-        return _with_sections(READERS[kind](source), source)
+        return _with_sections(_whole(READERS[kind](source)), source)
     from ckptlint.formats.wrapped import unpack
 
     unpacked = unpack(source, kind, most=max_unpacked)
@@ -56,6 +56,15 @@ def _read(source: FileSource, max_unpacked: int | None) -> Checkpoint:
     except BaseException:
         unpacked.close()
         raise
+
+
+def _whole(checkpoint: Checkpoint) -> Checkpoint:
+    """Sharded tensors of a run with one rank are whole tensors."""
+    if "ShardedTensor" not in checkpoint.notes.get("globals", ""):
+        return checkpoint
+    from ckptlint.formats.rank_files import gather
+
+    return gather([checkpoint], checkpoint.origin)
 
 
 def _with_sections(checkpoint: Checkpoint, source: FileSource) -> Checkpoint:
@@ -120,6 +129,12 @@ def _deepspeed(folder: Path) -> Checkpoint:
     return deepspeed.read(folder, _shard)
 
 
+def _ranks(folder: Path) -> Checkpoint:
+    from ckptlint.formats import rank_files
+
+    return rank_files.read(folder, _shard)
+
+
 def _shard(source: ByteSource, part: int) -> Checkpoint:
     return _single(recognise(source), "shard", source)(source, part)
 
@@ -142,7 +157,7 @@ READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "npy": _npy,
     "index": _sharded,
 }
-FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp, "deepspeed": _deepspeed}
+FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp, "deepspeed": _deepspeed, "ranks": _ranks}
 _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "torch-zip": _torch_zip,
     "torch-legacy": _legacy,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ckptlint.errors import FormatError
+from ckptlint.formats.rank_files import ranked
 
 _FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 _ASIDE = re.compile(
@@ -25,7 +26,7 @@ _LISTED = 8  # names in a message
 
 
 class Found(NamedTuple):
-    """A checkpoint: `kind` is `file` (also an index of shards), `dcp` or `deepspeed`; `path` is its file or folder."""
+    """A checkpoint: `kind` is `file` (also an index of shards), `dcp`, `deepspeed` or `ranks`; `path` is its file or folder."""
 
     kind: str
     path: Path
@@ -78,6 +79,8 @@ def _candidates(folder: Path, names: Sequence[str]) -> list[Found]:
         return [Found("file", folder / name) for name in indexes]
     files = [name for name in names if name.endswith(_FILES) and (folder / name).is_file()]
     weights = [name for name in files if not _ASIDE.fullmatch(name)]
+    if ranked(weights):
+        return [Found("ranks", folder)]
     return [Found("file", folder / name) for name in weights or files]
 
 
