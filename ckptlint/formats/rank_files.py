@@ -113,14 +113,13 @@ class _Shards(NamedTuple):
 
     def _shard(self, value: Value) -> _Shard | None:
         fields = _fields(value)
-        place = _fields(fields.get("metadata")) if fields else None
-        tensor = fields.get("tensor") if fields else None
-        offsets = _numbers(place.get("shard_offsets")) if place else None
-        sizes = _numbers(place.get("shard_sizes")) if place else None
-        if not isinstance(tensor, Tensor) or offsets is None or sizes is None:
+        place = _fields(fields.get("metadata"))
+        tensor = fields.get("tensor")
+        offsets, sizes = _numbers(place.get("shard_offsets")), _numbers(place.get("shard_sizes"))
+        if not isinstance(tensor, Tensor) or offsets is None or sizes is None or tensor.lazy:
             return None
         fits = len(offsets) == len(sizes) == len(self.node.shape) and tensor.spec == TensorSpec(self.node.dtype, sizes)
-        return _Shard(offsets, sizes, tensor, self.rank) if fits and not tensor.lazy else None
+        return _Shard(offsets, sizes, tensor, self.rank) if fits else None
 
 
 def _sharded(root: Value) -> dict[str, Composite]:
@@ -154,12 +153,12 @@ def _locate(shard: _Shard) -> Located:
     return Located(source, first, shard.tensor.stride, storage.swapped, record)
 
 
-def _fields(value: Value) -> Dict | None:
-    """Return the attributes of an object: pickled as a dict, or as (None, dict) where its class has slots."""
+def _fields(value: Value) -> Dict:
+    """Return the attributes of an object: pickled as a dict, or as (None, dict) where its class has slots; none of anything else."""
     state = value.state() if isinstance(value, Opaque) else None
     if isinstance(state, Tuple) and len(state.items) == 2:
         state = state.items[1]
-    return state if isinstance(state, Dict) else None
+    return state if isinstance(state, Dict) else Dict([])
 
 
 def _numbers(value: Value) -> tuple[int, ...] | None:
