@@ -75,13 +75,16 @@ def _candidates(folder: Path, names: Sequence[str]) -> list[Found]:
     if any(name.endswith(_ZERO) for name in names) or ("latest" in names and (folder / "latest").is_file()):
         return [Found("deepspeed", folder)]
     indexes = [name for name in names if name.endswith(".index.json")]
-    if indexes:
-        return [Found("file", folder / name) for name in indexes]
-    files = [name for name in names if name.endswith(_FILES) and (folder / name).is_file()]
-    weights = [name for name in files if not _ASIDE.fullmatch(name)]
+    weights = indexes or _weights(folder, names)
     if ranked(weights):
         return [Found("ranks", folder)]
-    return [Found("file", folder / name) for name in weights or files]
+    return [Found("file", folder / name) for name in weights]
+
+
+def _weights(folder: Path, names: Sequence[str]) -> list[str]:
+    """Return the files that may be checkpoints, without what a trainer keeps beside them."""
+    files = [name for name in names if name.endswith(_FILES) and (folder / name).is_file()]
+    return [name for name in files if not _ASIDE.fullmatch(name)] or files
 
 
 def _below(folder: Path) -> Iterator[Found]:
