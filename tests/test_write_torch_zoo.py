@@ -8,6 +8,7 @@ import pytest
 from ckptlint import CkptlintError, inspect, migrate
 from ckptlint.commands.supplying import Supplier
 from ckptlint.engine.assemble import Assembly
+from ckptlint.engine.passage import Outcome
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.legacy_writer import LegacyWriter
 from ckptlint.formats.torch_zip_writer import TorchZipWriter
@@ -36,7 +37,7 @@ def written(path, *, legacy=False):
         return out
     checkpoint = open_checkpoint(path)
     try:
-        assembly = Assembly(checkpoint, [])
+        assembly = Assembly(Outcome(checkpoint, (), (), frozenset(), {}, ()))
         made = LegacyWriter if legacy else partial(TorchZipWriter, name="new.pt")
         writer = made(assembly.root, replace=assembly.replace)
         with out.open("w+b") as file:
