@@ -94,12 +94,25 @@ Action: TypeAlias = Unmake | SetValue | ComputeValue | CopyPlace | RenamePlaces 
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """One name of `each`: it takes the keys (or texts) of the container at a place, or the values of a list in the file."""
+    """One name of `each`: it takes the keys (or texts) of the container at a place, or the values of a list in the file.
+
+    With `match` it is the path of `for`, whose captures are the names.
+    """
 
     name: str
     keys: TreePattern | None = None
     values: TreePattern | None = None
     listed: tuple[str | int, ...] = ()
+    match: TreePattern | None = None
+
+    @property
+    def path(self) -> TreePattern | None:
+        """The path that is looked at."""
+        return self.keys or self.values or self.match
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.match.names if self.match else (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,7 @@ class TreeStep:
 def paths_of(step: TreeStep) -> tuple[TreePattern | TreeTarget, ...]:
     """Every path of a step's action and its ranges."""
     action = step.action.made if isinstance(step.action, Unmake) else step.action
-    ranges = tuple(path for each in step.each for path in (each.keys, each.values) if path is not None)
+    ranges = tuple(each.path for each in step.each if each.path is not None)
     match action:
         case SetValue():
             return (*ranges, action.target)

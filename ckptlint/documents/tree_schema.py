@@ -26,7 +26,7 @@ def _step(form: str) -> Schema:
         if form != "compute":
             del beside[name]
     if form in ("refuse", "rename_class"):
-        del beside["each"]
+        del beside["each"], beside["for"]
     return _object({form: {**_FORMS[form], "description": tree_steps.FORMS[form]}, **beside}, [form])
 
 
@@ -50,6 +50,7 @@ _RANGE: Schema = {
 }
 _BESIDE: dict[str, Schema] = {
     "each": {"type": "object", "minProperties": 1, "additionalProperties": _RANGE},
+    "for": _PLACE,
     "read": {"type": "object", "minProperties": 1, "additionalProperties": _PLACE},
     "when": {"$ref": "#/$defs/guard"},
     "optional": {"type": "boolean"},

@@ -36,6 +36,7 @@ FORMS = {
 }
 BESIDE = {
     "each": "names that range over the keys of a mapping, or over values",
+    "for": "a path; the step is done once for each place that it matches, with its captures",
     "read": "names for numbers of the tree, for `compute`",
     "when": "a condition for this step, decided for each match",
     "optional": "whether it may match nothing",
@@ -69,7 +70,9 @@ def _steps(item: Node, scope: Scope) -> Iterable[TreeStep]:
         if key in given and form != owner:
             raise given[key].fail(f"belongs to `{owner}`, not to `{form}`" + _copy_hint(key, form))
     each = _each(given["each"], scope) if "each" in given else ()
-    inner = replace(scope, captures=frozenset(one.name for one in each))
+    if "for" in given:
+        each = (*each, Each("", match=given["for"].read(TreePattern.parse)))
+    inner = replace(scope, captures=frozenset(name for one in each for name in one.names))
     plain = TreeStep(
         form,
         Refuse(""),
@@ -191,22 +194,26 @@ def _delete(node: Node, scope: Scope, given: Mapping[str, Node]) -> Read:
 
 def _refuse(node: Node, scope: Scope, given: Mapping[str, Node]) -> Read:
     del scope
-    if "each" in given:
-        raise given["each"].fail("belongs to steps with paths, not to `refuse`")
+    _without_range(given, "refuse")
     if not node.text().strip():
         raise node.fail("should say what the owner of the file can do")
     yield node.where, Refuse(node.text().strip())
 
 
 def _rename_class(node: Node, scope: Scope, given: Mapping[str, Node]) -> Read:
-    if "each" in given:
-        raise given["each"].fail("belongs to steps with paths, not to `rename_class`")
+    _without_range(given, "rename_class")
     pairs = []
     for key, value in _filled(node):
         template = key.read(Template.parse)
         target = scope.within(key, (template,)).target(value)
         pairs.append((template, _dotted(value, target)))
     yield node.where, RenameClasses(tuple(pairs))
+
+
+def _without_range(given: Mapping[str, Node], form: str) -> None:
+    for key in ("each", "for"):
+        if key in given:
+            raise given[key].fail(f"belongs to steps with paths, not to `{form}`")
 
 
 def _dotted(node: Node, target: Target) -> Target:

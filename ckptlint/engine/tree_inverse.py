@@ -129,7 +129,7 @@ def _pinned(when: Guard | None) -> Iterator[tuple[str, Guard]]:
 
 
 def _stays(step: TreeStep, touched: Sequence[TreePattern | TreeTarget]) -> bool:
-    looked = [path for each in step.each for path in (each.keys, each.values) if path is not None]
+    looked = [each.path for each in step.each if each.path is not None]
     looked += [TreePattern.parse(text) for text in _looked_at(step.when)]
     return not _asks_keys(step.when) and not any(_meet(path, other) for path in looked for other in touched)
 
@@ -152,7 +152,7 @@ def _looked_at(guard: Guard | None) -> Iterator[str]:
 
 
 def _changed(step: TreeStep) -> Iterator[TreePattern | TreeTarget]:
-    ranges = {id(path) for each in step.each for path in (each.keys, each.values)}
+    ranges = {id(each.path) for each in step.each}
     read = set(map(id, step.action.read.values())) if isinstance(step.action, ComputeValue) else set()
     read |= {id(step.action.source)} if isinstance(step.action, CopyPlace) else set()
     yield from (path for path in paths_of(step) if id(path) not in ranges | read)

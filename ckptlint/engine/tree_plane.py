@@ -116,16 +116,16 @@ class TreeRun:
         return (binding for binding in self._ranged(one) if self._holds(one.when, binding))
 
     def _ranging(self, one: TreeStep, each: Each, binding: Binding) -> Iterator[Binding]:
-        if each.keys is None and each.values is None:
+        pattern = each.path
+        if pattern is None:
             for text in each.listed:
                 yield binding.joined(Binding({each.name: text}))
             return
-        pattern = each.keys or each.values
-        found = list(self.editor.find(pattern, self.base, binding)) if pattern else []
+        found = list(self.editor.find(pattern, self.base, binding))
         if not found and not one.optional and self._holds(one.when, binding):
             raise fault(MATCHES_NOTHING, f"there is nothing at {pattern}", where=one.where, hint=_IDLE)
         for place in found:
-            yield from (binding.joined(more) for more in self._members(each, place))
+            yield from [place.binding] if each.match else (binding.joined(more) for more in self._members(each, place))
 
     def _members(self, each: Each, place: Found) -> Iterator[Binding]:
         if each.keys is not None:
