@@ -74,15 +74,6 @@ _config = click.option(
 _params = click.option(
     "--param", "params", metavar="NAME=VALUE", multiple=True, help="Value for one of the migration's params."
 )
-_migrations = click.option(
-    "-m",
-    "--migration",
-    "migrations",
-    metavar="FILE",
-    multiple=True,
-    required=True,
-    help="Migration file; several run in order.",
-)
 
 
 @cli.command()
@@ -256,7 +247,14 @@ def suggest(**given: Any) -> None:
     help="Write shards of at most SIZE (2GB) with an index, where one .safetensors or .bin would be larger.",
 )
 @click.option("--legacy", is_flag=True, help="Write the format of torch before 1.6, for what can read nothing newer.")
-@_migrations
+@click.option(
+    "-m", "--migration", "migrations", metavar="FILE", multiple=True, help="Migration file; several run in order."
+)
+@click.option("--chain", metavar="FOLDER", help="Folder of migrations that follow each other, in the place of -m.")
+@click.option(
+    "--to", "end", metavar="REV", default="head", show_default=True, help="With --chain: head, base, or a revision."
+)
+@click.option("--from", "start", metavar="REV", help="With --chain: where the checkpoint stands, if it does not tell.")
 @_params
 @click.option("--reverse", is_flag=True, help="Run the inverse, or say which step loses data.")
 @click.option("--source", metavar="ANY", help="With --reverse: the old schema, where the new one does not decide it.")

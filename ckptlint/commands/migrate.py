@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ckptlint.commands import sources
 from ckptlint.commands.amounts import memory
+from ckptlint.commands.chaining import Leg, leg, read_chain
 from ckptlint.commands.externals import Externals, python_calls
 from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
@@ -15,7 +16,6 @@ from ckptlint.commands.targets import Form, Target, as_legacy, check_place, pars
 from ckptlint.commands.writing import Writing, refuse, write
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.collection import no_collection
-from ckptlint.core.migration import Migration
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.engine.optimizers import carry_optimizers
@@ -46,6 +46,9 @@ class Request:
     dry_run: bool = False
     max_shard_size: int | None = None
     legacy: bool = False
+    chain: str | None = None
+    start: str | None = None
+    end: str = "head"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class Migrated:
     plans: tuple[tuple[str, Plan], ...]
     written: Written | None = None
     changes: tuple[TreeChange, ...] = ()
+    leg: Leg | None = None
 
 
 def run(
@@ -74,7 +78,7 @@ def run(
 
 def migrate(request: Request) -> Migrated:
     """Plan, and write unless it is a dry run; returns the plans once everything is in place."""
-    migrations = [sources.migration(path) for path in request.migrations]
+    _check(request)
     output = request.output
     if output is None and not request.dry_run:
         raise UsageError("no output is named", hint="-o FILE names it; --dry-run needs none")
@@ -86,9 +90,12 @@ def migrate(request: Request) -> Migrated:
     with sources.opened(request.checkpoint) as checkpoint:
         if output is not None:  # an index names further files
             check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
+        way = _leg(request, checkpoint)
+        if request.chain is not None and not way.migrations:
+            return Migrated(checkpoint.origin, (), leg=way)
         with no_collection():
-            outcome = _planned(request, checkpoint, migrations)
-        carried = carry_optimizers(checkpoint.sections, migrations, outcome.placed)
+            outcome = _planned(request, checkpoint, way)
+        carried = carry_optimizers(checkpoint.sections, way.migrations, outcome.placed)
         for line in carried.said:
             talk(f"warning: {line}")
         externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
@@ -103,7 +110,7 @@ def migrate(request: Request) -> Migrated:
             externals.check(outcome.work)
             written = write(outcome, carried.replaced, writing)
         placed = tuple((section.path, plan) for section, plan in outcome.placed)
-        return Migrated(checkpoint.origin, placed, written, outcome.changes)
+        return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None)
 
 
 def _writing(request: Request, target: Target, externals: Externals) -> Writing:
@@ -118,9 +125,26 @@ def _writing(request: Request, target: Target, externals: Externals) -> Writing:
     )
 
 
-def _planned(request: Request, checkpoint: Checkpoint, migrations: Sequence[Migration]) -> Outcome:
-    going = Going(migrations, sources.parameters(request.params), request.section)
-    if not request.reverse:
+def _check(request: Request) -> None:
+    if bool(request.migrations) == (request.chain is not None):
+        raise UsageError("needs either -m FILE or --chain DIR", hint="--chain takes a folder of migrations")
+    if request.chain is not None and request.reverse:
+        raise UsageError("--reverse is for -m", hint="with --chain, --to REV leads back where REV is behind")
+    if request.chain is None and (request.start is not None or request.end != "head"):
+        raise UsageError("--from and --to are for --chain")
+
+
+def _leg(request: Request, checkpoint: Checkpoint) -> Leg:
+    if request.chain is None:
+        return Leg(tuple(map(sources.migration, request.migrations)), request.reverse, "", "")
+    chain = read_chain(request.chain)
+    params = sources.parameters(request.params)
+    return leg(chain, checkpoint, start=request.start, end=request.end, params=params)
+
+
+def _planned(request: Request, checkpoint: Checkpoint, leg: Leg) -> Outcome:
+    going = Going(leg.migrations, sources.parameters(request.params), request.section)
+    if not leg.back:
         return plan_up(checkpoint, going)
     return plan_down(checkpoint, going, _old(request) if request.source else None)
 
@@ -139,6 +163,10 @@ def _old(request: Request) -> Callable[[str], Schema]:
 
 def _text(request: Request) -> Iterator[str]:
     done = migrate(request)
+    if done.leg is not None:
+        yield _stations(done.checkpoint, done.leg)
+        if not done.leg.migrations:
+            return
     if done.written is None:
         for path, plan in done.plans:
             yield from plans.text(path, plan)
@@ -154,6 +182,12 @@ def _text(request: Request) -> Iterator[str]:
     yield f"wrote {path}, {plans.size(nbytes)}{several}; its header is what was planned"
 
 
+def _stations(checkpoint: str, leg: Leg) -> str:
+    if not leg.migrations:
+        return f"{checkpoint}: stands at {leg.end} already; nothing was written"
+    return f"{checkpoint}: from {leg.start} {'back ' if leg.back else ''}to {leg.end}, {len(leg.migrations)} migrations"
+
+
 def _json(request: Request) -> Iterator[str]:
     import json
 
@@ -161,4 +195,5 @@ def _json(request: Request) -> Iterator[str]:
     entries = [plans.entry(path, plan) for path, plan in done.plans]
     written = done.written and done.written.path
     said = {"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}
-    yield json.dumps({**said, "tree": plans.tree_entries(done.changes)}, indent=1)
+    stations = {"chain": {"from": done.leg.start, "to": done.leg.end}} if done.leg else {}
+    yield json.dumps({**said, **stations, "tree": plans.tree_entries(done.changes)}, indent=1)

@@ -49,6 +49,9 @@ UNDECIDED = FaultKind("CKM120", "source-undecided", "The old layout cannot be to
 REFUSED = FaultKind("CKM131", "refused", "The migration refuses this checkpoint, and says why.")
 BAD_PLACE = FaultKind("CKM132", "tree-step-does-not-fit", "A step of `tree` cannot be done in this checkpoint.")
 NO_CASE = FaultKind("CKM133", "no-single-case", "Of the migration's cases not exactly one holds.")
+BAD_CHAIN = FaultKind(
+    "CKM134", "broken-chain", "Migrations are no single chain, or a checkpoint has no certain place in it."
+)
 
 PYTHON = FaultKind(
     "CKM121", "python-code", "A step is Python code of the user's, of which only what it declares is known."
@@ -59,7 +62,7 @@ KINDS: dict[str, FaultKind] = {
     for kind in (
         *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
-        *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, REFUSED, BAD_PLACE, NO_CASE),
+        *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, REFUSED, BAD_PLACE, NO_CASE, BAD_CHAIN),
     )
 }
 

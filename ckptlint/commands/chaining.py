@@ -1,0 +1,77 @@
+"""`--chain`: read a folder of migrations, find where in their chain a checkpoint stands, and choose those that lead on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptlint.commands import sources
+from ckptlint.commands.planning import facts_of
+from ckptlint.core.checkpoint import Checkpoint, SectionKind
+from ckptlint.core.digest import k1
+from ckptlint.core.migration import Migration
+from ckptlint.core.tree import Value
+from ckptlint.engine.chain import Chain, Evidence, link_up, locate
+from ckptlint.engine.guards import Scene
+from ckptlint.engine.params import resolve_params
+from ckptlint.errors import PlanError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What leads from where a checkpoint stands to where it shall be: migrations in the order of the way there, and names."""
+
+    migrations: tuple[Migration, ...]
+    back: bool
+    start: str
+    end: str
+
+
+def read_chain(folder: str) -> Chain:
+    """Read every `*.yaml` of a folder as one chain."""
+    place = Path(folder)
+    if not place.is_dir():
+        raise UsageError("is no folder of migrations", where=folder)
+    files = sorted(path for path in place.iterdir() if path.suffix in (".yaml", ".yml"))
+    if not files:
+        raise UsageError("holds no migrations", where=folder, hint="a chain is a folder of NNNN_name.yaml files")
+    return link_up(sources.migration(str(path)) for path in files)
+
+
+def leg(chain: Chain, checkpoint: Checkpoint, *, start: str | None, end: str, params: Mapping[str, int | str]) -> Leg:
+    """Return the migrations that lead from where the checkpoint stands (or `start`) to the revision `end`."""
+    here = chain.place(start) if start is not None else locate(chain, evidence(checkpoint, params))
+    there = chain.place(end)
+    return Leg(chain.between(here, there), there < here, chain.name(here), chain.name(there))
+
+
+def evidence(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> Evidence:
+    """What a checkpoint tells of its place in a chain."""
+    facts = facts_of(checkpoint, params)
+    weights = [each for each in checkpoint.sections if each.kind is not SectionKind.OPTIMIZER]
+    schemas = [each.schema(checkpoint.origin) for each in weights]
+    main = max(schemas, key=lambda each: len(each.tensors), default=None)
+    specs = main.tensors if main else {}
+
+    def holds(migration: Migration) -> bool:
+        try:
+            return Scene(specs, resolve_params(migration, specs, facts), facts).holds(migration.when)
+        except PlanError:
+            return False
+
+    def look(path: str) -> Sequence[Value]:
+        return facts.look(path)
+
+    return Evidence(_stamps(checkpoint), [k1(schema) for schema in schemas], holds, look)
+
+
+def _stamps(checkpoint: Checkpoint) -> dict[str, str]:
+    """The revisions that the file says its sections have; what is no such record says nothing."""
+    try:
+        said = json.loads(checkpoint.notes.get("revisions", "{}"))
+    except ValueError:
+        return {}
+    pairs = said.items() if isinstance(said, dict) else ()
+    return {place: revision for place, revision in pairs if isinstance(revision, str)}
