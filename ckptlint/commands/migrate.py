@@ -79,6 +79,22 @@ def run(
 def migrate(request: Request) -> Migrated:
     """Plan, and write unless it is a dry run; returns the plans once everything is in place."""
     _check(request)
+    target = _target(request)
+    with sources.opened(request.checkpoint) as checkpoint:
+        if target.path:  # an index names further files
+            check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
+        way = _leg(request, checkpoint)
+        if request.chain is not None and not way.migrations:
+            return Migrated(checkpoint.origin, (), leg=way)
+        with no_collection():
+            outcome = _planned(request, checkpoint, way)
+        written = _carried_out(request, target, checkpoint, way, outcome)
+        placed = tuple((section.path, plan) for section, plan in outcome.placed)
+        return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None)
+
+
+def _target(request: Request) -> Target:
+    """What is to be written; a target without a path is for a dry run alone."""
     output = request.output
     if output is None and not request.dry_run:
         raise UsageError("no output is named", hint="-o FILE names it; --dry-run needs none")
@@ -87,30 +103,26 @@ def migrate(request: Request) -> Migrated:
         target = as_legacy(target)
     if output is not None:
         check_place(target, (request.checkpoint,), force=request.force or request.dry_run)
-    with sources.opened(request.checkpoint) as checkpoint:
-        if output is not None:  # an index names further files
-            check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
-        way = _leg(request, checkpoint)
-        if request.chain is not None and not way.migrations:
-            return Migrated(checkpoint.origin, (), leg=way)
-        with no_collection():
-            outcome = _planned(request, checkpoint, way)
-        carried = carry_optimizers(checkpoint.sections, way.migrations, outcome.placed)
-        for line in carried.said:
-            talk(f"warning: {line}")
-        externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
-        writing = _writing(request, target, externals)
-        refuse(outcome, writing)
-        for call in python_calls(outcome.work):
-            talk(
-                f"warning: {call} is Python code that the migration {'would run' if request.dry_run else 'runs'}: nothing proves it"
-            )
-        written = None
-        if not request.dry_run:
-            externals.check(outcome.work)
-            written = write(outcome, carried.replaced, writing)
-        placed = tuple((section.path, plan) for section, plan in outcome.placed)
-        return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None)
+    return target
+
+
+def _carried_out(
+    request: Request, target: Target, checkpoint: Checkpoint, way: Leg, outcome: Outcome
+) -> Written | None:
+    """Write what was planned, unless it is a dry run, which refuses what a run would."""
+    carried = carry_optimizers(checkpoint.sections, way.migrations, outcome.placed)
+    for line in carried.said:
+        talk(f"warning: {line}")
+    externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
+    writing = _writing(request, target, externals)
+    refuse(outcome, writing)
+    for call in python_calls(outcome.work):
+        runs = "would run" if request.dry_run else "runs"
+        talk(f"warning: {call} is Python code that the migration {runs}: nothing proves it")
+    if request.dry_run:
+        return None
+    externals.check(outcome.work)
+    return write(outcome, carried.replaced, writing)
 
 
 def _writing(request: Request, target: Target, externals: Externals) -> Writing:
