@@ -61,7 +61,7 @@ def subject(path: str) -> Iterator[Checkpoint | Schema]:
 
 def schema(reference: str, building: Building, *, section: str | None = None) -> Schema:
     """Return the schema that `reference` names: a lock, a JSON object of keys, a checkpoint, or a model."""
-    if not os.path.exists(reference):
+    if not _exists(reference):
         if ":" in reference:
             return model(reference, building)
         hint = "a model is pkg.mod:Class, pkg.mod:factory or path.py:Class"
@@ -77,7 +77,13 @@ def schema(reference: str, building: Building, *, section: str | None = None) ->
 
 def is_checkpoint(reference: str) -> bool:
     """Whether the argument names a checkpoint file or folder, not a document or a model."""
-    return os.path.exists(reference) and _document(reference) is None
+    return _exists(reference) and _document(reference) is None
+
+
+def _exists(reference: str) -> bool:
+    """Whether a file is there, or the archive that a member is named of: `archive.tar::member`."""
+    archive, separator, _ = reference.partition("::")
+    return os.path.exists(reference) or (bool(separator) and os.path.isfile(archive))
 
 
 def _document(path: str) -> Schema | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.collection import no_collection
@@ -13,14 +15,24 @@ from ckptlint.errors import FormatError
 from ckptlint.formats.byte_source import FileSource
 from ckptlint.formats.triage import recognise
 
-_WRAPPERS = frozenset({"gzip", "bzip2", "zstd"})
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A source that holds something until it is closed."""
+
+    def close(self) -> None: ...
+
+
+_WRAPPERS = frozenset({"gzip", "bzip2", "xz", "zstd"})
 
 
 def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoint:
     """Read a checkpoint's tree and where its tensors' bytes are; no tensor is read, nothing in the file is executed.
 
-    `path` is a file, a shard index, or a folder with one checkpoint. `max_unpacked` bounds, in bytes, what a compressed file may
-    unpack to. Call the result's `close` when its bytes are no longer needed. Whatever is wrong with the file is a `FormatError`.
+    `path` is a file, a shard index, a folder or archive with one checkpoint, or `archive.tar::member`. `max_unpacked` bounds, in bytes,
+    what a compressed file may unpack to. Call the result's `close` when its bytes are no longer needed. Whatever is wrong with the file
+    is a `FormatError`.
     """
     if path.name == ".metadata" and path.is_file():
         path = path.parent
@@ -32,10 +44,12 @@ def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoin
             with no_collection():
                 checkpoint = FOLDERS[kind](path)
                 return replace(checkpoint, sections=find_sections(checkpoint.root))
-    source = FileSource.open(path)
+    outer, separator, member = str(path).partition("::")
+    inside = bool(separator) and not path.exists()
+    source = FileSource.open(Path(outer) if inside else path)
     try:
         with no_collection():
-            return _read(source, max_unpacked)
+            return _read_member(source, member, max_unpacked) if inside else _read(source, max_unpacked)
     except BaseException:
         source.close()
         raise
@@ -67,6 +81,22 @@ def _whole(checkpoint: Checkpoint) -> Checkpoint:
     return gather([checkpoint], checkpoint.origin)
 
 
+def _read_member(source: FileSource, name: str, max_unpacked: int | None) -> Checkpoint:
+    """Read a member of an archive, which may be compressed as a whole."""
+    from ckptlint.formats.wrapped import unpack
+
+    kind = recognise(source)
+    if kind in _WRAPPERS:
+        source, packed = unpack(source, kind, most=max_unpacked), source
+        packed.close()
+        kind = recognise(source)
+    try:
+        return _with_sections(_whole(_inside(source, kind, name, 0)), source)
+    except BaseException:
+        source.close()
+        raise
+
+
 def _with_sections(checkpoint: Checkpoint, source: FileSource) -> Checkpoint:
     def close() -> None:
         checkpoint.close()
@@ -77,8 +107,46 @@ def _with_sections(checkpoint: Checkpoint, source: FileSource) -> Checkpoint:
 
 def _torch_zip(source: ByteSource, part: int = 0) -> Checkpoint:
     from ckptlint.formats import torch_zip
+    from ckptlint.formats.zip_container import Archive
+    from ckptlint.formats.zip_kinds import PACKED, kind_of
 
-    return torch_zip.read(source, part=part)
+    archive = Archive(source)
+    if kind_of(archive.records) == PACKED:
+        from ckptlint.formats.archives import only_checkpoint
+
+        return _inside(source, "torch-zip", only_checkpoint(list(archive.records), source), part)
+    return torch_zip.read(source, part=part, archive=archive)
+
+
+def _packed(source: ByteSource, part: int = 0) -> Checkpoint:
+    """Read the only checkpoint in a tar."""
+    from ckptlint.formats.archives import only_checkpoint, tar_members
+
+    return _inside(source, "tar", only_checkpoint([name for name, _ in tar_members(source)], source), part)
+
+
+def _inside(source: ByteSource, kind: str, name: str, part: int) -> Checkpoint:
+    """Read a member of an archive; one that is an archive of checkpoints itself is refused."""
+    from ckptlint.formats.archives import member_of
+
+    inside = member_of(source, kind, name)
+    reader = _single(recognise(inside), "archive", inside)
+    if reader is _packed:
+        raise FormatError("is a tar archive in an archive", where=inside.name, hint="unpack it by hand", rule="CKC123")
+    try:
+        checkpoint = reader(inside, part)
+    except BaseException:
+        if isinstance(inside, Closing):
+            inside.close()
+        raise
+    if not isinstance(inside, Closing):
+        return checkpoint
+    return replace(checkpoint, close=partial(_close_both, checkpoint, inside))
+
+
+def _close_both(checkpoint: Checkpoint, inside: Closing) -> None:
+    checkpoint.close()
+    inside.close()
 
 
 def _npy(source: ByteSource, part: int = 0) -> Checkpoint:
@@ -156,6 +224,7 @@ READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "gguf": _gguf,
     "npy": _npy,
     "index": _sharded,
+    "tar": _packed,
 }
 FOLDERS: dict[str, Callable[[Path], Checkpoint]] = {"dcp": _dcp, "deepspeed": _deepspeed, "ranks": _ranks}
 _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
@@ -165,4 +234,5 @@ _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "safetensors": _safetensors,
     "gguf": _gguf,
     "npy": _npy,
+    "tar": _packed,
 }

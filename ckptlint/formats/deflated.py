@@ -23,7 +23,7 @@ class Deflated:
     """A `ByteSource` over what a deflated record unpacks to: as many bytes as its directory says, with its CRC-32, or a `FormatError`."""
 
     def __init__(self, source: ByteSource, record: Record) -> None:
-        self.name = f"{source.name}: {record.name}"
+        self.name = f"{source.name}::{record.name}"
         self.size = record.size
         self._source = source
         self._record = record

@@ -45,7 +45,7 @@ def find_checkpoint(folder: Path) -> Found:
         return here[0]
     if not here:
         what = "an empty folder" if not names else "a folder without a checkpoint in it"
-        raise FormatError(f"is {what}", where=str(folder), hint="name a checkpoint file")
+        raise FormatError(f"is {what}", where=str(folder), hint="name a checkpoint file", rule="CKC105")
     listed = [str(found.path.relative_to(folder)) for found in here]
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     raise FormatError(

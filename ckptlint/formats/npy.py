@@ -20,7 +20,7 @@ from ckptlint.errors import FormatError
 from ckptlint.formats.cursor import Cursor
 from ckptlint.formats.cut_off import cut_off
 from ckptlint.formats.deflated import Deflated
-from ckptlint.formats.spans import Span
+from ckptlint.formats.window import Window
 from ckptlint.formats.zip_container import DEFLATED, STORED, Archive, Record
 
 _MAGIC = b"\x93NUMPY"
@@ -222,7 +222,7 @@ def _value(key: str, header: Header, start: int, part: int) -> tuple[Value, tupl
 
 def _member(record: Record, source: ByteSource) -> ByteSource:
     if record.method == STORED:
-        return Span(source, record.start, record.size, f"{source.name}: {record.name}")
+        return Window(source, record.start, record.size, f"{source.name}::{record.name}")
     if record.method == DEFLATED:
         return Deflated(source, record)
     raise FormatError(

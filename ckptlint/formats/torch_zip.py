@@ -16,9 +16,9 @@ from ckptlint.formats.zip_kinds import ARRAYS, EXPORT, SCRIPT, find_root, kind_o
 FORMAT = "torch-zip"
 
 
-def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
+def read(source: ByteSource, *, part: int = 0, archive: Archive | None = None) -> Checkpoint:
     """Read the archive's tree; its storages say they are in `part`. Sections are not looked for here."""
-    archive = Archive(source)
+    archive = archive or Archive(source)
     kind = kind_of(archive.records)
     if kind == SCRIPT:
         from ckptlint.formats import torch_script

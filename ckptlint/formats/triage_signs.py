@@ -43,7 +43,7 @@ _CONTAINERS = (
     _read(rb"\x1f\x8b", "gzip"),
     _read(rb"BZh[1-9]", "bzip2"),
     _read(rb"\x28\xb5\x2f\xfd", "zstd"),
-    _refused("CKC122", rb"\xfd7zXZ\0", "is compressed with xz", "unpack it with `xz -d`"),
+    _read(rb"\xfd7zXZ\0", "xz"),
     _refused("CKC122", rb"\x04\x22\x4d\x18", "is compressed with lz4", "unpack it with `lz4 -d`"),
     _refused("CKC123", rb"7z\xbc\xaf\x27\x1c", "is a 7-Zip archive", _UNPACK),
     _refused("CKC123", rb"Rar!\x1a\x07", "is a RAR archive", _UNPACK),
@@ -114,7 +114,7 @@ _STRANGERS = (
 _TORCH = (
     _refused("CKC146", rb"PYTORCH1", "is in the preview format of torch 1.0", _RESAVE),
     _read(rb"(sys_info|pickle|storages|tensors)\0.{100,256}ustar", "torch-tar"),
-    _refused("CKC123", rb".{257}ustar", "is a tar archive", _UNPACK),
+    _read(rb".{257}ustar", "tar"),
     _read(rb"\x80[\x02-\x05](\x95.{8})?" + re.escape(_LEGACY_MAGIC), "torch-legacy"),
     _refused(
         "CKC145",

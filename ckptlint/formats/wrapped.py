@@ -27,7 +27,7 @@ class _Stream(Protocol):
 
 
 def unpack(source: ByteSource, kind: str, *, most: int | None = None) -> FileSource:
-    """Unpack `source`, of kind gzip, bzip2 or zstd, into a source of its own; at most `most` bytes.
+    """Unpack `source`, of kind gzip, bzip2, xz or zstd, into a source of its own; at most `most` bytes.
 
     A stream that is cut off, damaged or too large is a `FormatError`, as is a disk that is full.
     """
@@ -106,17 +106,26 @@ def _bzip2(raw: io.BufferedReader, _: str) -> _Stream:
     return bz2.BZ2File(raw)
 
 
+def _xz(raw: io.BufferedReader, name: str) -> _Stream:
+    try:
+        import lzma
+    except ImportError as error:  # a Python that was built without it
+        hint = "unpack it with `xz -d`"
+        raise FormatError("is compressed with xz", where=name, hint=hint, rule="CKC122") from error
+    return _Foreign(lzma.LZMAFile(raw), lzma.LZMAError)
+
+
 def _zstd(raw: io.BufferedReader, name: str) -> _Stream:
     try:
         import zstandard  # type: ignore[import-not-found]  # optional
     except ImportError as error:
         hint = "unpack it with `zstd -d`, or pip install zstandard"
         raise FormatError("is compressed with zstd", where=name, hint=hint, rule="CKC122") from error
-    return _Zstd(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True), zstandard.ZstdError)
+    return _Foreign(zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True), zstandard.ZstdError)
 
 
-class _Zstd:
-    """A zstd stream that fails like those of the standard library."""
+class _Foreign:
+    """A stream whose faults are its own, made to fail like those of gzip and bzip2."""
 
     def __init__(self, stream: _Stream, fault: type[Exception]) -> None:
         self._stream = stream
@@ -129,4 +138,4 @@ class _Zstd:
             raise OSError(str(error)) from error
 
 
-_STREAMS: dict[str, Callable[[io.BufferedReader, str], _Stream]] = {"gzip": _gzip, "bzip2": _bzip2, "zstd": _zstd}
+_STREAMS: dict[str, Callable[[io.BufferedReader, str], _Stream]] = {"gzip": _gzip, "bzip2": _bzip2, "xz": _xz, "zstd": _zstd}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import NamedTuple
 
 from ckptlint.errors import FormatError
@@ -16,7 +16,7 @@ class _Other(NamedTuple):
     endings: tuple[str, ...] = ()
 
 
-SCRIPT, EXPORT, ARRAYS, SAVED = "torchscript", "torch-export", "npz", "torch-zip"
+SCRIPT, EXPORT, ARRAYS, PACKED, SAVED = "torchscript", "torch-export", "npz", "packed", "torch-zip"
 _SCRIPT_RECORDS = ("constants.pkl", "bytecode.pkl", "model.json")
 _EXPORT_RECORDS = ("archive_format", "serialized_exported_program.json", "serialized_state_dict.pt")
 _OTHERS = (
@@ -41,7 +41,7 @@ _OTHERS = (
         ("META-INF/MANIFEST.MF", "AndroidManifest.xml"),
     ),
 )
-_CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pkl", ".gguf")
+CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pkl", ".gguf", ".npz", ".npy")
 
 
 def kind_of(names: Collection[str]) -> str:
@@ -51,8 +51,11 @@ def kind_of(names: Collection[str]) -> str:
         return SCRIPT
     if any(root + name in names or name in names for name in _EXPORT_RECORDS):
         return EXPORT
-    arrays = any(name.endswith(".npy") for name in names) and not any(name.endswith("data.pkl") for name in names)
-    return ARRAYS if arrays else SAVED
+    if any(name.endswith("data.pkl") for name in names) or any(_fits(other, root, names) for other in _OTHERS):
+        return SAVED
+    if any(name.endswith(".npy") for name in names):
+        return ARRAYS
+    return PACKED if any(name.endswith(CHECKPOINTS) for name in names) else SAVED
 
 
 def find_root(names: Collection[str], where: str) -> str:
@@ -91,9 +94,6 @@ def _no_checkpoint(names: Collection[str], where: str) -> FormatError:
             where=where,
             hint="the archive was packed by hand; save the checkpoint again with torch.save",
         )
-    packed = [name for name in names if name.endswith(_CHECKPOINTS)]
-    if packed:
-        return in_archive("ZIP", packed, where)
     first = ", ".join(list(names)[:3])
     return FormatError(
         f"is a ZIP archive, but no checkpoint: it has no data.pkl, only {first}{' ...' if len(names) > 3 else ''}",
@@ -101,11 +101,3 @@ def _no_checkpoint(names: Collection[str], where: str) -> FormatError:
         hint="check that it is the right file",
         rule="CKC123",
     )
-
-
-def in_archive(kind: str, members: Sequence[str], where: str) -> FormatError:
-    """Say that the checkpoint is one of an archive's members."""
-    what = f"the checkpoint {members[0]!r}" if len(members) == 1 else f"{len(members)} checkpoints"
-    others = "" if len(members) == 1 else f", or {members[1]!r}" if len(members) == 2 else ", or another"
-    hint = f"name it: {where}::{members[0]}{others}"
-    return FormatError(f"is a {kind} archive with {what} in it", where=where, hint=hint, rule="CKC123")

@@ -84,7 +84,7 @@ MISTAKES = [
     ("axis: first", "axis: 1", "r.yaml:9:14: with.axis", "1 is not"),
     ('"f32[10,4]"', '"f32[10,4"', "r.yaml:12:17: cases[0].checkpoint", "'f32[10,4' is not a tensor spec"),
     ("expect: [head.weight]\n", "\n", "r.yaml:11:5: cases[0]", "needs the option 'expect'"),
-    ("- name: fires", "- names: fires", "r.yaml:11:5: cases[0]", "has no option 'names'"),
+    ("- name: fires", "- nam: fires", "r.yaml:11:5: cases[0]", "has no option 'nam'"),
 ]
 
 

@@ -288,7 +288,6 @@ def test_an_archive_that_lies_is_refused(message):
 OTHERS = {
     "is an empty ZIP archive": archive(),
     "has its data.pkl at 'a/b/data.pkl'": archive(Member(b"a/b/data.pkl")),
-    "is a ZIP archive with the checkpoint 'x/model.pt' in it": archive(Member(b"x/model.pt")),
     "no checkpoint: it has no data.pkl, only notes.txt": archive(Member(b"notes.txt")),
     "is a Keras model": archive(Member(b"metadata.json"), Member(b"config.json"), Member(b"model.weights.h5")),
     "is a Python wheel": archive(Member(b"p/__init__.py"), Member(b"p-1.dist-info/WHEEL")),

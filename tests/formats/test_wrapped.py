@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import lzma
 import os
 import zlib
 
@@ -13,7 +14,7 @@ from ckptlint.formats import open_checkpoint
 from ckptlint.formats.wrapped import unpack
 
 CONTENT = os.urandom(1_200_000)
-PACK = {"gzip": gzip.compress, "bzip2": bz2.compress}
+PACK = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
 kinds = pytest.mark.parametrize("kind", PACK)
 
 

@@ -2,8 +2,10 @@
 
 import bz2
 import gzip
+import io
 import json
 import struct
+import tarfile
 from pathlib import Path
 
 from formats.ggufs import Entry, gguf
@@ -94,6 +96,18 @@ def npys() -> list[bytes]:
     heads = [f"{{'descr': {text}, }}".ljust(69).encode() + b"\n" for text in texts]
     lengths = (16, 8, 4)
     return [b"\x93NUMPY\1\0\x46\0" + head + bytes(length) for head, length in zip(heads, lengths, strict=True)]
+
+
+def archives() -> list[bytes]:
+    made = []
+    for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=form) as packed:
+            entry = tarfile.TarInfo("f" * 120 + "/m.safetensors" if form != tarfile.USTAR_FORMAT else "m.safetensors")
+            entry.size = len(safetensors()[0])
+            packed.addfile(entry, io.BytesIO(safetensors()[0]))
+        made.append(file.getvalue()[:4096])
+    return made
 
 
 def indexes() -> list[bytes]:

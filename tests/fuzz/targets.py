@@ -117,6 +117,7 @@ _READER_SEEDS = {
     "index": seeds.indexes,
     "gguf": seeds.ggufs,
     "npy": seeds.npys,
+    "tar": seeds.archives,
 }
 
 TARGETS: dict[str, Target] = {
