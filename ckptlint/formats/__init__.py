@@ -16,7 +16,6 @@ from ckptlint.formats.byte_source import FileSource
 from ckptlint.formats.triage import recognise
 
 
-
 @runtime_checkable
 class Closing(Protocol):
     """A source that holds something until it is closed."""

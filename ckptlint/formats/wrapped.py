@@ -138,4 +138,9 @@ class _Foreign:
             raise OSError(str(error)) from error
 
 
-_STREAMS: dict[str, Callable[[io.BufferedReader, str], _Stream]] = {"gzip": _gzip, "bzip2": _bzip2, "xz": _xz, "zstd": _zstd}
+_STREAMS: dict[str, Callable[[io.BufferedReader, str], _Stream]] = {
+    "gzip": _gzip,
+    "bzip2": _bzip2,
+    "xz": _xz,
+    "zstd": _zstd,
+}

@@ -84,7 +84,9 @@ def test_without_a_name_the_members_are_listed(tmp_path, name):
         open_checkpoint(tmp_path / f"{name}::y")
 
 
-@pytest.mark.parametrize("content", [tar({"notes.txt": b"x", "m.safetensors": MODEL}), zipped({"m.safetensors": MODEL}, 0)])
+@pytest.mark.parametrize(
+    "content", [tar({"notes.txt": b"x", "m.safetensors": MODEL}), zipped({"m.safetensors": MODEL}, 0)]
+)
 def test_the_only_checkpoint_of_an_archive_needs_no_name(tmp_path, content):
     (tmp_path / "release").write_bytes(content)
     checkpoint = open_checkpoint(tmp_path / "release")
@@ -124,7 +126,8 @@ BROKEN = {
     "a number that is none": damaged(124, b"9" * 11),
     "is cut off": tar({"m.pt": bytes(5000)})[:2048],
     "is cut off: .* of at least 18": summed(damaged(124, b"\x80" + bytes(3) + struct.pack(">Q", 2**64 - 1))),
-    "a member's description has": summed(damaged(156, b"x")[:124] + b"%011o" % (2 << 20) + damaged(156, b"x")[135:]) + bytes(3 << 20),
+    "a member's description has": summed(damaged(156, b"x")[:124] + b"%011o" % (2 << 20) + damaged(156, b"x")[135:])
+    + bytes(3 << 20),
     "a member's description is damaged": summed(damaged(156, b"x")),
 }
 
