@@ -6,6 +6,7 @@ with a place. One descriptor for header and data also means that a file replaced
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Self
 from ckptlint.errors import FormatError
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_MANY_FILES = 1 << 16  # as many as a run of tens of thousands of ranks has
 _LARGEST_READ = 1 << 30  # bytes; Linux gives at most 2 GiB a call
 
 
@@ -34,7 +36,7 @@ class FileSource:
         """Open a regular file; anything else (missing, folder, pipe, device, no permission) is a `FormatError`."""
         name = str(path)
         try:
-            descriptor = os.open(path, _FLAGS)  # not blocking: opening a pipe would wait for a writer forever
+            descriptor = _open(path)
         except (OSError, ValueError) as error:
             raise _unopened(error, path) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -93,6 +95,33 @@ class FileSource:
         )
 
 
+def _open(path: Path) -> int:
+    """Open a file, not blocking: opening a pipe would wait for a writer forever.
+
+    A run of many ranks has more files than a process may open at first.
+    """
+    try:
+        return os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno != errno.EMFILE or not _allow_more():
+            raise
+    return os.open(path, _FLAGS)
+
+
+def _allow_more() -> bool:
+    """Raise the number of files that this process may have open as far as the system lets it; whether that was any further."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return False
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, _MANY_FILES) if hard != resource.RLIM_INFINITY else _MANY_FILES
+    if wanted <= soft:
+        return False
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return True
+
+
 def _stamp(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
@@ -107,6 +136,9 @@ def _unopened(error: OSError | ValueError, path: Path) -> FormatError:
         return FormatError("may not be read by this user", where=where, hint=f"chmod u+r {where}")
     if isinstance(error, IsADirectoryError):
         return _not_a_file(path)
+    if isinstance(error, OSError) and error.errno == errno.EMFILE:
+        hint = "the checkpoint has more files than one process may open; `ulimit -n 65536` allows more"
+        return FormatError("cannot be opened: too many files are open", where=where, hint=hint)
     reason = error.strerror if isinstance(error, OSError) else str(error)  # ValueError: a NUL in the name
     return FormatError(f"cannot be opened: {reason}", where=where)
 

@@ -6,6 +6,7 @@ are several, nobody guesses: they are listed.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from ckptlint.errors import FormatError
 from ckptlint.formats.rank_files import ranked
 
 _FILES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
+_INDEX = re.compile(r".*\.index(\.[\w-]+)?\.json")  # with a variant in it: model.safetensors.index.fp16.json
 _ASIDE = re.compile(
     r"(optimizer|optim|scheduler|lr_scheduler|scaler|rng_state|random_states|training_args|sampler|dataloader|trainer_state|meta)"
     r"[\w.-]*"
@@ -40,7 +42,7 @@ def find_checkpoint(folder: Path) -> Found:
         other = _known_folder(folder, names)
         if other is not None:
             raise other
-        here = list(_below(folder))
+        here = _inside(folder, names)
     if len(here) == 1:
         return here[0]
     if not here:
@@ -74,7 +76,7 @@ def _candidates(folder: Path, names: Sequence[str]) -> list[Found]:
         return [Found("dcp", folder)]
     if any(name.endswith(_ZERO) for name in names) or ("latest" in names and (folder / "latest").is_file()):
         return [Found("deepspeed", folder)]
-    indexes = [name for name in names if name.endswith(".index.json")]
+    indexes = _distinct(folder, [name for name in names if _INDEX.fullmatch(name)])
     weights = indexes or _weights(folder, names)
     if ranked(weights):
         return [Found("ranks", folder)]
@@ -84,7 +86,25 @@ def _candidates(folder: Path, names: Sequence[str]) -> list[Found]:
 def _weights(folder: Path, names: Sequence[str]) -> list[str]:
     """Return the files that may be checkpoints, without what a trainer keeps beside them."""
     files = [name for name in names if name.endswith(_FILES) and (folder / name).is_file()]
-    return [name for name in files if not _ASIDE.fullmatch(name)] or files
+    return _distinct(folder, [name for name in files if not _ASIDE.fullmatch(name)])
+
+
+def _inside(folder: Path, names: Sequence[str]) -> list[Found]:
+    """Return the weights in the folders below; where there are none, what a trainer keeps beside them, here or there."""
+    below = list(_below(folder))
+    weights = [found for found in below if not _ASIDE.fullmatch(found.path.name)]
+    aside = [Found("file", folder / name) for name in names if name.endswith(_FILES) and (folder / name).is_file()]
+    return weights or aside or below
+
+
+def _distinct(folder: Path, names: Sequence[str]) -> list[str]:
+    """Leave out links to a file that is there under its own name: trainers link `last` to the newest."""
+    own = {os.path.realpath(folder / name): name for name in names if not (folder / name).is_symlink()}
+    first: dict[str, str] = {}
+    for name in names:
+        real = os.path.realpath(folder / name)
+        first.setdefault(real, own.get(real, name))
+    return list(first.values())
 
 
 def _below(folder: Path) -> Iterator[Found]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-from fuzz import seeds
+from fuzz import folders, seeds
 
 from ckptlint import formats
 from ckptlint.documents.config import read_config
@@ -124,6 +124,9 @@ TARGETS: dict[str, Target] = {
     "pickle": Target(_pickle, seeds.pickles),
     **{kind: Target(partial(_reader, kind), _READER_SEEDS.get(kind, seeds.others)) for kind in formats.READERS},
     "any": Target(_any, seeds.others),
+    "dcp": Target(folders.dcp, folders.metadata),
+    "deepspeed": Target(folders.zero, folders.partitions),
+    "ranks": Target(folders.ranks, folders.shards),
     "migration": Target(lambda content: read_migration(content, "fuzz"), seeds.migrations),
     "rule": Target(lambda content: read_rule(content, "fuzz"), seeds.rules),
     "lock": Target(partial(_text, read_lock), seeds.locks),

@@ -22,4 +22,4 @@ def test_the_seeds_are_read(name):
 
 
 def test_every_reader_is_fuzzed():
-    assert formats.READERS.keys() <= TARGETS.keys()
+    assert formats.READERS.keys() | formats.FOLDERS.keys() <= TARGETS.keys()
