@@ -70,18 +70,23 @@ def plan_up(checkpoint: Checkpoint, going: Going) -> Outcome:
     """Plan the migrations, one after the other, for every section they are for, and edit the tree after each."""
     passage = Passage(checkpoint)
     for migration in going.migrations:
-        current = passage.checkpoint
-        sections = _sections(current, going, migration)
-        meant = sections if going.named else concerned(sections, migration)
-        kept = {each.path for each in meant}
-        for each in sections:
-            if each.path not in kept:
-                _leave_alone(each)
-        drafts = [(each, _drafted(current, each, meant, migration, going)) for each in _distinct(meant)]
-        for section, made in drafts:
-            passage.rewrite(section, made.plan, renamed_entries(section, migration, made))
-        do_steps(passage, migration, drafts, facts_of(current, going.params))
+        step_up(passage, migration, going)
     return _finished(passage)
+
+
+def step_up(passage: Passage, migration: Migration, going: Going) -> None:
+    """Plan one of the migrations."""
+    current = passage.checkpoint
+    sections = _sections(current, going, migration)
+    meant = sections if going.named else concerned(sections, migration)
+    kept = {each.path for each in meant}
+    for each in sections:
+        if each.path not in kept:
+            _leave_alone(each)
+    drafts = [(each, _drafted(current, each, meant, migration, going)) for each in _distinct(meant)]
+    for section, made in drafts:
+        passage.rewrite(section, made.plan, renamed_entries(section, migration, made))
+    do_steps(passage, migration, drafts, facts_of(current, going.params))
 
 
 def plan_down(checkpoint: Checkpoint, going: Going, source: OldSchema | None) -> Outcome:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 from ckptlint.commands import sources
-from ckptlint.commands.planning import facts_of
+from ckptlint.commands.planning import Going, facts_of, step_up
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
+from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
 from ckptlint.engine.facts import HeaderFacts
+from ckptlint.engine.faults import PlanFaults
+from ckptlint.engine.passage import Passage
 from ckptlint.engine.prove import Proof, prove
 from ckptlint.errors import CkptlintError, UsageError
 from ckptlint.report import proofs
@@ -51,30 +53,54 @@ def prove_all(request: Request) -> list[tuple[str, Proof]]:
     """Prove each migration for what the one before it makes; stop at the first that does not fit."""
     loaded = [sources.migration(path) for path in request.migrations]
     target = sources.schema(request.target, request.building) if request.target else None
-    proved: list[tuple[str, Proof]] = []
-    with _source(request) as (start, facts):
-        schema = start
-        for number, migration in enumerate(loaded):
-            last = number == len(loaded) - 1
-            proof = prove(migration, schema, target if last else None, facts)
-            proved.append((migration.origin, proof))
-            if proof.plan is None:
-                break
-            schema = proof.plan.target
-    return proved
-
-
-@contextmanager
-def _source(request: Request) -> Iterator[tuple[Schema, HeaderFacts]]:
-    """Open what the migrations start from; a checkpoint also answers what they ask of its tree."""
     params = sources.parameters(request.params)
     reference = str(request.source)
     if not sources.is_checkpoint(reference):
-        yield sources.schema(reference, request.building), HeaderFacts(params=params)
-        return
+        schema = sources.schema(reference, request.building)
+        return _of_schema(loaded, schema, target, HeaderFacts(params=params))
     with sources.opened(reference) as checkpoint:
+        if any(migration.edits_tree for migration in loaded):
+            return _of_tree(loaded, checkpoint, target, Going(loaded, params, request.section))
         section = sources.weights(checkpoint, request.section)
-        yield section.schema(reference), facts_of(checkpoint, params)
+        facts = facts_of(checkpoint, params, section.path)
+        return _of_schema(loaded, section.schema(reference), target, facts)
+
+
+def _of_schema(
+    migrations: Sequence[Migration], schema: Schema, target: Schema | None, facts: HeaderFacts
+) -> list[tuple[str, Proof]]:
+    proved: list[tuple[str, Proof]] = []
+    for number, migration in enumerate(migrations):
+        proof = prove(migration, schema, target if number == len(migrations) - 1 else None, facts)
+        proved.append((migration.origin, proof))
+        if proof.plan is None:
+            break
+        schema = proof.plan.target
+    return proved
+
+
+def _of_tree(
+    migrations: Sequence[Migration], checkpoint: Checkpoint, target: Schema | None, going: Going
+) -> list[tuple[str, Proof]]:
+    """Prove migrations that edit the tree, each for the tree that the one before it leaves."""
+    passage = Passage(checkpoint)
+    proved: list[tuple[str, Proof]] = []
+    for number, migration in enumerate(migrations):
+        wanted = target if number == len(migrations) - 1 else None
+        here = passage.checkpoint
+        section = sources.weights(here, going.section)
+        start = section.schema(checkpoint.origin), wanted, facts_of(here, going.params, section.path)
+        try:
+            step_up(passage, migration, going)
+        except PlanFaults as error:
+            proof = prove(migration, *start)
+            known = {finding.message for finding in proof.findings}
+            more = tuple(finding for finding in error.findings if finding.message not in known)
+            proved.append((migration.origin, replace(proof, plan=None, findings=(*more, *proof.findings))))
+            break
+        later = facts_of(passage.checkpoint, going.params, section.path)
+        proved.append((migration.origin, prove(migration, *start, later)))
+    return proved
 
 
 def _readable(request: Request) -> tuple[Iterable[str], int]:
@@ -93,5 +119,9 @@ def _readable(request: Request) -> tuple[Iterable[str], int]:
 
 
 def _said(path: str, migration: Migration) -> str:
-    rewrites = sum(len(stage.rewrites) for stage in migration.stages)
-    return f"{path}: reads well, {rewrites} rewrites in {len(migration.stages)} stages; --source proves what it does"
+    ways = [case.stages for case in migration.cases] or [migration.stages]
+    rewrites = sum(len(stage.rewrites) for stages in ways for stage in stages)
+    cases = f" in {len(ways)} cases" if migration.cases else f" in {len(migration.stages)} stages"
+    steps = sum(len(case.tree) for case in migration.cases) + len(migration.tree)
+    tree = f", {steps} steps for the tree" if steps else ""
+    return f"{path}: reads well, {rewrites} rewrites{cases}{tree}; --source proves what it does"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ckptlint.core.finding import Finding, Severity
+from ckptlint.core.guard import Guard
 from ckptlint.core.migration import Migration
 from ckptlint.core.operation import Grade
 from ckptlint.core.plan import Plan
@@ -24,6 +25,7 @@ from ckptlint.engine.faults import (
 from ckptlint.engine.invert import Loss, undo
 from ckptlint.engine.planner import NO_FACTS, Draft, draft, make_plan
 from ckptlint.engine.stage import StageRun
+from ckptlint.engine.tree_inverse import invert_tree
 from ckptlint.engine.unwitnessed import note_square, note_swaps
 from ckptlint.engine.words import in_words
 from ckptlint.ops.python import Python
@@ -55,6 +57,16 @@ class RewriteProof:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeProof:
+    """What is known of one step of `tree`: its word in the file, how it is undone, and why it is not."""
+
+    where: str
+    form: str
+    grade: Grade
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """`plan` and `again` are None where the migration does not fit; `grade` is that of undoing it all."""
 
@@ -63,6 +75,7 @@ class Proof:
     rewrites: tuple[RewriteProof, ...] = ()
     grade: Grade | None = None
     again: Again | None = None
+    tree: tuple[TreeProof, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -70,8 +83,17 @@ class Proof:
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def prove(migration: Migration, schema: Schema, target: Schema | None = None, facts: HeaderFacts = NO_FACTS) -> Proof:
-    """Prove a migration for one state dict, from its schema alone; `target` is what the result is needed for."""
+def prove(
+    migration: Migration,
+    schema: Schema,
+    target: Schema | None = None,
+    facts: HeaderFacts = NO_FACTS,
+    later: HeaderFacts | None = None,
+) -> Proof:
+    """Prove a migration for one state dict, from its schema alone; `target` is what the result is needed for.
+
+    `facts` are those of the checkpoint, if there is one, and `later` those of what the migration makes of it.
+    """
     try:
         made = draft(schema, migration, facts)
     except PlanFaults as error:
@@ -80,14 +102,27 @@ def prove(migration: Migration, schema: Schema, target: Schema | None = None, fa
     if target is not None:
         compare(made.plan.target, target, faults)
     undone = undo(made.plan)
-    again = _again(made.plan, migration, facts, faults)
+    again = _again(made.plan, migration, later or facts, faults)
     for run in made.stages:
         _note_idle(run, faults)
         note_swaps(run, faults)
     note_square(made, faults)
     _note_python(made, faults)
     _note_losses(undone.losses, faults)
-    return Proof(made.plan, faults.findings(), tuple(_rewrites(made, undone.losses)), undone.grade, again)
+    tree = tuple(_tree(made, migration.when))
+    for step in tree:
+        if step.reason:
+            faults.add(IRREVERSIBLE, step.reason, where=step.where, severity=Severity.INFO)
+    grade = Grade.ONE_WAY if any(step.reason for step in tree) else undone.grade
+    return Proof(made.plan, faults.findings(), tuple(_rewrites(made, undone.losses)), grade, again, tree)
+
+
+def _tree(made: Draft, when: Guard | None) -> Iterator[TreeProof]:
+    way = invert_tree(made.migration.tree, when, made.params.values, made.migration.lookups)
+    losses = dict(way.losses)
+    for step in made.migration.tree:
+        reason = losses.get(step.where, "")
+        yield TreeProof(step.where, step.form, Grade.ONE_WAY if reason else Grade.EXACT, reason)
 
 
 def compare(made: Schema, target: Schema, faults: Faults) -> None:

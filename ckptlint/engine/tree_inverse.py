@@ -108,8 +108,7 @@ def _unset(action: SetValue | ComputeValue | CopyPlace, pin: Guard | None) -> Ac
         return Unmake(action)
     if pin is not None:
         return SetValue(action.target, _scalar(pin))
-    cure = "`when: {tree: {%s: ...}}` of the migration says what it was, `default` and `if: absent` that it was not"
-    return f"sets {action.target}, whatever stood there; " + cure.replace("%s", str(action.target))
+    return f"sets {action.target}, whatever stood there"
 
 
 def _scalar(pin: Guard) -> Plain:
@@ -129,9 +128,11 @@ def _pinned(when: Guard | None) -> Iterator[tuple[str, Guard]]:
 
 
 def _stays(step: TreeStep, touched: Sequence[TreePattern | TreeTarget]) -> bool:
-    looked = [each.path for each in step.each if each.path is not None]
-    looked += [TreePattern.parse(text) for text in _looked_at(step.when)]
-    return not _asks_keys(step.when) and not any(_meet(path, other) for path in looked for other in touched)
+    looked = [(each.path, False) for each in step.each if each.path is not None]
+    looked += [(TreePattern.parse(text), there) for text, there in _looked_at(step.when)]
+    return not _asks_keys(step.when) and not any(
+        _meet(path, other, there) for path, there in looked for other in touched
+    )
 
 
 def _asks_keys(guard: Guard | None) -> bool:
@@ -141,11 +142,12 @@ def _asks_keys(guard: Guard | None) -> bool:
     return guard.test in _OF_KEYS or any(map(_asks_keys, parts))
 
 
-def _looked_at(guard: Guard | None) -> Iterator[str]:
+def _looked_at(guard: Guard | None) -> Iterator[tuple[str, bool]]:
+    """The paths of a condition, and whether it only asks if something is there."""
     if guard is None:
         return
     if guard.test in ("tree", "in", "type", "present", "absent", "falsy"):
-        yield str(guard.arguments[0])
+        yield str(guard.arguments[0]), guard.test in ("type", "present", "absent")
     for part in guard.arguments:
         if isinstance(part, Guard):
             yield from _looked_at(part)
@@ -158,10 +160,15 @@ def _changed(step: TreeStep) -> Iterator[TreePattern | TreeTarget]:
     yield from (path for path in paths_of(step) if id(path) not in ranges | read)
 
 
-def _meet(one: TreePattern | TreeTarget, other: TreePattern | TreeTarget) -> bool:
-    """Whether one place may be the other, or in it; captures may be anything, and a state dict may be anywhere."""
+def _meet(one: TreePattern, other: TreePattern | TreeTarget, there: bool) -> bool:  # noqa: FBT001  how one looks
+    """Whether what is looked at may change with the other place: it is the same or in it, or the other is in it.
+
+    What only asks if something is `there` does not mind what changes inside. Captures may be anything.
+    """
     if one.relative != other.relative:
         return one.relative and not one.steps
+    if there and len(other.steps) > len(one.steps):
+        return False
     return all(map(_alike, _texts(one), _texts(other)))
 
 

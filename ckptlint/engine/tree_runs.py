@@ -19,6 +19,7 @@ from ckptlint.engine.tree_editor import TreeEditor
 from ckptlint.engine.tree_inverse import invert_tree
 from ckptlint.engine.tree_plane import TreeRun
 
+_CURE = "`default` and `if: absent` can be undone, and `set` where the migration's own `when` says what stood there"
 Drafts: TypeAlias = Sequence[tuple[Section, Draft]]
 Place: TypeAlias = tuple[Route, Scene]
 
@@ -62,7 +63,7 @@ def inverted(migration: Migration, steps: Sequence[TreeStep], scene: Scene) -> S
     way = invert_tree(steps, migration.when, scene.params.values, migration.lookups)
     faults = Faults()
     for loss in way.losses:
-        faults.add(IRREVERSIBLE, loss.reason, where=loss.where)
+        faults.add(IRREVERSIBLE, loss.reason, where=loss.where, hint=_CURE)
     faults.check()
     return way.steps
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ckptlint.core.finding import Finding
 from ckptlint.core.operation import Grade
-from ckptlint.engine.prove import Proof, RewriteProof
+from ckptlint.engine.prove import Proof, RewriteProof, TreeProof
 from ckptlint.report.escape import escape
 from ckptlint.report.plans import entry
 
@@ -19,6 +19,8 @@ def text(proved: Proved) -> Iterator[str]:
         yield escape(f"{path}: {_verdict(proof)}")
         for rewrite in proof.rewrites:
             yield escape(f"  {_rewrite(rewrite)}")
+        for step in proof.tree:
+            yield escape(f"  {_step(step)}")
         for finding in proof.findings:
             yield escape(f"  {finding.severity}[{finding.rule} {finding.slug}] {finding.message}")
             if finding.hint:
@@ -75,6 +77,11 @@ def _rewrite(rewrite: RewriteProof) -> str:
     return f"{place} {rewrite.form}: {rewrite.keys} -> {rewrite.tensors}, undo {rewrite.grade}{reason}{inactive}"
 
 
+def _step(step: TreeProof) -> str:
+    place = step.where.rpartition(": ")[2] or step.where
+    return f"{place} {step.form}: undo {step.grade}{f' ({step.reason})' if step.reason else ''}"
+
+
 def _entry(path: str, proof: Proof) -> dict[str, object]:
     return {
         "migration": path,
@@ -93,6 +100,10 @@ def _entry(path: str, proof: Proof) -> dict[str, object]:
                 "reason": each.reason,
             }
             for each in proof.rewrites
+        ],
+        "tree": [
+            {"where": step.where, "form": step.form, "grade": str(step.grade), "reason": step.reason}
+            for step in proof.tree
         ],
         "findings": [_finding(finding) for finding in proof.findings],
         "plan": entry("/", proof.plan) if proof.plan else None,
