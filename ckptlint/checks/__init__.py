@@ -17,6 +17,7 @@ from ckptlint.checks.sections import SECTION_CHECKS
 from ckptlint.checks.several_files import SEVERAL_FILES_CHECKS
 from ckptlint.checks.shapes import SHAPE_CHECKS
 from ckptlint.checks.storages import STORAGE_CHECKS
+from ckptlint.checks.suffixes import SUFFIX_CHECKS
 from ckptlint.checks.ties import TIE_CHECKS
 from ckptlint.checks.values import VALUE_CHECKS
 from ckptlint.checks.variants import VARIANT_CHECKS
@@ -33,6 +34,7 @@ CHECKS: dict[str, Check] = {
     **DTYPE_CHECKS,
     **KEY_CHECKS,
     **STORAGE_CHECKS,
+    **SUFFIX_CHECKS,
     **VALUE_CHECKS,
     **POLICY_CHECKS,
     **REFUSAL_CHECKS,

@@ -32,6 +32,10 @@ def recognise(source: ByteSource) -> str:
         raise _unpacked(source)
     if sign is not None and sign.reader:
         return sign.reader
+    if sign is not None and sign.rule == "CKC145":
+        from ckptlint.formats.triage_pickles import judge_pickle
+
+        raise judge_pickle(source)
     if sign is not None:
         raise FormatError(sign.what, where=source.name, hint=sign.hint, rule=sign.rule)
     return judge_text(head, source) or _give_up(head, source)
