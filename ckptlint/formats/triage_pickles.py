@@ -21,13 +21,17 @@ def judge_pickle(source: ByteSource) -> FormatError:
         pickle = pickles.read(source.read(0, min(source.size, _MOST)), source.name)
     except FormatError as error:
         if error.rule == "CKC103" and source.size <= _MOST:
-            return FormatError(f"{what}; it is cut off", where=error.where, hint="fetch or save it again", rule="CKC103")
+            return FormatError(
+                f"{what}; it is cut off", where=error.where, hint="fetch or save it again", rule="CKC103"
+            )
         return FormatError(what, where=source.name, hint=hint, rule="CKC145")
     named = f"{what}: it holds {_told(pickle.root)}"
     libraries = dict.fromkeys(each.module.partition(".")[0] for each in pickle.globals)
     if "numpy" in libraries:
         hint = f"where its values are arrays: {_NUMPY}"
-    foreign = [name for name in libraries if name not in ("builtins", "__builtin__", "collections", "_codecs", "copyreg")]
+    foreign = [
+        name for name in libraries if name not in ("builtins", "__builtin__", "collections", "_codecs", "copyreg")
+    ]
     needs = f"; loading it would import {', '.join(foreign[:_LISTED])}" if foreign else ""
     return FormatError(f"{named}{needs}", where=source.name, hint=hint, rule="CKC145")
 

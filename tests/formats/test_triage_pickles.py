@@ -14,7 +14,7 @@ HELD = {
     r"a dict of 2 entries \('weights', 'epoch'\); loading it would import numpy": {"weights": np.ones(3), "epoch": 1},
     "an object of decimal.Decimal; loading it would import decimal": decimal.Decimal("1.5"),
     "a list of 3 entries, the first a int": [1, 2, 3],
-    "a dict of 5 entries .*0, 1, 2, 3, ": {number: "x" for number in range(5)},
+    "a dict of 5 entries .*0, 1, 2, 3, ": dict.fromkeys(range(5), "x"),
     "a tuple of 1 entries, the first a dict": ({},),
     "a dict of 1 entries .*'a'": collections.OrderedDict(a=1),
 }
@@ -25,7 +25,9 @@ HELD = {
 def test_a_pickle_is_called_by_what_it_holds(tmp_path, words, protocol):
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps(HELD[words], protocol))
-    with pytest.raises(FormatError, match=f"is a bare pickle, which torch.save did not write: it holds {words}") as caught:
+    with pytest.raises(
+        FormatError, match=f"is a bare pickle, which torch.save did not write: it holds {words}"
+    ) as caught:
         open_checkpoint(path)
     assert caught.value.rule == "CKC145"
     assert ("from_numpy" in caught.value.hint) == ("numpy" in words)
