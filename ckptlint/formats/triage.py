@@ -6,7 +6,7 @@ import re
 
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.errors import FormatError
-from ckptlint.formats.triage_signs import SIGNS
+from ckptlint.formats.triage_signs import FOREIGN_PICKLE, SIGNS, Sign
 from ckptlint.formats.triage_text import judge_text
 
 HEAD = 4096  # bytes that are looked at
@@ -28,17 +28,19 @@ def recognise(source: ByteSource) -> str:
     if _is_safetensors(head):
         return "safetensors"
     sign = next((sign for sign in SIGNS if sign.pattern.match(head)), None)
-    if head.startswith(b"\x80") and _STORAGE_ID.search(head) and (sign is None or sign.reader != "torch-legacy"):
-        raise _unpacked(source)
-    if sign is not None and sign.reader:
-        return sign.reader
-    if sign is not None and sign.rule == "CKC145":
-        from ckptlint.formats.triage_pickles import judge_pickle
+    if sign is None:
+        return judge_text(head, source) or _give_up(head, source)
+    return sign.reader or _refuse(sign, head, source)
 
-        raise judge_pickle(source)
-    if sign is not None:
+
+def _refuse(sign: Sign, head: bytes, source: ByteSource) -> str:
+    if sign.rule != FOREIGN_PICKLE:
         raise FormatError(sign.what, where=source.name, hint=sign.hint, rule=sign.rule)
-    return judge_text(head, source) or _give_up(head, source)
+    if _STORAGE_ID.search(head):
+        raise _unpacked(source)
+    from ckptlint.formats.triage_pickles import judge_pickle
+
+    raise judge_pickle(source)
 
 
 def _is_safetensors(head: bytes) -> bool:

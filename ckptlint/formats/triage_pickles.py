@@ -8,6 +8,7 @@ from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.tree import Dict, List, Node, Opaque, Set, Tuple, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats import pickles
+from ckptlint.formats.triage_signs import FOREIGN_PICKLE
 
 _MOST = 16 << 20  # bytes that are looked at; what is larger is judged by its names
 _LISTED = 4
@@ -24,7 +25,7 @@ def judge_pickle(source: ByteSource) -> FormatError:
             return FormatError(
                 f"{what}; it is cut off", where=error.where, hint="fetch or save it again", rule="CKC103"
             )
-        return FormatError(what, where=source.name, hint=hint, rule="CKC145")
+        return FormatError(what, where=source.name, hint=hint, rule=FOREIGN_PICKLE)
     named = f"{what}: it holds {_told(pickle.root)}"
     libraries = dict.fromkeys(each.module.partition(".")[0] for each in pickle.globals)
     if "numpy" in libraries:
@@ -33,7 +34,7 @@ def judge_pickle(source: ByteSource) -> FormatError:
         name for name in libraries if name not in ("builtins", "__builtin__", "collections", "_codecs", "copyreg")
     ]
     needs = f"; loading it would import {', '.join(foreign[:_LISTED])}" if foreign else ""
-    return FormatError(f"{named}{needs}", where=source.name, hint=hint, rule="CKC145")
+    return FormatError(f"{named}{needs}", where=source.name, hint=hint, rule=FOREIGN_PICKLE)
 
 
 def _told(root: Value) -> str:

@@ -26,6 +26,8 @@ def _refused(rule: str, pattern: bytes, what: str, hint: str) -> Sign:
     return Sign(re.compile(pattern, re.DOTALL), "", rule, what, hint)
 
 
+FOREIGN_PICKLE = "CKC145"
+
 _RESAVE = "load it where it was made, and torch.save its state dict"
 _NAME = "check that it is the right file"
 _UNPACK = "unpack it, and name the checkpoint that is in it"
@@ -117,7 +119,7 @@ _TORCH = (
     _read(rb".{257}ustar", "tar"),
     _read(rb"\x80[\x02-\x05](\x95.{8})?" + re.escape(_LEGACY_MAGIC), "torch-legacy"),
     _refused(
-        "CKC145",
+        FOREIGN_PICKLE,
         rb"\x80[\x02-\x05][\x80-\xff]*[(\]}){cC\x8a\x8c\x95X\x58\x4b\x4a]|(\(dp|\(lp|ccopy_reg\n|ccollections\n)",
         "is a bare pickle, which is not read yet",
         "save it again with torch.save",
