@@ -14,7 +14,9 @@ from ckptlint.core.pieces import Supply
 from ckptlint.core.tree import Call, Dict, Global, List, Node, Opaque, Storage, Tensor, Tuple, Value
 from ckptlint.errors import OutputError
 from ckptlint.formats import pickles
-from ckptlint.formats.copying import Progress
+from ckptlint.formats.ahead import Ahead
+from ckptlint.formats.checking import Aside
+from ckptlint.formats.copying import Copier, Progress
 from ckptlint.formats.flattening import Leaf, leaves
 from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
@@ -52,8 +54,11 @@ class DcpWriter:
 
     def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True) -> None:
         """Write the data file."""
-        for start, writer in self._items:
-            writer.write(file, supply, progress, verify=verify, start=start)
+        storages = (storage for _, writer in self._items for storage in writer.storages)
+        with Aside() as aside, Ahead(supply, storages) as ahead:
+            copier = Copier(file, progress, aside, verify=verify)
+            for start, writer in self._items:
+                writer.fill(file, ahead, copier, start)
 
 
 def _plain(tensor: Tensor) -> Tensor:

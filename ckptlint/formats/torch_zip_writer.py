@@ -38,13 +38,13 @@ class TorchZipWriter:
         names: Mapping[int, str] | None = None,
     ) -> None:
         self._names = names or {}
-        self._storages: list[Storage] = []
+        self.storages: list[Storage] = []
         keys: dict[int, str] = {}
 
         def storage_key(storage: Storage) -> str:
             if id(storage) not in keys:
                 keys[id(storage)] = str(len(keys))
-                self._storages.append(storage)
+                self.storages.append(storage)
             return keys[id(storage)]
 
         tree = pickles.write(root, protocol=protocol, storage_key=storage_key, replace=replace)
@@ -56,29 +56,32 @@ class TorchZipWriter:
             **{f"{stem}/{member}": content for member, content in (records or {}).items()},
         }
         members = [(member, len(content)) for member, content in self._small.items()]
-        data = [(f"{stem}/data/{keys[id(storage)]}", storage.nbytes) for storage in self._storages]
+        data = [(f"{stem}/data/{keys[id(storage)]}", storage.nbytes) for storage in self.storages]
         self._records = lay_out([*members[:2], *data, *members[2:]])
         self.nbytes = total_size(self._records)
 
     @property
     def data_nbytes(self) -> int:
         """Bytes of all storages, for a progress bar."""
-        return sum(storage.nbytes for storage in self._storages)
+        return sum(storage.nbytes for storage in self.storages)
 
-    def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True, start: int = 0) -> None:
-        """Write the whole archive into `file`, from byte `start` on."""
-        by_record = dict(zip(self._records[2 : 2 + len(self._storages)], self._storages, strict=True))
+    def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True) -> None:
+        """Write the whole archive at the start of `file`."""
+        with Aside() as aside, Ahead(supply, self.storages) as ahead:
+            self.fill(file, ahead, Copier(file, progress, aside, verify=verify), 0)
+
+    def fill(self, file: BinaryIO, ahead: Ahead, copier: Copier, start: int) -> None:
+        """Write the archive into `file` from byte `start` on, one of several in it; `ahead` gives the pieces of its `storages` next."""
+        by_record = dict(zip(self._records[2 : 2 + len(self.storages)], self.storages, strict=True))
         sums: list[Sum] = []
         file.seek(start)
-        with Aside() as aside, Ahead(supply, self._storages) as ahead:
-            copier = Copier(file, progress, aside, verify=verify)
-            for record in self._records:
-                storage = by_record.get(record)
-                name = record.name.decode()
-                pieces = [self._small[name]] if storage is None else ahead.pieces()
-                file.write(local_header(record, 0))
-                sums.append(copier.store(pieces, record.size, self._names.get(id(storage), name)))
-            copier.finish()
+        for record in self._records:
+            storage = by_record.get(record)
+            name = record.name.decode()
+            pieces = [self._small[name]] if storage is None else ahead.pieces()
+            file.write(local_header(record, 0))
+            sums.append(copier.store(pieces, record.size, self._names.get(id(storage), name)))
+        copier.finish()
         checksums = [each.value for each in sums]
         file.write(directory(self._records, checksums))
         file.flush()
