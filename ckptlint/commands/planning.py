@@ -20,13 +20,14 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Node, Scalar, Value
 from ckptlint.core.tree_path import TreePattern
 from ckptlint.engine.compose import compose
-from ckptlint.engine.concerned import concerned, is_copy
+from ckptlint.engine.concerned import concerned, is_average, is_copy
 from ckptlint.engine.entries import renamed_entries, restored_entries
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.fill_dtypes import fill_dtypes
 from ckptlint.engine.invert import invert
 from ckptlint.engine.passage import Outcome, Passage
 from ckptlint.engine.planner import Draft, draft, make_plan
+from ckptlint.engine.spelling import spelling
 from ckptlint.engine.tree_editor import TreeEditor
 from ckptlint.engine.tree_runs import do_steps, undo_common, undo_steps
 from ckptlint.errors import PlanError, UsageError
@@ -102,9 +103,11 @@ def plan_down(checkpoint: Checkpoint, going: Going, source: OldSchema | None) ->
         drafts: list[tuple[Section, Draft]] = []
         main = max(sections, key=lambda each: len(each.tensors), default=None)
         for each in _distinct(sections):
-            own = main is None or each.kind is SectionKind.EMA or is_copy(each, main) or going.named
+            own = main is None or is_average(each, sections) or is_copy(each, main) or going.named
             try:
-                back, way = _placed(each, sections, partial(_back, current, number=number, going=going, source=source))
+                back, way = _placed(
+                    each, sections, partial(_spelt_back, current, number=number, going=going, source=source)
+                )
             except PlanError:
                 if own:
                     raise
@@ -126,7 +129,11 @@ def _drafted(
     checkpoint: Checkpoint, section: Section, meant: Sequence[Section], migration: Migration, going: Going
 ) -> Draft:
     facts = facts_of(checkpoint, going.params, section.path)
-    return _placed(section, meant, lambda each: draft(each.schema(checkpoint.origin), migration, facts))
+    spelt = spelling(section, checkpoint.sections)
+    if spelt is None:
+        return _placed(section, meant, lambda each: draft(each.schema(checkpoint.origin), migration, facts))
+    made = _placed(spelt.read(section), meant, lambda each: draft(each.schema(checkpoint.origin), migration, facts))
+    return replace(made, plan=spelt.respell(made.plan, section))
 
 
 def _distinct(sections: Sequence[Section]) -> list[Section]:
@@ -189,6 +196,16 @@ def chain(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts) -
     return reduce(
         lambda plan, each: compose(plan, make_plan(plan.target, each, facts)), others, make_plan(schema, first, facts)
     )
+
+
+def _spelt_back(
+    checkpoint: Checkpoint, section: Section, *, number: int, going: Going, source: OldSchema | None
+) -> tuple[Plan, Draft]:
+    spelt = spelling(section, checkpoint.sections)
+    if spelt is None:
+        return _back(checkpoint, section, number=number, going=going, source=source)
+    back, way = _back(checkpoint, spelt.read(section), number=number, going=going, source=source)
+    return spelt.respell(back, section), way
 
 
 def _back(

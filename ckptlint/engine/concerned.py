@@ -19,15 +19,22 @@ from ckptlint.errors import PlanError
 def concerned(sections: Sequence[Section], migration: Migration) -> tuple[Section, ...]:
     """Return the sections that a rewrite of the first stage moves, copies or drops keys of, and all copies of those.
 
-    Where there is none, it is the one with the most tensors, and its copies. A moving average is always meant.
+    Where there is none, it is the one with the most tensors, and its copies. A moving average is always meant: what is called so and
+    has at least half as many tensors.
     """
     if len(sections) == 1:
         return tuple(sections)
     matching = [each for each in sections if _matches(each.tensors, migration)]
     meant = matching or [max(sections, key=lambda each: len(each.tensors))]
     return tuple(
-        each for each in sections if each.kind is SectionKind.EMA or any(is_copy(each, other) for other in meant)
+        each for each in sections if is_average(each, sections) or any(is_copy(each, other) for other in meant)
     )
+
+
+def is_average(section: Section, sections: Sequence[Section]) -> bool:
+    """Whether it is a moving average of the weights, by its name and its size; `{"ema": tensor}` of a callback is none."""
+    weights = [len(each.tensors) for each in sections if each.kind is SectionKind.WEIGHTS]
+    return section.kind is SectionKind.EMA and 2 * len(section.tensors) >= max(weights, default=0)
 
 
 def is_copy(one: Section, other: Section) -> bool:
