@@ -85,7 +85,7 @@ def _learn_one(old: str, new: str, family: str, phrases: Counts, synonyms: Count
         mine, theirs = mine[:-1], theirs[:-1]
     if mine == theirs:
         return
-    for one, other in cuts(mine, theirs):
+    for one, other in (*cuts(mine, theirs), (mine[-1:], theirs[-1:])):
         if one and other and one != other:
             phrases[".".join(one)][".".join(other)].add(family)
             phrases[".".join(other)][".".join(one)].add(family)
@@ -97,7 +97,7 @@ def _learn_word(one: tuple[str, ...], other: tuple[str, ...], family: str, synon
     if len(one) == len(other) == 1:
         mine, theirs = words(one[0]), words(other[0])
         different = [pair for pair in zip(mine, theirs, strict=False) if pair[0] != pair[1]]
-        if len(mine) == len(theirs) and len(mine) > 1 and len(different) == 1 and not "".join(different[0]).isdigit():
+        if len(mine) == len(theirs) and len(different) == 1 and not "".join(different[0]).isdigit():
             synonyms[different[0][0]][different[0][1]].add(family)
             synonyms[different[0][1]][different[0][0]].add(family)
 

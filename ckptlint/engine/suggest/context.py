@@ -22,15 +22,15 @@ class _Votes:
             self.decided[prefix] += 1
             self.below.setdefault(prefix, Counter()).update(prefixes)
 
-    def nearness(self, mine: Segments, theirs: Segments) -> float | None:
-        """The part of the other's path that the nearest decided neighbours have in common with it; None where there is none."""
+    def common(self, mine: Segments, theirs: Segments) -> float | None:
+        """How many segments the nearest decided neighbours have in common with the other's path; None where there are none."""
         for length in range(len(mine) - 1, 0, -1):
             prefix = mine[:length]
             decided = self.decided[prefix]
             if decided:
                 below = self.below[prefix]
                 common = sum(below[theirs[:end]] for end in range(1, len(theirs)))
-                return common / decided / max(len(theirs) - 1, 1)
+                return common / decided
         return None
 
 
@@ -50,15 +50,21 @@ class Context:
 
     def nearness(self, old: Family, new: Family) -> float:
         """How well a pair stands beside those that are decided, from 0 to 1; one half where nothing is."""
+        forth, back = self._both(old, new)
         found = [
-            near
-            for near in (
-                self.old.nearness(old.template, new.template),
-                self.new.nearness(new.template, old.template),
-            )
+            near / max(length - 1, 1)
+            for near, length in ((forth, len(new.template)), (back, len(old.template)))
             if near is not None
         ]
         return sum(found) / len(found) if found else 0.5
+
+    def common(self, old: Family, new: Family) -> float:
+        """The same as segments in common, a tenth for each: what long and short paths can be compared by."""
+        found = [near / 10 for near in self._both(old, new) if near is not None]
+        return sum(found) / len(found) if found else 0.5
+
+    def _both(self, old: Family, new: Family) -> tuple[float | None, float | None]:
+        return self.old.common(old.template, new.template), self.new.common(new.template, old.template)
 
     def kin(self, old: Family, new: Family) -> bool:
         """Whether another tensor of the same module went to the same module: a bias goes where its weight went."""

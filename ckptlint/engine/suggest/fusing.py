@@ -18,6 +18,8 @@ from ckptlint.engine.suggest.names import Names, clash, words
 
 _MOST_PARTS: Final = 4
 _MOST_SIBLINGS: Final = 12
+_ENOUGH: Final = 1.2
+_ONLY: Final = 0.4  # for the only composition that fits
 _MARGIN: Final = 0.25
 
 
@@ -71,7 +73,7 @@ class Fusing:
             (fusion for group in siblings.values() for fusion in self._compositions(whole, group)),
             key=lambda fusion: -fusion.sure,
         )
-        if not found or found[0].sure < 1.2:
+        if not found or found[0].sure + (_ONLY if len(found) == 1 else 0.0) < _ENOUGH:
             return None
         if len(found) > 1 and found[0].sure - found[1].sure < _MARGIN:
             return None

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from math import prod
+from typing import Final
 
 from ckptlint.engine.suggest.families import Family, Segments
+
+_KINDS: Final = frozenset(("weight", "bias", "running_mean"))
 
 
 class Modules:
@@ -22,6 +25,11 @@ class Modules:
             return False
         others = (mine.keys() & theirs.keys()) - {old.leaf, new.leaf}
         return any(_elements(mine[leaf]) != _elements(theirs[leaf]) for leaf in others)
+
+    def alike(self, old: Family, new: Family) -> bool:
+        """Whether the modules of the two hold the same kinds of tensors: a weight with a bias is another thing than one without."""
+        mine, theirs = self._old.get(old.module, {}), self._new.get(new.module, {})
+        return mine.keys() & _KINDS == theirs.keys() & _KINDS
 
 
 def _by_module(families: Iterable[Family]) -> dict[Segments, dict[str, Family]]:

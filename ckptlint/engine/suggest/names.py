@@ -24,6 +24,7 @@ _KINDS: Final = {
     "running_var": "variance",
     "num_batches_tracked": "count",
 }
+_HEAD: Final = "^"  # begins a word that stands before the innermost list: it is compared with such words only
 _FUZZY: Final = 0.8
 
 
@@ -68,10 +69,18 @@ def tail(template: Segments) -> Segments:
     return template
 
 
+def _common_end(old: Segments, new: Segments) -> int:
+    """How many segments two paths have in common at their ends."""
+    common = 0
+    while common < min(len(old), len(new)) and old[-1 - common] == new[-1 - common]:
+        common += 1
+    return common
+
+
 def innermost(path: Segments) -> Segments:
     """The path below the innermost number."""
     for place in range(len(path) - 1, -1, -1):
-        if path[place].isdigit():
+        if path[place] == HOLE or path[place].isdigit():
             return path[place + 1 :]
     return path
 
@@ -123,9 +132,11 @@ class Names:
     phrases: dict[tuple[Segments, Segments], float] = field(default_factory=dict)
 
     def word(self, one: str, other: str) -> float:
-        """1 for equal words, a little less for synonyms, `_FUZZY` for an abbreviation, 0 for others."""
+        """Compare two words: 1 for equal ones, a little less for synonyms, `_FUZZY` for an abbreviation, 0 for others."""
         if one == other:
             return 1.0
+        if one[0] == _HEAD or other[0] == _HEAD:
+            return self.word(one[1:], other[1:]) if one[0] == other[0] else 0.0
         pair = (one, other)
         found = self.known.get(pair)
         if found is None:
@@ -141,24 +152,48 @@ class Names:
         return _FUZZY if long == "w" + short else 0.0
 
     def exact(self, old: Segments, new: Segments) -> float:
-        """How surely two module paths name the same: equal below their innermost number, or synonyms; from 0 to 1."""
+        """How surely two paths name the same: 1 where they are equal below their innermost number, more where what holds them has the
+        same name too, less for synonyms and for the same words otherwise arranged."""
         pair = (old, new)
         found = self.phrases.get(pair)
         if found is None:
-            found = self.phrases[pair] = self._exact(tail(old), tail(new))
+            found = self.phrases[pair] = self._exact(old, new)
         return found
 
     def _exact(self, old: Segments, new: Segments) -> float:
+        common = _common_end(old, new)
+        mine, theirs = len(innermost(old)), len(innermost(new))
+        if common == min(len(old), len(new)) or common >= max(mine, theirs) + 3:
+            return 1.5
+        if common > max(mine, theirs) or common > 2:
+            return 1.0
+        return self._synonymous(tail(old), tail(new))
+
+    def _synonymous(self, old: Segments, new: Segments) -> float:
+        best, sure = 0.0, 1.0
         if old == new:
             return 1.0
-        best, sure = 0.0, 1.0
-        if sorted(_all_words(old)) == sorted(_all_words(new)):
-            best = 0.9
-        for phrases in (*cuts(old, new), Phrases(innermost(old), innermost(new))):
+        if self._same_words(old, new):
+            best = 0.6
+        if old[-1] == new[-1]:
+            old, new = old[:-1], new[:-1]
+        for phrases in (*cuts(old, new), Phrases(innermost(old), innermost(new)), Phrases(old[-1:], new[-1:])):
             if phrases.old and phrases.new:
                 best = max(best, sure * self.synonyms.same(*phrases))
             sure = 0.8
         return best
+
+    def _same_words(self, old: Segments, new: Segments) -> bool:
+        """Whether two paths have the same words in any order, synonyms counting as the same."""
+        mine, theirs = _all_words(old), _all_words(new)
+        if len(mine) != len(theirs):
+            return False
+        for word in mine:
+            found = next((other for other in theirs if self.word(word, other) > _FUZZY), None)
+            if found is None:
+                return False
+            theirs.remove(found)
+        return True
 
     def common(self, old: Iterable[tuple[str, float]], new: Iterable[tuple[str, float]]) -> float:
         """How much of two weighed lists of words is alike, from 0 to 1; each word is used once."""

@@ -140,7 +140,8 @@ def _ranked(families: Sequence[Family]) -> dict[Segments, list[tuple[float, tupl
                 else:
                     found.append(word)
             factor = 1.0 if place > innermost else 0.6
-            parts.append((factor, tuple(word for word in found if word)))
+            mark = "" if place > innermost else "^"
+            parts.append((factor, tuple(mark + word for word in found if word)))
         parted[template] = parts
     return parted
 
@@ -156,8 +157,9 @@ class Pairing:
     modules: Modules = field(default_factory=lambda: Modules((), ()))
     pairs: list[Pair] = field(default_factory=list)
 
-    def run(self, found: list[Group]) -> None:
-        """Decide by names and places first; by order, too, once it is known to be worth something."""
+    def run(self, found: list[Group]) -> list[Pair]:
+        """Decide by names and places first; by order, too, once it is known to be worth something. Returns the pairs that are new."""
+        known = len(self.pairs)
         for group in found:
             self._exact_first(group)
         ordered, self.use_order = self.use_order, False
@@ -165,6 +167,8 @@ class Pairing:
         self.use_order = ordered and agrees((pair.old, pair.new) for pair in self.pairs)
         if self.use_order:
             self._until_settled(found)
+        self.use_order = ordered
+        return self.pairs[known:]
 
     def _until_settled(self, found: list[Group]) -> None:
         changed = True
@@ -228,7 +232,8 @@ class _Table:
         if found is None:
             pairing = self._pairing
             exact = pairing.names.exact(old.template, new.template)
-            near = _KIN if pairing.context.kin(old, new) else pairing.context.nearness(old, new)
+            near = _KIN if pairing.context.kin(old, new) else pairing.context.common(old, new)
+            near -= 0.0 if pairing.modules.alike(old, new) else 0.1
             if clash(old.leaf, new.leaf) or pairing.modules.clash(old, new):
                 near = _IMPOSSIBLE
             found = Evidence(exact, pairing.likeness(self._group, old, new), near, self._order(old, new))
@@ -306,6 +311,7 @@ class _Table:
 
     def _alone(self, mine: Evidence) -> Reasons | None:
         exact, likeness, near, order = mine
+        near = 1.0 if near >= _KIN else near
         fits = self._pairing.fits
         points = 1.0 + exact + likeness + (near - 0.5) + (1.0 if fits >= 0.8 else 0.0) + 0.3 * order
         return Reasons(points + 0.5, ("the only one of its shape",)) if points >= 1.5 else None
@@ -334,7 +340,7 @@ def _points(mine: Evidence, rival: Evidence) -> Reasons:
 def _name_points(mine: Evidence, rival: Evidence) -> float:
     if mine.exact < rival.exact:
         return -1.5
-    own = mine.exact == 1.0 and rival.exact < 0.5
+    own = mine.exact >= 1.0 and rival.exact < 0.5
     return (2.0 if own else 1.5) + (0.5 if mine.likeness - rival.likeness >= _CLEAR else 0.0)
 
 

@@ -53,25 +53,37 @@ class _Search:
         self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new))
 
     def run(self) -> list[Match]:
-        self.pairing.run(self.groups)
-        matches = [
-            Match("rename", (pair.old,), (pair.new,), calibrated(pair.reasons), pair.reasons.kinds)
-            for pair in self.pairing.pairs
-        ]
-        self._close(matches)
-        for forward in (True, False):
-            fusing = Fusing(self.pairing.names, self.pairing.context, forward)
-            found = fusing.find(self.old, self.new) if forward else fusing.find(self.new, self.old)
-            fused = [_as_match(fusion, forward=forward) for fusion in found]
-            self._close(fused)
-            matches += fused
+        matches: list[Match] = []
+        more = True
+        while more:  # what is fused leaves fewer candidates, which decides more
+            found = [*self._renamed(), *self._fused(forward=True), *self._fused(forward=False)]
+            matches += found
+            more = any(match.way != "rename" for match in found)
         return matches
+
+    def _renamed(self) -> list[Match]:
+        found = [
+            Match("rename", (pair.old,), (pair.new,), calibrated(pair.reasons), pair.reasons.kinds)
+            for pair in self.pairing.run(self.groups)
+        ]
+        self._close(found)
+        return found
+
+    def _fused(self, *, forward: bool) -> list[Match]:
+        fusing = Fusing(self.pairing.names, self.pairing.context, forward)
+        found = fusing.find(self.old, self.new) if forward else fusing.find(self.new, self.old)
+        fused = [_as_match(fusion, forward=forward) for fusion in found]
+        self._close(fused)
+        return fused
 
     def _close(self, matches: Iterable[Match]) -> None:
         sources = {family.template for match in matches for family in match.sources}
         targets = {family.template for match in matches for family in match.targets}
         self.old = [family for family in self.old if family.template not in sources]
         self.new = [family for family in self.new if family.template not in targets]
+        for group in self.groups:
+            group.old = [family for family in group.old if family.template not in sources]
+            group.new = [family for family in group.new if family.template not in targets]
 
 
 def _as_match(fusion: Fusion, *, forward: bool) -> Match:
