@@ -152,7 +152,9 @@ def judge(layout: Layout, edges: Iterable[Edge]) -> Score:
                 seen.add(pattern)
                 score.patterns[kind, verdict] += 1
                 if verdict != "right":
-                    score.mistakes.append(f"{verdict} {kind}: {edge['sources'][:2]} -> {target}, not {sorted(sources or ())[:2]}")
+                    score.mistakes.append(
+                        f"{verdict} {kind}: {edge['sources'][:2]} -> {target}, not {sorted(sources or ())[:2]}"
+                    )
     return score
 
 
@@ -199,8 +201,14 @@ def longest_suffix(layout: Layout) -> Iterator[Edge]:
                 suffixes.setdefault((shape, ".".join(parts[start:])), key)
     for target, shape in layout["target"].items():
         parts = target.split(".")
-        best = next((suffixes.get((tuple(shape), ".".join(parts[start:]))) for start in range(len(parts))
-                     if (tuple(shape), ".".join(parts[start:])) in suffixes), None)
+        best = next(
+            (
+                suffixes.get((tuple(shape), ".".join(parts[start:])))
+                for start in range(len(parts))
+                if (tuple(shape), ".".join(parts[start:])) in suffixes
+            ),
+            None,
+        )
         if best is not None:
             yield Edge((best,), (target,), (), 1.0)
 
@@ -239,8 +247,12 @@ def print_summary(runs: list[Run]) -> None:
         _print_score(f"  held-out part {part}", mine)
     solved = sum(each.score.solved for each in runs)
     proved = sum(each.score.solved and each.proved for each in runs)
-    print(f"layouts: {len(runs)}, fully solved {solved}, and proved {proved} ({100 * proved / max(len(runs), 1):.1f} %)")
-    print(f"seconds: {sum(each.seconds for each in runs):.1f} in all, at most {max((each.seconds for each in runs), default=0):.1f}")
+    print(
+        f"layouts: {len(runs)}, fully solved {solved}, and proved {proved} ({100 * proved / max(len(runs), 1):.1f} %)"
+    )
+    print(
+        f"seconds: {sum(each.seconds for each in runs):.1f} in all, at most {max((each.seconds for each in runs), default=0):.1f}"
+    )
     print("confidence: matches, of which right")
     table: dict[float, list[bool]] = defaultdict(list)
     for each in runs:
@@ -253,7 +265,9 @@ def print_summary(runs: list[Run]) -> None:
 def _print_score(name: str, score: Score) -> None:
     total = sum(score.counts.values())
     wrong = sum(count for (_, verdict), count in score.counts.items() if verdict == "wrong")
-    shares = ", ".join(f"{kind} {score.share(kind, 'right'):.2f} % right" for kind in ("renamed", "kept", "joined", "new"))
+    shares = ", ".join(
+        f"{kind} {score.share(kind, 'right'):.2f} % right" for kind in ("renamed", "kept", "joined", "new")
+    )
     patterns = Counter(verdict for (_, verdict), count in score.patterns.items() for _ in range(count))
     print(f"{name}: {total} targets, {shares}, wrong {100 * wrong / max(total, 1):.3f} %; patterns {dict(patterns)}")
 

@@ -77,6 +77,10 @@ def _common_end(old: Segments, new: Segments) -> int:
     return common
 
 
+def _numbers(path: Segments) -> list[str]:
+    return [segment for segment in path if segment.isdigit()]
+
+
 def innermost(path: Segments) -> Segments:
     """The path below the innermost number."""
     for place in range(len(path) - 1, -1, -1):
@@ -165,7 +169,8 @@ class Names:
         mine, theirs = len(innermost(old)), len(innermost(new))
         if common == min(len(old), len(new)) or common >= max(mine, theirs) + 3:
             return 1.5
-        if common > max(mine, theirs) or common > 2:
+        numbered = mine < len(old) or theirs < len(new)
+        if common > max(mine, theirs) or (common > 2 and not numbered):
             return 1.0
         return self._synonymous(tail(old), tail(new))
 
@@ -177,7 +182,8 @@ class Names:
             best = 0.6
         if old[-1] == new[-1]:
             old, new = old[:-1], new[:-1]
-        for phrases in (*cuts(old, new), Phrases(innermost(old), innermost(new)), Phrases(old[-1:], new[-1:])):
+        below = [Phrases(innermost(old), innermost(new))] if _numbers(old) == _numbers(new) else []
+        for phrases in (*cuts(old, new), *below, Phrases(old[-1:], new[-1:])):
             if phrases.old and phrases.new:
                 best = max(best, sure * self.synonyms.same(*phrases))
             sure = 0.8

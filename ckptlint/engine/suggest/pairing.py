@@ -79,12 +79,14 @@ class Group:
     balanced: bool = False
 
 
-def groups(old: Iterable[Family], new: Iterable[Family], signature: Signature) -> list[Group]:
-    """Families of both sides by signature; only those that both sides have."""
+def groups(
+    old: Iterable[Family], new: Iterable[Family], signature: Signature, other: Signature | None = None
+) -> list[Group]:
+    """Families of both sides by signature (`other` is that of the new side); only those that both sides have."""
     found: dict[Hashable, tuple[list[Family], list[Family]]] = {}
-    for number, families in enumerate((old, new)):
+    for number, (families, sign) in enumerate(((old, signature), (new, other or signature))):
         for family in families:
-            key = signature(family)
+            key = sign(family)
             if key is not None:
                 found.setdefault(key, ([], []))[number].append(family)
     return [Group(mine, theirs) for mine, theirs in found.values() if mine and theirs]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ckptlint.core.schema import Schema
@@ -16,6 +16,7 @@ from ckptlint.engine.suggest.names import Names, Synonyms
 from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
 from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Suggestion, Way
+from ckptlint.engine.suggest.turning import squeezed, turned, upright, with_squares
 
 _SHOWN: Final = 5
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
@@ -59,15 +60,25 @@ class _Search:
             found = [*self._renamed(), *self._fused(forward=True), *self._fused(forward=False)]
             matches += found
             more = any(match.way != "rename" for match in found)
+        matches += self._reshaped("reshape", groups(self.old, self.new, squeezed))
+        matches += self._reshaped("transpose", groups(self.old, self.new, turned, upright))
+        return with_squares(matches)
+
+    def _reshaped(self, way: Way, found: list[Group]) -> list[Match]:
+        matches = [replace(match, way=way) for match in self._paired(found)]
+        self._close(matches)
         return matches
 
     def _renamed(self) -> list[Match]:
-        found = [
-            Match("rename", (pair.old,), (pair.new,), calibrated(pair.reasons), pair.reasons.kinds)
-            for pair in self.pairing.run(self.groups)
-        ]
+        found = self._paired(self.groups)
         self._close(found)
         return found
+
+    def _paired(self, found: list[Group]) -> list[Match]:
+        return [
+            Match("rename", (pair.old,), (pair.new,), calibrated(pair.reasons), pair.reasons.kinds)
+            for pair in self.pairing.run(found)
+        ]
 
     def _fused(self, *, forward: bool) -> list[Match]:
         fusing = Fusing(self.pairing.names, self.pairing.context, forward)
