@@ -2,9 +2,10 @@
 
     python benchmarks/suggest.py [FOLDER] [--only NAME] [--shipped] [--verbose]
 
-FOLDER holds layouts (default: ../shared/corpora/layouts beside the repo). Families are parted into five; the synonyms for each part are learned from the
-other four, so every figure is one on families that the data does not know (`--shipped` uses the shipped data instead). Order is not used where the
-mapping was found by order (`forward-aligned`). Edges of the truth whose keys are not in the schemas are not scored.
+FOLDER holds layouts (default: ../shared/corpora/layouts beside the repo). Families are parted into five; the synonyms for each part are
+learned from the other four, so every figure is one on families that the data does not know (`--shipped` uses the shipped data instead).
+Order is not used where the mapping was found by order (`forward-aligned`). Edges of the truth whose keys are not in the schemas are not
+scored.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from learn_names import learn, read  # noqa: E402
+from learn_names import learn, read
 
-from ckptlint.core.dtype import ANY  # noqa: E402
-from ckptlint.core.schema import Schema  # noqa: E402
-from ckptlint.core.spec import TensorSpec  # noqa: E402
-from ckptlint.documents.evidence import shipped_synonyms, synonyms  # noqa: E402
-from ckptlint.documents.migrations import read_migration  # noqa: E402
-from ckptlint.documents.suggested import migration_yaml  # noqa: E402
-from ckptlint.engine.prove import prove  # noqa: E402
-from ckptlint.engine.suggest.names import Synonyms  # noqa: E402
-from ckptlint.engine.suggest.suggest import SuggestOptions, suggest  # noqa: E402
-from ckptlint.engine.suggest.suggestion import Edge, Suggestion  # noqa: E402
+from ckptlint.core.dtype import ANY
+from ckptlint.core.schema import Schema
+from ckptlint.core.spec import TensorSpec
+from ckptlint.documents.evidence import shipped_synonyms, synonyms
+from ckptlint.documents.migrations import read_migration
+from ckptlint.documents.suggested import migration_yaml
+from ckptlint.engine.prove import prove
+from ckptlint.engine.suggest.names import Synonyms
+from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
+from ckptlint.engine.suggest.suggestion import Edge, Suggestion
 
 FOLDER = Path(__file__).parent.parent.parent / "shared" / "corpora" / "layouts"
 PARTS = 5
@@ -80,7 +81,7 @@ def main() -> int:
     parser.add_argument("--shipped", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
-    layouts = [layout for layout in read(given.folder)]
+    layouts = list(read(given.folder))
     known = Known(layouts, shipped=given.shipped)
     runs = []
     for layout in layouts:
@@ -124,7 +125,7 @@ def run(layout: Layout, known: Synonyms) -> Run:
     start = time.perf_counter()
     found = suggest(old, new, known, SuggestOptions(use_order=layout["trust"] != "forward-aligned"))
     seconds = time.perf_counter() - start
-    score = judge(layout, [edge for edge in found.edges()])
+    score = judge(layout, list(found.edges()))
     proved = found.complete and proves(found, old, new)
     return Run(layout["name"], layout["family"], score, proved, seconds, list(calibration(layout, found)))
 

@@ -61,7 +61,7 @@ class Context:
     def common(self, old: Family, new: Family) -> float:
         """The same as segments in common, a tenth for each: what long and short paths can be compared by."""
         found = [near / 10 for near in self._both(old, new) if near is not None]
-        return sum(found) / len(found) if found else 0.5
+        return sum(found) / len(found) if found else 0.2
 
     def _both(self, old: Family, new: Family) -> tuple[float | None, float | None]:
         return self.old.common(old.template, new.template), self.new.common(new.template, old.template)

@@ -78,11 +78,9 @@ class _Key:
     order: int
 
 
-def fold(shapes: Mapping[str, Shape], *, literal: bool = False) -> tuple[Family, ...]:
-    """Fold keys into families in the order of their first keys; `literal` makes each key a family of its own. Near-linear in the keys."""
+def fold(shapes: Mapping[str, Shape]) -> tuple[Family, ...]:
+    """Fold keys into families in the order of their first keys. Near-linear in the number of keys."""
     keys = [_Key(key, tuple(key.split(".")), shape, order) for order, (key, shape) in enumerate(shapes.items())]
-    if literal:
-        return tuple(Family(each.segments, {(): each.key}, ((),), (each.shape,), each.order) for each in keys)
     gathered: dict[Segments, list[tuple[Index, _Key]]] = {}
     lists: dict[Segments, dict[int, int]] = {}
     todo: list[tuple[Segments, list[tuple[Index, _Key]]]] = [((), [((), each) for each in keys])]
@@ -146,5 +144,15 @@ def _family(template: Segments, members: list[tuple[Index, _Key]], lists: Mappin
     return Family(template, {index: key.key for index, key in members}, places, tuple(shapes), order)
 
 
-def in_order(families: Iterable[Family]) -> list[Family]:
-    return sorted(families, key=lambda family: family.order)
+def unfolded(families: Iterable[Family]) -> tuple[Family, ...]:
+    """Each key as a family of its own, in the order of the keys."""
+    return tuple(
+        Family(tuple(key.split(".")), {(): key}, ((),), (family.shape_at(number),), family.order)
+        for family in families
+        for number, key in enumerate(family.keys)
+    )
+
+
+def single(key: str) -> Family:
+    """A key as a family of its own whose shape does not matter."""
+    return Family(tuple(key.split(".")), {(): key}, ((),), ((),), 0)

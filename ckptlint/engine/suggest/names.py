@@ -157,7 +157,8 @@ class Names:
 
     def exact(self, old: Segments, new: Segments) -> float:
         """How surely two paths name the same: 1 where they are equal below their innermost number, more where what holds them has the
-        same name too, less for synonyms and for the same words otherwise arranged."""
+        same name too, less for synonyms and for the same words otherwise arranged.
+        """
         pair = (old, new)
         found = self.phrases.get(pair)
         if found is None:

@@ -7,26 +7,26 @@ Decided pairs say where their neighbours went, and so decide more; what is left 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
-from math import exp, log
+from math import exp
 from typing import Final, NamedTuple
 
 from ckptlint.engine.suggest.context import Context
-from ckptlint.engine.suggest.families import HOLE, Family, Segments
+from ckptlint.engine.suggest.families import Family, Segments
 from ckptlint.engine.suggest.modules import Modules
-from ckptlint.engine.suggest.names import Names, clash, words
+from ckptlint.engine.suggest.names import Names, clash
 from ckptlint.engine.suggest.ordering import agrees, block_of
+from ckptlint.engine.suggest.weighing import weighed
 
 Signature = Callable[[Family], Hashable]
 _MOST: Final = 250_000  # candidate pairs of a group that are compared
 _ENOUGH: Final = 2.0  # points against each rival
 _IMPOSSIBLE: Final = -9.0  # the nearness of what cannot be one
+_ENOUGH_ALONE: Final = 1.8
 _KIN: Final = 2.0  # the nearness of a tensor to where others of its module went
 _CLEAR: Final = 0.08  # a difference that counts
 _CLEAR_NAME: Final = 0.3
-_DIGITS: Final = re.compile(r"[0-9]+")
 
 
 class Evidence(NamedTuple):
@@ -68,11 +68,11 @@ class Group:
     likeness: dict[tuple[Segments, Segments], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for families, weighed, order in (
+        for families, table, order in (
             (self.old, self.old_words, self.old_order),
             (self.new, self.new_words, self.new_order),
         ):
-            weighed.update(_weighed(families))
+            table.update(weighed(families))
             order.update({family.template: place for place, family in enumerate(families)})
         self.balanced = len(self.old) == len(self.new)
 
@@ -97,57 +97,6 @@ def same_places(family: Family) -> Hashable:
     return (family.shapes, family.places)
 
 
-def _weighed(families: Sequence[Family]) -> dict[Segments, list[tuple[str, float]]]:
-    """Each family's words; those that tell it from others of the group weigh more, those before the innermost list less."""
-    ranked = _ranked(families)
-    counted: dict[str, int] = {}
-    for parts in ranked.values():
-        for word in {word for _, found in parts for word in found}:
-            counted[word] = counted.get(word, 0) + 1
-    total = len(families)
-    weighed: dict[Segments, list[tuple[str, float]]] = {}
-    for template, parts in ranked.items():
-        weighed[template] = [
-            (word, (0.15 + log((total + 1) / counted[word])) * factor) for factor, found in parts for word in found
-        ]
-    return weighed
-
-
-def _ranked(families: Sequence[Family]) -> dict[Segments, list[tuple[float, tuple[str, ...]]]]:
-    """Words of each family, by segment; numbers are counted from 0 among families that differ in them alone."""
-    values: dict[tuple[str, int], set[int]] = {}
-    shaped: dict[Segments, tuple[str, list[int]]] = {}
-    for family in families:
-        text = ".".join(family.template)
-        numbers = [int(digits) for digits in _DIGITS.findall(text)]
-        skeleton = _DIGITS.sub("0", text)
-        shaped[family.template] = (skeleton, numbers)
-        for place, number in enumerate(numbers):
-            values.setdefault((skeleton, place), set()).add(number)
-    ranks = {key: {number: rank for rank, number in enumerate(sorted(found))} for key, found in values.items()}
-    parted: dict[Segments, list[tuple[float, tuple[str, ...]]]] = {}
-    for template, (skeleton, numbers) in shaped.items():
-        innermost = max((place for place, segment in enumerate(template) if segment == HOLE), default=-1)
-        parts: list[tuple[float, tuple[str, ...]]] = []
-        seen = 0
-        for place, segment in enumerate(template):
-            if segment == HOLE:
-                continue
-            found: list[str] = []
-            for word in words(segment):
-                if word.isdigit():
-                    rank = ranks[skeleton, seen][numbers[seen]]
-                    found.append(str(rank) if len(values[skeleton, seen]) > 1 else "")
-                    seen += 1
-                else:
-                    found.append(word)
-            factor = 1.0 if place > innermost else 0.6
-            mark = "" if place > innermost else "^"
-            parts.append((factor, tuple(mark + word for word in found if word)))
-        parted[template] = parts
-    return parted
-
-
 @dataclass(slots=True)
 class Pairing:
     """Decides pairs, group by group, until nothing more is decided."""
@@ -158,6 +107,7 @@ class Pairing:
     fits: float  # how much of the target has a counterpart of the same signature, from 0 to 1
     modules: Modules = field(default_factory=lambda: Modules((), ()))
     pairs: list[Pair] = field(default_factory=list)
+    strict: bool = False  # whether likely names count half, as for keys that no list holds together
 
     def run(self, found: list[Group]) -> list[Pair]:
         """Decide by names and places first; by order, too, once it is known to be worth something. Returns the pairs that are new."""
@@ -201,6 +151,10 @@ class Pairing:
         self.context.add(old, new)
         self.pairs.append(Pair(old, new, reasons))
 
+    def impossible(self, old: Family, new: Family) -> bool:
+        """Whether two families cannot be one, whatever their shapes."""
+        return clash(old.leaf, new.leaf) or self.modules.clash(old, new)
+
     def ranked(self, group: Group, old: Family) -> list[tuple[Family, float]]:
         """The open candidates of a family with a chance for each, the best first; what is impossible is left out."""
         table = _Table(self, group)
@@ -236,7 +190,7 @@ class _Table:
             exact = pairing.names.exact(old.template, new.template)
             near = _KIN if pairing.context.kin(old, new) else pairing.context.common(old, new)
             near -= 0.0 if pairing.modules.alike(old, new) else 0.1
-            if clash(old.leaf, new.leaf) or pairing.modules.clash(old, new):
+            if pairing.impossible(old, new):
                 near = _IMPOSSIBLE
             found = Evidence(exact, pairing.likeness(self._group, old, new), near, self._order(old, new))
             self._seen[pair] = found
@@ -298,25 +252,39 @@ class _Table:
             rival = self.evidence(old, other)
             if other is not new and rival.near != _IMPOSSIBLE:
                 its = owner.get(other.template)
-                swapped = None if its is None else _points(self.evidence(its, other), self.evidence(its, new))
-                against.append(_together(_points(mine, rival), swapped))
+                swapped = None if its is None else self._points(self.evidence(its, other), self.evidence(its, new))
+                against.append(_together(self._points(mine, rival), swapped))
         for other in group.old:
             rival = self.evidence(other, new)
             if other is not old and rival.near != _IMPOSSIBLE:
                 place = home.get(other.template)
-                swapped = None if place is None else _points(self.evidence(other, place), self.evidence(old, place))
-                against.append(_together(_points(mine, rival), swapped))
+                swapped = (
+                    None if place is None else self._points(self.evidence(other, place), self.evidence(old, place))
+                )
+                against.append(_together(self._points(mine, rival), swapped))
         if not against:
-            return self._alone(mine)
+            return self._alone(old, mine)
         worst = min(against, key=lambda reasons: reasons.points)
         return worst if worst.points >= _ENOUGH else None
 
-    def _alone(self, mine: Evidence) -> Reasons | None:
-        exact, likeness, near, order = mine
-        near = 1.0 if near >= _KIN else near
+    def _points(self, mine: Evidence, rival: Evidence) -> Reasons:
+        """What speaks for a pair rather than for a rival, less what speaks for the rival."""
+        exact, likeness = mine.exact - rival.exact, mine.likeness - rival.likeness
+        named = abs(exact) >= _CLEAR_NAME  # then how alike the names are besides is not asked, unless it agrees
+        gains = {
+            "name": _name_points(mine, rival) if named else 0.0,
+            "likely name": 0.0 if named else _graded(likeness, 2.0) * (0.5 if self._pairing.strict else 1.0),
+            "place in the tree": 2.0 if mine.near >= _KIN > rival.near else _graded(mine.near - rival.near, 1.5),
+            "order": mine.order - rival.order,
+        }
+        return Reasons(sum(gains.values()), tuple(kind for kind, gain in gains.items() if gain > 0))
+
+    def _alone(self, old: Family, mine: Evidence) -> Reasons | None:
+        """A shape that both sides have once says much where the schemas fit, and little where they do not."""
         fits = self._pairing.fits
-        points = 1.0 + exact + likeness + (near - 0.5) + (1.0 if fits >= 0.8 else 0.0) + 0.3 * order
-        return Reasons(points + 0.5, ("the only one of its shape",)) if points >= 1.5 else None
+        points = 1.0 + mine.exact + mine.likeness + min(mine.near, 1.0) - 0.2 + 0.3 * (len(old.shape) > 1)
+        points += 1.0 if fits >= 0.8 else 0.5 if fits >= 0.5 else 0.0
+        return Reasons(points, ("the only one of its shape",)) if points >= _ENOUGH_ALONE else None
 
 
 def _together(one: Reasons, swapped: Reasons | None) -> Reasons:
@@ -324,19 +292,6 @@ def _together(one: Reasons, swapped: Reasons | None) -> Reasons:
     if swapped is None:
         return one
     return Reasons(one.points + min(0.5 * swapped.points, max(one.points, 0.0)), one.kinds)
-
-
-def _points(mine: Evidence, rival: Evidence) -> Reasons:
-    """What speaks for a pair rather than for a rival, less what speaks for the rival."""
-    exact, likeness = mine.exact - rival.exact, mine.likeness - rival.likeness
-    named = abs(exact) >= _CLEAR_NAME  # then how alike the names are besides is not asked, unless it agrees
-    gains = {
-        "name": _name_points(mine, rival) if named else 0.0,
-        "likely name": 0.0 if named else _graded(likeness, 2.0),
-        "place in the tree": 2.0 if mine.near >= _KIN > rival.near else _graded(mine.near - rival.near, 1.5),
-        "order": mine.order - rival.order,
-    }
-    return Reasons(sum(gains.values()), tuple(kind for kind, gain in gains.items() if gain > 0))
 
 
 def _name_points(mine: Evidence, rival: Evidence) -> float:
@@ -350,4 +305,4 @@ def _graded(gain: float, most: float) -> float:
     """Points for a difference: none where it is slight."""
     if abs(gain) < _CLEAR:
         return 0.0
-    return min(most, 0.75 + 2 * gain) if gain > 0 else max(-2.0, -0.75 + 2 * gain)
+    return min(most, 0.75 + 3 * gain) if gain > 0 else max(-2.0, -0.75 + 3 * gain)

@@ -9,7 +9,7 @@ from typing import Final
 from ckptlint.core.schema import Schema
 from ckptlint.engine.suggest.confidence import calibrated, of_fusion
 from ckptlint.engine.suggest.context import Context
-from ckptlint.engine.suggest.families import Family, fold
+from ckptlint.engine.suggest.families import Family, fold, single, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
 from ckptlint.engine.suggest.modules import Modules
 from ckptlint.engine.suggest.names import Names, Synonyms
@@ -20,6 +20,8 @@ from ckptlint.engine.suggest.turning import squeezed, turned, upright, with_squa
 
 _SHOWN: Final = 5
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
+_NEW: Final = 0.9
+_MOST_KEYS: Final = 2000  # open keys that are looked at one by one
 _RELATED: Final = 0.5  # of the target's families, so many must be matched before anything is called new or dropped
 
 
@@ -36,7 +38,35 @@ def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOption
     mine, theirs = _folded(old), _folded(new)
     search = _Search(mine, theirs, Names(synonyms), options)
     matches = search.run()
+    if search.old and search.new:
+        matches, mine, theirs, search = _key_by_key(matches, search, options)
     return _settled(matches, mine, theirs, search, options)
+
+
+def _key_by_key(
+    matches: list[Match], search: _Search, options: SuggestOptions
+) -> tuple[list[Match], tuple[Family, ...], tuple[Family, ...], _Search]:
+    """Look at what is open key by key: the two sides may fold differently."""
+    old_families, new_families = search.unpartnered()
+    old, new = unfolded(old_families), unfolded(new_families)
+    if not old or not new or max(len(old), len(new)) > _MOST_KEYS:
+        return matches, search.all_old, search.all_new, search
+    again = _Search(old, new, search.pairing.names, options)
+    again.pairing.fits = search.pairing.fits
+    again.pairing.strict = True
+    for match in matches:
+        for edge in match.edges():
+            if len(edge.sources) == len(edge.targets) == 1:
+                again.pairing.context.add(single(edge.sources[0]), single(edge.targets[0]))
+    matches = matches + again.run()
+    again.groups += search.groups
+    every_old, every_new = _replaced(search.all_old, old_families, old), _replaced(search.all_new, new_families, new)
+    return matches, every_old, every_new, again
+
+
+def _replaced(every: Sequence[Family], gone: Iterable[Family], come: Iterable[Family]) -> tuple[Family, ...]:
+    without = {family.template for family in gone}
+    return (*(family for family in every if family.template not in without), *come)
 
 
 def _folded(schema: Schema) -> tuple[Family, ...]:
@@ -48,10 +78,19 @@ class _Search:
 
     def __init__(self, old: Sequence[Family], new: Sequence[Family], names: Names, options: SuggestOptions) -> None:
         self.old, self.new = list(old), list(new)
+        self.all_old, self.all_new = tuple(old), tuple(new)
         self.groups = groups(old, new, same_places)
         fits = sum(min(len(group.old), len(group.new)) for group in self.groups) / max(len(new), 1)
         ordered = options.use_order and not is_sorted(old) and not is_sorted(new)
         self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new))
+
+    def unpartnered(self) -> tuple[list[Family], list[Family]]:
+        """Open families of which the other side has none with the same signature: it may have folded its keys otherwise."""
+        grouped = {
+            id(family) for group in self.groups if group.old and group.new for family in (*group.old, *group.new)
+        }
+        old, new = ([family for family in side if id(family) not in grouped] for side in (self.old, self.new))
+        return old, new
 
     def run(self) -> list[Match]:
         matches: list[Match] = []
@@ -121,15 +160,22 @@ def _settled(
     targets = {family.template for match in sure for family in match.targets}
     open_old = tuple(family for family in old if family.template not in sources)
     open_new = tuple(family for family in new if family.template not in targets)
-    if not open_new and open_old and _related(sure, new):
-        return Suggestion(tuple(sure), open_old, (), (), ())
-    if not open_old and open_new and _related(sure, new):
-        fresh = [
-            Match("new", (), (family,), 0.9, ("every tensor of the source has another place",)) for family in open_new
-        ]
-        return Suggestion((*sure, *fresh), (), (), (), ())
+    if _related(sure, new) and not _may_match(open_old, open_new, search.pairing):
+        fresh = [Match("new", (), (family,), _NEW, ("nothing of the source can become it",)) for family in open_new]
+        return Suggestion((*sure, *fresh), open_old, (), (), ())
     doubtful = [match for match in matches if match.confidence < options.min_confidence]
     return Suggestion(tuple(sure), (), open_old, open_new, tuple(_ambiguities(search.groups, doubtful, search.pairing)))
+
+
+def _may_match(old: Sequence[Family], new: Sequence[Family], pairing: Pairing) -> bool:
+    """Whether an open source could become an open target: the shapes fit, or the names are the same (a head, a vocabulary was resized)."""
+    for group in groups(old, new, squeezed):
+        if any(not pairing.impossible(one, other) for one in group.old for other in group.new):
+            return True
+    if groups(old, new, turned, upright):
+        return True
+    names = {family.template[-2:] for family in old}
+    return any(family.template[-2:] in names and len(family.template) > 1 for family in new)
 
 
 def _related(matches: Sequence[Match], new: Sequence[Family]) -> bool:

@@ -1,7 +1,7 @@
 """Pairs whose shapes differ in form only: transposed matrices, and axes of size 1 that came or went.
 
-What is paired so has no partner of its own shape. Whether a square matrix was transposed no shape tells: it is called transposed where another
-of the same kind was, and none of that kind was not.
+What is paired so has no partner of its own shape. Whether a square matrix was transposed no shape tells: it is called transposed
+where another of the same kind was, and none of that kind was not.
 """
 
 from __future__ import annotations
