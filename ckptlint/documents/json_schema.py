@@ -273,7 +273,7 @@ def _option(hint: Any) -> Schema:
     """Return the schema of an option of the annotated type."""
     plain: dict[object, Schema] = {
         int: _NUMBER,
-        float: {"type": "number"},
+        float: {"type": ["number", "string"], "description": "a number, or an expression over captures and params"},
         str: {"type": "string"},
         bool: {"type": "boolean"},
         DType: _DTYPE,

@@ -111,7 +111,7 @@ def declared_spec(node: Node, scope: Scope) -> DeclaredSpec:
 
 _SCALARS: dict[object, Callable[[Node, Scope], Option]] = {
     int: lambda node, scope: scope.number(node),
-    float: lambda node, _: node.number(),
+    float: lambda node, scope: scope.number(node) if node.kind is Kind.TEXT else node.number(),
     str: lambda node, _: node.text(),
     bool: lambda node, _: node.boolean(),
     DType: lambda node, _: node.read(DType.parse),

@@ -54,7 +54,7 @@ def test_torch_gives_what_numpy_gives(name, data):
         assert made == wanted
         return
     for ours, theirs in zip(wanted, made, strict=True):
-        if op.name not in SUMMED:
+        if op.name not in SUMMED or ours.dtype.name not in FLOATS:
             same(ours, theirs)
         else:  # the order in which doubles are added up is the library's own; one digit more or less is all that may show
             step = 2.0 ** -FLOATS[ours.dtype.name].mantissa
