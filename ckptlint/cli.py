@@ -322,6 +322,24 @@ def ops(**given: Any) -> None:
 
 
 @cli.command()
+@click.option("--list", "listed", is_flag=True, help="List them, one a line; so does no option at all.")
+@click.option("--show", "name", metavar="NAME", help="Print the file of one of them.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Format.",
+)
+def migrations(**given: Any) -> None:
+    """List the migrations that come with ckptlint, or show one: `migrate -m NAME` runs it, a copy can be changed."""
+    import ckptlint.commands.migrations as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
 @click.argument("code")
 @click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
 def explain(**given: Any) -> None:

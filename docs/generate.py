@@ -12,9 +12,10 @@ from pathlib import Path
 import click
 
 from ckptlint.cli import cli
-from ckptlint.commands import ops, rules
+from ckptlint.commands import migrations, ops, rules
 from ckptlint.documents import json_schema
 from ckptlint.documents.rules import index_of, load_rules
+from ckptlint.documents.shipped import index_of as library_index
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,9 +39,11 @@ def pages() -> dict[Path, str]:
     docs, rule_folder = ROOT / "docs", ROOT / "rules"
     return {
         rule_folder / "index.json": index_of(rule_folder),
+        ROOT / "migrations" / "index.json": library_index(ROOT / "migrations"),
         docs / "rules.md": "\n".join(rules.markdown(load_rules())),
         docs / "operations.md": "\n".join(ops.markdown()),
         docs / "commands.md": commands(),
+        docs / "shipped-migrations.md": "\n".join(migrations.markdown()),
         docs / "schemas" / "migration.json": json_schema.text(),
     }
 

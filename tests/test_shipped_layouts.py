@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from test_shipped_migrations import LAYOUTS, carried, same, torch  # noqa: F401  carried and torch are fixtures
 
 from ckptlint.commands import sources
 from ckptlint.commands.migrate import Request, migrate
@@ -17,7 +18,6 @@ from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.infer_source import infer_source
 from ckptlint.engine.prove import prove
 from ckptlint.errors import PlanError
-from test_shipped_migrations import LAYOUTS, carried, same, torch  # noqa: F401  carried and torch are fixtures
 
 ORIGINALS = json.loads((Path(__file__).parent / "layouts" / "layouts.json").read_text(encoding="utf-8"))
 
@@ -26,7 +26,9 @@ def schema(keys):
     return Schema({key: TensorSpec(DType.parse("f32"), tuple(shape)) for key, shape in keys.items()})
 
 
-@pytest.mark.parametrize("name", ORIGINALS)  # "vit-timm-to-hf" "whisper-openai-to-hf" "resnet-torchvision-to-hf" "ldm-vae-to-diffusers"
+@pytest.mark.parametrize(
+    "name", ORIGINALS
+)  # "vit-timm-to-hf" "whisper-openai-to-hf" "resnet-torchvision-to-hf" "ldm-vae-to-diffusers"
 def test_it_does_what_the_original_does(name):
     known = ORIGINALS[name]
     migration, source = sources.migration(name), schema(known["source"])
@@ -73,9 +75,17 @@ def planned(name, keys, **params):
 
 
 def test_swin_timm_downsample():
-    keys = ("layers.0.downsample.norm.weight: f32[8]", "layers.0.downsample.reduction.weight: f32[4,8]", "head.bias: f32[3]")
+    keys = (
+        "layers.0.downsample.norm.weight: f32[8]",
+        "layers.0.downsample.reduction.weight: f32[4,8]",
+        "head.bias: f32[3]",
+    )
     made = planned("swin-timm-downsample", keys).target
-    assert list(made.tensors) == ["layers.1.downsample.norm.weight", "layers.1.downsample.reduction.weight", "head.fc.bias"]
+    assert list(made.tensors) == [
+        "layers.1.downsample.norm.weight",
+        "layers.1.downsample.reduction.weight",
+        "head.fc.bias",
+    ]
 
 
 def test_t5_tied_embeddings(torch, carried):  # noqa: F811  fixtures
@@ -119,7 +129,9 @@ def test_split_qkv_grouped(torch, carried, tmp_path):  # noqa: F811  fixtures
 def test_swin_patch_merging_order(torch, carried):  # noqa: F811  fixtures
     """The functions of transformers' own script for UperNet."""
     weight, norm = torch.rand(6, 20), torch.rand(20)
-    made = carried({"s.0.downsample.reduction.weight": weight, "s.0.downsample.norm.weight": norm}, "swin-patch-merging-order")
+    made = carried(
+        {"s.0.downsample.reduction.weight": weight, "s.0.downsample.norm.weight": norm}, "swin-patch-merging-order"
+    )
     wanted = weight.reshape(6, 5, 4)[:, :, [0, 2, 1, 3]].transpose(1, 2).reshape(6, 20)
     assert torch.equal(made["s.0.downsample.reduction.weight"], wanted)
     assert torch.equal(made["s.0.downsample.norm.weight"], norm.reshape(5, 4)[:, [0, 2, 1, 3]].T.reshape(20))
@@ -173,6 +185,12 @@ def test_dequantize_mxfp4(torch, carried):  # noqa: F811  fixtures
 
 def test_a_file_that_is_not_meant_is_refused(tmp_path, torch):  # noqa: F811  a fixture
     torch.save({"encoder.weight": torch.zeros(1)}, tmp_path / "x.pt")
-    for name in ("vit-timm-to-hf", "whisper-openai-to-hf", "resnet-torchvision-to-hf", "detr-to-transformers-5", "esm2-to-hf"):
+    for name in (
+        "vit-timm-to-hf",
+        "whisper-openai-to-hf",
+        "resnet-torchvision-to-hf",
+        "detr-to-transformers-5",
+        "esm2-to-hf",
+    ):
         with pytest.raises(PlanError):
             migrate(Request(str(tmp_path / "x.pt"), (name,), str(tmp_path / "y.pt")))

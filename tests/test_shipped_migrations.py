@@ -23,7 +23,7 @@ from ckptlint.engine.prove import prove
 from ckptlint.errors import PlanError
 
 ROOT = Path(__file__).parent.parent
-NAMES = sorted(path.stem for path in (ROOT / "migrations").iterdir())
+NAMES = sorted(path.stem for path in (ROOT / "migrations").glob("*.yaml"))
 LAYOUTS = Path(os.environ.get("CKPTLINT_CORPORA", ROOT.parent / "shared" / "corpora")) / "layouts"
 
 

@@ -164,13 +164,24 @@ def migration(path: str) -> Migration:
         return read_migration(read_text(path), path)
     from ckptlint.documents.shipped import folder
 
-    shipped = {file.stem: file for file in sorted(folder("migrations").glob("*.yaml"))}
-    name = path.removesuffix(".yaml")
-    if name in shipped:
-        return read_migration(read_text(str(shipped[name])), shipped[name].name)
-    hint = f"these come with ckptlint: {', '.join(shipped)}"
+    file = folder("migrations") / f"{shipped(path)}.yaml"
+    return read_migration(read_text(str(file)), file.name)
+
+
+def shipped(name: str) -> str:
+    """Return the name of a migration that comes with ckptlint; `UsageError` guesses what was meant."""
+    from ckptlint.documents.shipped import folder
+
+    known = sorted(file.stem for file in folder("migrations").glob("*.yaml"))
+    if name.removesuffix(".yaml") in known:
+        return name.removesuffix(".yaml")
+    from difflib import get_close_matches
+
+    close = get_close_matches(name.removesuffix(".yaml"), known, n=1)
     raise UsageError(
-        "there is no such migration file, and none of this name comes with ckptlint", where=path, hint=hint
+        "there is no such migration file, and none of this name comes with ckptlint",
+        where=name,
+        hint=f"did you mean {close[0]}?" if close else "`ckptlint migrations` lists those that come with ckptlint",
     )
 
 

@@ -33,7 +33,7 @@ def taken(path, *names):
     tree = ast.parse(Path(path).read_text(encoding="utf-8"))
     found = [n for n in tree.body if getattr(n, "name", None) in names or _assigned(n) in names]
     space = {"torch": torch}
-    exec(compile(ast.Module(found, []), str(path), "exec"), space)  # noqa: S102  the oracle is the original's code
+    exec(compile(ast.Module(found, []), str(path), "exec"), space)
     return SimpleNamespace(**{name: space[name] for name in names})
 
 
@@ -63,7 +63,11 @@ def vit(models):
 
 def whisper(models):
     script = taken(f"{models}/whisper/convert_openai_to_hf.py", "WHISPER_MAPPING", "rename_keys")
-    sizes = {f"{s}_{x}": n for s in ("encoder", "decoder") for x, n in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 16))}
+    sizes = {
+        f"{s}_{x}": n
+        for s in ("encoder", "decoder")
+        for x, n in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 16))
+    }
     tokens = {"vocab_size": 20, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
     places = {"max_source_positions": 6, "max_target_positions": 5, "num_mel_bins": 4}
     target = WhisperForConditionalGeneration(WhisperConfig(d_model=8, **sizes, **tokens, **places)).state_dict()
@@ -102,19 +106,21 @@ def resnet(kind):
     config = ResNetConfig(embedding_size=4, hidden_sizes=[8, 16], depths=[2, 1], layer_type=kind, num_labels=3)
     target = ResNetForImageClassification(config).state_dict()
     names = {key: _torchvision(key) for key in target}
-    return layout({old: target[new] for new, old in names.items()}, target, [[[old], [new]] for new, old in names.items()])
+    return layout(
+        {old: target[new] for new, old in names.items()}, target, [[[old], [new]] for new, old in names.items()]
+    )
 
 
 def _torchvision(key):
     key = re.sub(r"resnet\.embedder\.embedder\.(conv|norm)\w+", lambda m: {"conv": "conv1", "norm": "bn1"}[m[1]], key)
     key = re.sub(
         r"resnet\.encoder\.stages\.(\d+)\.layers\.(\d+)\.layer\.(\d+)\.(conv|norm)\w+",
-        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.{ {'conv': 'conv', 'norm': 'bn'}[m[4]]}{int(m[3]) + 1}",
+        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.{ {'conv': 'conv', 'norm': 'bn'}[m[4]] }{int(m[3]) + 1}",
         key,
     )
     key = re.sub(
         r"resnet\.encoder\.stages\.(\d+)\.layers\.(\d+)\.shortcut\.(conv|norm)\w+",
-        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.{ {'conv': 0, 'norm': 1}[m[3]]}",
+        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.{ {'conv': 0, 'norm': 1}[m[3]] }",
         key,
     )
     return key.replace("classifier.1", "fc")
