@@ -21,7 +21,7 @@ def fixing(
 
     Several fit where no shape tells them apart: then only someone who knows the model can choose.
     """
-    single = [(each,) for each in migrations if _fits(source, target, each, facts)]
+    single: list[tuple[Migration, ...]] = [(each,) for each in migrations if _fits(source, target, each, facts)]
     if single:
         return single
     found: list[tuple[Migration, ...]] = []
