@@ -154,6 +154,12 @@ def _npy(source: ByteSource, part: int = 0) -> Checkpoint:
     return npy.read(source, part=part)
 
 
+def _flax(source: ByteSource, part: int = 0) -> Checkpoint:
+    from ckptlint.formats import flax
+
+    return flax.read(source, part=part)
+
+
 def _gguf(source: ByteSource, part: int = 0) -> Checkpoint:
     from ckptlint.formats import gguf
 
@@ -221,6 +227,7 @@ READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "torch-tar": _tar,
     "safetensors": _safetensors,
     "gguf": _gguf,
+    "flax": _flax,
     "npy": _npy,
     "index": _sharded,
     "tar": _packed,
@@ -232,6 +239,7 @@ _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "torch-tar": _tar,
     "safetensors": _safetensors,
     "gguf": _gguf,
+    "flax": _flax,
     "npy": _npy,
     "tar": _packed,
 }

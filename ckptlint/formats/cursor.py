@@ -23,7 +23,7 @@ class Cursor:
         self._start = 0  # of the portion in the source
         self._portion = b""
         self._at = 0  # in the portion
-        self._next = portion
+        self._first = self._next = portion
 
     @property
     def position(self) -> int:
@@ -54,6 +54,7 @@ class Cursor:
         else:
             self._most += length
             self._start, self._portion, self._at = self.position + length, b"", 0
+            self._next = self._first  # what is skipped tells that little is to be read
 
     def number(self, code: str) -> int:
         """Return the next integer, of a `struct` code."""

@@ -88,12 +88,6 @@ _OTHER_MODELS = (
         "is a Darknet weights file, which has no names",
         "convert it with the code of the PyTorch model that reads it",
     ),
-    _refused(
-        "CKC144",
-        rb"[\x81-\x8f\xde].{0,4}(params|model|target|step|opt_state)",
-        "is a Flax (msgpack) checkpoint, not a PyTorch one",
-        "convert it first",
-    ),
 )
 _STRANGERS = (
     _refused(
@@ -131,4 +125,7 @@ _TORCH = (
         "load it with joblib, and torch.save its state dict",
     ),
 )
-SIGNS = (*_CONTAINERS, *_OTHER_MODELS, *_STRANGERS, *_TORCH)
+_MSGPACK = (
+    _read(rb"([\x81-\x8f]|\xde..|\xdf....)([\xa1-\xbf]|[\xd9].|\xda..)[\w./-]", "flax"),
+)  # last: it says little
+SIGNS = (*_CONTAINERS, *_OTHER_MODELS, *_STRANGERS, *_TORCH, *_MSGPACK)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from formats.ggufs import gguf
-from fuzz.seeds import archives, npys, tars
+from fuzz.seeds import archives, flaxes, npys, tars
 
 from ckptlint.errors import FormatError
 from ckptlint.formats import READERS, open_checkpoint
@@ -79,7 +79,8 @@ def test_every_reader_is_reached_by_content_alone(tmp_path):
     (tmp_path / "f.bin").write_bytes(npys()[0])
     (tmp_path / "g.tmp").write_bytes(tars()[0])
     (tmp_path / "h").write_bytes(archives()[0])
-    forms = ["torch-zip", "safetensors", "sharded", "torch-legacy", "gguf", "npy", "torch-tar", "safetensors"]
+    (tmp_path / "i").write_bytes(flaxes()[0])
+    forms = ["torch-zip", "safetensors", "sharded", "torch-legacy", "gguf", "npy", "torch-tar", "safetensors", "flax"]
     opened = [open_checkpoint(path) for path in sorted(tmp_path.iterdir())]
     assert [checkpoint.format for checkpoint in opened] == forms
     assert len(READERS) == len(opened)

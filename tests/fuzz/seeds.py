@@ -87,6 +87,12 @@ def ggufs() -> list[bytes]:
     return [gguf(metadata, entries), gguf({}, entries[:1], order=">"), gguf(metadata, [])]
 
 
+def flaxes() -> list[bytes]:
+    body = b"\x93\x92\x02\x02\xa7float32\xc4\x10" + bytes(16)
+    array = b"\xc7" + bytes([len(body)]) + b"\x01" + body
+    return [b"\x82\xa6params\x81\xa1w" + array + b"\xa4step\xcd\x01\x00", b"\xde\x00\x01\xa1a" + array]
+
+
 def npys() -> list[bytes]:
     texts = (
         "'<f4', 'fortran_order': False, 'shape': (2, 2)",

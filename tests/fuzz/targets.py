@@ -117,6 +117,7 @@ _READER_SEEDS = {
     "index": seeds.indexes,
     "gguf": seeds.ggufs,
     "npy": seeds.npys,
+    "flax": seeds.flaxes,
     "tar": seeds.archives,
 }
 
