@@ -15,6 +15,7 @@ from ckptlint.errors import FormatError, UsageError
 ROOT = "/"
 STATE = "@"
 _MOST_PLACES = 10_000_000  # shared nodes count once a place, and can be shared exponentially often
+_LOOK = 200_000  # places after which it pays to count how many there will be
 _LISTED = 8
 
 
@@ -71,7 +72,7 @@ def walk(root: Value, *, states: bool = True) -> Iterator[tuple[str, Value]]:
             open_nodes.discard(entered.pop())
             continue
         places += 1
-        if places > _MOST_PLACES:
+        if places > _MOST_PLACES or (places == _LOOK and _unfolded(root) > _MOST_PLACES):
             raise FormatError(
                 f"the tree unfolds to more than {_MOST_PLACES} places", hint="its objects share each other endlessly"
             )
@@ -81,6 +82,22 @@ def walk(root: Value, *, states: bool = True) -> Iterator[tuple[str, Value]]:
             open_nodes.add(id(value))
             entered.append(id(value))
             pending.append(_below(path, value, states=states))
+
+
+def _unfolded(root: Value) -> int:
+    """Count the places of a tree by its distinct objects, without going to each; a cycle counts once."""
+    counts: dict[int, int] = {}
+    pending: list[tuple[Value, bool]] = [(root, False)]
+    while pending:
+        value, left = pending.pop()
+        if left:
+            inside = (child for _, child in _below(ROOT, value, states=True))
+            counts[id(value)] = min(1 << 62, 1 + sum(counts.get(id(child), 1) for child in inside))
+        elif isinstance(value, Dict | List | Tuple | Opaque) and id(value) not in counts:
+            counts[id(value)] = 1
+            pending.append((value, True))
+            pending.extend((child, False) for _, child in _below(ROOT, value, states=True))
+    return counts.get(id(root), 1)
 
 
 def find(root: Value, path: str) -> Value:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from ckptlint.core.survey import Odd
 from ckptlint.formats.scanning import tar_walk, zip_walk
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
+from ckptlint.formats.scanning.index_names import check_index
 from ckptlint.formats.scanning.pickle_search import is_legacy, search_pickles, starts_like_pickle
 from ckptlint.formats.scanning.unpacking import UNPACKERS, unpack
 
@@ -69,6 +70,8 @@ def _search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
             finds.odd(
                 Odd.CODE, "holds a Keras Lambda layer, which is Python bytecode that runs when it is loaded", blob.place
             )
+    if head.lstrip()[:1] == b"{" and blob.depth <= _TOP and b'"weight_map"' in blob.read(0, 1 << 20):
+        check_index(blob, finds)
     if head[:4] in (b"GGUF", b"FUGG") and _TEMPLATE.search(blob.read(0, 16 << 20)):
         finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
     if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):

@@ -88,7 +88,8 @@ def _read(path: Path, finds: Finds) -> Checkpoint:
     except FormatError as error:
         place = error.where.removeprefix(str(path)).lstrip(": ")
         known = error.rule.startswith("CKC1") and error.rule != "CKC103"
-        if known or (finds.kinds[:1] == ["zip"] and "torch" not in finds.kinds):
+        objects = finds.kinds == ["npy"] and finds.pickles  # an array of objects: whole, and nothing that is read
+        if known or objects or (finds.kinds[:1] == ["zip"] and "torch" not in finds.kinds):
             finds.odd(Odd.NO_CHECKPOINT, error.message, place)
         elif not finds.oddities:
             finds.odd(Odd.UNREADABLE, error.message, place)

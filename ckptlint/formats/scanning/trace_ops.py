@@ -293,7 +293,10 @@ def _binpersid(tracer: Tracer, position: int) -> int:
     first = pid.items[0] if type(pid) is Row and pid.items else None
     if type(pid) is not int and first not in ("storage", b"storage"):
         tracer.refuse("it takes no persistent ids but those of storages")
-    tracer.stack.append(UNKNOWN)
+    is_class = (
+        first == "module" and type(pid) is Row and len(pid.items) > 1
+    )  # before 1.6 torch kept a class with its source
+    tracer.stack.append(pid.items[1] if is_class and type(pid) is Row else UNKNOWN)
     return position
 
 
