@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def subject(command: str, case: Path, files: list[Path]) -> Path:
-    if command == "scan" or len(files) > 1 and files[0].parent != case:
+    if command == "scan" or (len(files) > 1 and files[0].parent != case):
         return case if command == "scan" else files[0].parent
     return next((path for path in files if path.name.endswith(".index.json")), files[0])
 

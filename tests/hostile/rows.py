@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from formats.zips import Member, archive
-from hostile.assemble import Build, Call, Name, New, Pid, Raw, dump, encode, storage, tensor
-from hostile.containers import WEIGHTS, bare, deflated_zip, legacy, members, tar_of, torch_zip
+from hostile.assemble import Build, Call, Name, Pid, Raw, dump, encode, storage, tensor
+from hostile.containers import WEIGHTS, bare, legacy, members, tar_of, torch_zip
 from hostile.payloads import MKDIR, W
 
 CLEAN = dump({"w": W})
