@@ -202,10 +202,8 @@ def tensors() -> list[tuple[str, Attack]]:
         "dimensions": {"shape": (1,) * 100, "stride": (1,) * 100},
     }  # fmt: skip
     found = []
-    for name, change in lies.items():
-        change = {"key": "0", "shape": (2, 2), "numel": 4} | change
-        made = {"key": change.pop("key"), "numel": change.pop("numel"), "shape": change.pop("shape")}
-        value = _by_hand(made, change)
+    for name, lie in lies.items():
+        value = _by_hand({"key": "0", "shape": (2, 2), "numel": 4, "stride": (2, 1), "offset": 0} | lie)
         found.append(_one(26, "CKC162", name, _zip_of({"w": value})))
     two = {"a": W, "b": tensor("0", (2, 2), kind="IntStorage")}
     found.append(_one(26, "CKC162", "two dtypes", _zip_of(two)))
@@ -215,14 +213,12 @@ def tensors() -> list[tuple[str, Attack]]:
     return found
 
 
-def _by_hand(made: dict, change: dict):
-    shape = made["shape"]
-    stride = change.get("stride", (2, 1))
+def _by_hand(made: dict) -> Call:
+    """A tensor whose every number is said."""
     stored = storage(made["key"], made["numel"])
     hooks = Call(Name("collections", "OrderedDict"))
-    return Call(
-        Name("torch._utils", "_rebuild_tensor_v2"), (stored, change.get("offset", 0), shape, stride, False, hooks)
-    )
+    view = (stored, made["offset"], made["shape"], made["stride"], False, hooks)
+    return Call(Name("torch._utils", "_rebuild_tensor_v2"), view)
 
 
 def others() -> list[tuple[str, Attack]]:

@@ -38,7 +38,7 @@ def search(blob: Blob, finds: Finds) -> None:
         searcher(blob, finds)
     else:
         _search_stream(blob, head, finds)
-    if kind != "zip" and blob.depth <= _TOP and zip_walk.find_end_of(blob):
+    if kind != "zip" and blob.depth <= _TOP and zip_walk.ends_as_zip(blob, exactly=bool(kind)):
         finds.odd(Odd.OUTSIDE, "ends as a ZIP archive, and begins as something else", blob.place)
         _search_zip(blob, finds)
 

@@ -106,9 +106,10 @@ def is_bomb(record: Record) -> bool:
     return record.method != STORED and record.size > max(_SMALL, _RATIO * record.stored)
 
 
-def find_end_of(blob: Blob) -> bool:
-    """Whether a ZIP archive ends here, as a polyglot's does."""
-    return _find_end(blob, Finds()) is not None
+def ends_as_zip(blob: Blob, *, exactly: bool) -> bool:
+    """Whether a ZIP archive ends here, as a polyglot's does; `exactly` at the last byte, as one inside of a tar does not."""
+    end = _find_end(blob, Finds())
+    return end is not None and (end.end == blob.length or not exactly)
 
 
 def _find_end(blob: Blob, finds: Finds) -> _End | None:
