@@ -95,6 +95,12 @@ def _read(path: Path, finds: Finds) -> Checkpoint:
             finds.odd(Odd.UNREADABLE, error.message, place)
         return Checkpoint(Dict([]), (), "", str(path), ())
     checkpoint.close()
+    _look_over(checkpoint, finds)
+    return checkpoint
+
+
+def _look_over(checkpoint: Checkpoint, finds: Finds) -> None:
+    """Note what the reader takes, and a person should know of."""
     unreferenced = checkpoint.notes.get("unreferenced", "")
     if unreferenced:
         finds.odd(Odd.STRAY, f"holds records that nothing refers to: {unreferenced[:200]}", "")
@@ -102,7 +108,6 @@ def _read(path: Path, finds: Finds) -> Checkpoint:
         for key, tensor in section.tensors.items():
             if isinstance(tensor, Tensor):
                 _check_expansion(key, tensor, finds)
-    return checkpoint
 
 
 def _check_expansion(key: str, tensor: Tensor, finds: Finds) -> None:
