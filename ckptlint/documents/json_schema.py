@@ -206,6 +206,10 @@ def _rewrites() -> list[Schema]:
         "expect": _NUMBER,
     }
     found = [_object({**_described(rewrites.MOVE, move), **beside}, ["from", "to"])]
+    path = {"anyOf": [_ref("template"), _mapping(_ref("target"))]}
+    found.append(
+        _object(_described(rewrites.SCOPE, {"scope": path, "rewrites": _ref("rewrites")}), ["scope", "rewrites"])
+    )
     for verb, form in _described(rewrites.VERBS, _VERBS).items():
         allowed = {key: schema for key, schema in beside.items() if (verb, key) != ("new", "optional")}
         found.append(_object({verb: form, **allowed}, [verb]))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ckptlint.core.dtype import DType
+from ckptlint.core.holes import Token, escaped
 from ckptlint.core.migration import Copy, Drop, Keep, Move, New, OpCall, Rewrite, Tie, Untie
 from ckptlint.core.template import Selector, Target, Template
 from ckptlint.documents.guards import optional_guard
@@ -29,6 +31,10 @@ VERBS = {
     "new": "a tensor that no source has",
     "tie": "keys whose tensors become one, if they are equal",
     "untie": "names of one tensor that become tensors of their own",
+}
+SCOPE = {
+    "scope": "the path of a module, or {old path: new path}, that the keys of these rewrites are relative to",
+    "rewrites": "the rewrites within it",
 }
 BESIDE = {"when": "a condition for this rewrite", "optional": "whether it may match nothing"}
 DROP = {"keys": "the keys that are left out", "reason": "why they are not needed"}
@@ -64,6 +70,8 @@ def _rewrite(item: Node, scope: Scope) -> Iterable[Rewrite]:
             raise entry.key.fail(
                 "`python` is an operation", hint="give the rewrite `from`, `to` and ops: [python: ...]"
             )
+    if item.find("scope") is not None:
+        return _scoped(item, scope)
     item.only(*VERBS, *MOVE, *BESIDE)
     given = item.entries()
     verbs = [verb for verb in VERBS if verb in given]
@@ -77,6 +85,29 @@ def _rewrite(item: Node, scope: Scope) -> Iterable[Rewrite]:
         raise given["optional"].fail("`new` cannot be optional", hint="use `when`")
     beside = _beside(given, scope)
     return _READERS[verbs[0]](given[verbs[0]], scope, beside)
+
+
+def _scoped(item: Node, scope: Scope) -> Iterable[Rewrite]:
+    """Read the rewrites of one module: their keys are relative to its path, before and after."""
+    item.only(*SCOPE)
+    node, rewrites = item.get("scope"), item.get("rewrites")
+    if node.kind is not Kind.MAPPING:
+        old = new = node
+    else:
+        pairs = node.pairs()
+        if len(pairs) != 1:
+            raise node.fail("should be one path, or {old path: new path}")
+        old, new = pairs[0]
+    template = old.read(Template.parse)
+    after = new.text() if new is not old else "".join(map(_named_alone, template.tokens))
+    new.located(Target.parse, after)
+    inner = scope.inside(old.text(), after)
+    return [rewrite for each in rewrites.items() for rewrite in _rewrite(each, inner)]
+
+
+def _named_alone(token: Token) -> str:
+    """Write a token of a template as a target has it: a capture by its name."""
+    return escaped(token) if isinstance(token, str) else f"{{{token.name}}}"
 
 
 def _beside(given: Mapping[str, Node], scope: Scope) -> dict[str, Any]:
@@ -95,7 +126,7 @@ def _move(item: Node, scope: Scope) -> Move:
                 else f"should hold `from` and `to`, or one of {', '.join(VERBS)}"
             )
     nodes = given["from"].one_or_more()
-    sources = tuple(node.read(Template.parse) for node in nodes)
+    sources = tuple(map(scope.template, nodes))
     distinct(nodes, sources)
     over = _over(given["over"], nodes, sources) if "over" in given else ""
     inner = scope.within(given["from"], sources, over)
@@ -132,9 +163,8 @@ def _targets(item: Node, scope: Scope, ops: tuple[OpCall, ...], slots: int) -> t
         )
     for name in sorted(scattered & (scope.captures | scope.params)):
         raise item.get("ops").fail(f"scatters over {name}, which is a capture or param already")
-    outer = Scope(
-        scope.params, scope.tables, scope.captures | scattered, "" if scope.gathered in scattered else scope.gathered
-    )
+    gathered = "" if scope.gathered in scattered else scope.gathered
+    outer = replace(scope, captures=scope.captures | scattered, gathered=gathered)
     nodes = item.get("to").one_or_more()
     targets = tuple(map(outer.target, nodes))
     distinct(nodes, targets)
@@ -151,7 +181,7 @@ def _scatters(call: OpCall) -> bool:
 
 def _renames(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
     for key, value in _filled(node):
-        source = key.read(Template.parse)
+        source = scope.template(key)
         target = scope.within(key, (source,)).target(value)
         yield Move((source,), (target,), where=key.where, **beside)
 
@@ -159,7 +189,7 @@ def _renames(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewri
 def _copies(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
     tie = node.find("as") is not None and node.get("as").choice(("tie", "copy")) == "tie"
     for key, value in _filled(node, "as"):
-        source = key.read(Template.parse)
+        source = scope.template(key)
         target = scope.within(key, (source,)).target(value)
         yield Copy(source, target, tie, where=key.where, **beside)
 
@@ -171,24 +201,24 @@ def _filled(node: Node, *skip: str) -> list[Entry]:
     return pairs
 
 
-def _keep(node: Node, _: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
-    return [Keep(_selectors(node), where=node.where, **beside)]
+def _keep(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
+    return [Keep(_selectors(node, scope), where=node.where, **beside)]
 
 
-def _drop(node: Node, _: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
+def _drop(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
     if node.kind is not Kind.MAPPING:
         raise node.fail("needs a reason", hint="drop: {keys: ..., reason: why they are not needed}")
     node.only(*DROP)
     reason = node.find("reason")
     if reason is None or not reason.text().strip():
         raise (reason or node).fail("needs a reason", hint="drop: {keys: ..., reason: why they are not needed}")
-    return [Drop(_selectors(node.get("keys")), reason.text().strip(), where=node.where, **beside)]
+    return [Drop(_selectors(node.get("keys"), scope), reason.text().strip(), where=node.where, **beside)]
 
 
 def _new(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
     node.only(*NEW)
     given = node.entries()
-    each = given["for"].read(Template.parse) if "for" in given else None
+    each = scope.template(given["for"]) if "for" in given else None
     inner = scope.within(given["for"], (each,)) if each else scope
     if ("dtype" in given) == ("dtype_of" in given):
         raise node.fail("needs either `dtype` or `dtype_of`")
@@ -220,27 +250,27 @@ def _fill(node: Node) -> float:
     return FILLS[node.choice(tuple(FILLS))] if node.kind is Kind.TEXT else node.number()
 
 
-def _tie(node: Node, _: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
-    keys = _keys(node)
+def _tie(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
+    keys = _keys(node, scope)
     if len(keys) < 2:
         raise node.fail("should name two keys or more")
     return [Tie(keys, where=node.where, **beside)]
 
 
-def _untie(node: Node, _: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
-    return [Untie(_keys(node), where=node.where, **beside)]
+def _untie(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
+    return [Untie(_keys(node, scope), where=node.where, **beside)]
 
 
-def _selectors(node: Node) -> tuple[Selector, ...]:
+def _selectors(node: Node, scope: Scope) -> tuple[Selector, ...]:
     nodes = node.one_or_more()
-    selectors = tuple(each.read(Selector.parse) for each in nodes)
+    selectors = tuple(map(scope.selector, nodes))
     distinct(nodes, selectors)
     return selectors
 
 
-def _keys(node: Node) -> tuple[str, ...]:
+def _keys(node: Node, scope: Scope) -> tuple[str, ...]:
     nodes = node.one_or_more()
-    keys = tuple(map(literal, nodes))
+    keys = tuple(literal(each, scope.before) for each in nodes)
     distinct(nodes, keys)
     return keys
 

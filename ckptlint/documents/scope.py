@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from ckptlint.core.expression import Expression
-from ckptlint.core.template import Fill, Target, Template
+from ckptlint.core.template import Fill, Selector, Target, Template
 from ckptlint.documents.nodes import Kind, Node, nearest, shown
 from ckptlint.errors import DocumentError
 
@@ -17,12 +17,29 @@ C = TypeVar("C", bound=Expression | Template)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`params` and lookup `tables` of the file, and `captures` of the rewrite; `gathered` is the axis that `over` takes away."""
+    """`params` and lookup `tables` of the file, and `captures` of the rewrite; `gathered` is the axis that `over` takes away.
+
+    `before` and `after` are what stands before every old and every new key: those of the rewrites within a `scope`.
+    """
 
     params: frozenset[str] = frozenset()
     tables: frozenset[str] = frozenset()
     captures: frozenset[str] = frozenset()
     gathered: str = ""
+    before: str = ""
+    after: str = ""
+
+    def inside(self, before: str, after: str) -> Scope:
+        """Return the scope of rewrites within a module that is at one path before and at another after."""
+        return replace(self, before=f"{self.before}{before}.", after=f"{self.after}{after}.")
+
+    def template(self, node: Node) -> Template:
+        """Read the old keys of a rewrite."""
+        return node.located(Template.parse, self.before + node.text())
+
+    def selector(self, node: Node) -> Selector:
+        """Read keys that are only selected."""
+        return node.located(Selector.parse, self.before + node.text())
 
     def within(self, node: Node, templates: Iterable[Template], gathered: str = "") -> Scope:
         """Return the scope of a rewrite that matches these templates."""
@@ -56,7 +73,7 @@ class Scope:
 
     def target(self, node: Node) -> Target:
         """Read a key to be written."""
-        target = node.read(Target.parse)
+        target = node.located(Target.parse, self.after + node.text())
         self.check_fills(node, target.fills)
         return target
 
@@ -90,9 +107,9 @@ def distinct(nodes: Iterable[Node], templates: Iterable[object]) -> None:
         seen.add(str(template))
 
 
-def literal(node: Node) -> str:
-    """Read one key, without captures."""
-    template = node.read(Template.parse)
+def literal(node: Node, before: str = "") -> str:
+    """Read one key, without captures; `before` is the path that it is relative to."""
+    template = node.located(Template.parse, before + node.text())
     if template.literal is None:
         raise node.fail("should be one key, without captures")
     return template.literal
