@@ -8,7 +8,7 @@ The pickle's persistent ids are keys of tensors and storages, or (class, source 
 from __future__ import annotations
 
 import struct
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
@@ -42,13 +42,7 @@ class _View(NamedTuple):
 def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
     """Read the file's tree; its storages say they are in `part`. Sections are not looked for here."""
     found = members(source)
-    missing = [name for name in _NEEDED if name not in found]
-    if missing:
-        raise FormatError(
-            f"has no member {missing[0]!r}", where=source.name, hint="the file is damaged; fetch it again"
-        )
-    views = _storages(_Stream(source, found["storages"], "storages"), part)
-    objects = _tensors(_Stream(source, found["tensors"], "tensors"), views)
+    views, objects = beside_the_pickle(source, found, part)
     body = found["pickle"]
     if body.size > _MOST_PICKLE:
         raise FormatError(
@@ -67,6 +61,19 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
         storages=storages,
         notes={"checksums": "absent", "byteorder": "little"} | pickle_notes(pickle),
     )
+
+
+def beside_the_pickle(
+    source: ByteSource, found: Mapping[str, Member], part: int = 0
+) -> tuple[dict[str, _View], dict[str, Node]]:
+    """Return the storages, and the objects that the pickle refers to by key; `FormatError` where a member is missing or unsound."""
+    missing = [name for name in _NEEDED if name not in found]
+    if missing:
+        raise FormatError(
+            f"has no member {missing[0]!r}", where=source.name, hint="the file is damaged; fetch it again"
+        )
+    views = _storages(_Stream(source, found["storages"], "storages"), part)
+    return views, _tensors(_Stream(source, found["tensors"], "tensors"), views)
 
 
 def _storages(stream: _Stream, part: int) -> dict[str, _View]:

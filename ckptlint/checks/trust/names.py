@@ -84,6 +84,7 @@ HARMLESS: Final = _table("""
     torch.distributed.checkpoint.filesystem: _StorageInfo
     torch.distributed.checkpoint.filesystem_tensor: _StorageInfo
     torch.distributed._shard.sharded_tensor.metadata: TensorProperties MEM_FORMAT_ENCODING ShardedTensorMetadata
+    torch._dynamo.decorators: _DimRange
     torch.distributed.tensor: DTensor
     torch.distributed.tensor._dtensor_spec: DTensorSpec TensorMeta
     torch.distributed.tensor.placement_types: Shard Replicate Partial _StridedShard

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.survey import Import, Odd, Oddity
+from ckptlint.errors import FormatError
 from ckptlint.formats.scanning.tracer import Trace
 
 DEEPEST = 8  # containers inside each other
@@ -33,6 +35,27 @@ class Memory:
         return self._content[offset : offset + length]
 
 
+class _Whole:
+    """A blob as a byte source: what is not there is an error."""
+
+    def __init__(self, blob: Blob) -> None:
+        self._blob = blob
+        self.name = blob.place
+        self.size = blob.length
+
+    def read(self, offset: int, length: int) -> bytes:
+        content = self._blob.read(offset, length) if offset >= 0 <= length else b""
+        if len(content) != length:
+            raise FormatError("ends early", where=f"{self.name}: byte {offset}")
+        return content
+
+    def fileno(self) -> int | None:
+        return None
+
+    def check_unchanged(self) -> None:
+        """It is read once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blob:
     """Bytes `start` to `start + length` of a source. `place` names it for people, `depth` counts the containers around it.
@@ -54,6 +77,10 @@ class Blob:
         """Return what there is of `length` bytes."""
         length = max(0, min(length, self.length - offset))
         return self.source.read(self.start + offset, length) if length else b""
+
+    def source_of_all(self) -> ByteSource:
+        """Return the whole of it as what the readers of checkpoints read."""
+        return _Whole(self)
 
     def part(self, offset: int, length: int, name: str, place: str) -> Blob:
         """Return a run inside it, one container deeper."""

@@ -95,6 +95,11 @@ def _following(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tupl
     _between_numbers(data, at, blob, finds)
 
 
+def search_numbers(blob: Blob, finds: Finds) -> None:
+    """Follow the pickles in what is mostly numbers, wherever they begin."""
+    _between_numbers(blob.read(0, MOST_IN_MEMORY), 0, blob, finds)
+
+
 def _between_numbers(data: bytes, at: int, blob: Blob, finds: Finds) -> None:
     """Look for pickles with names in them in what should be numbers: joblib and torch's oldest format mix the two."""
     stop = min(len(data), at + _MOST_BEHIND)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ckptlint.core.survey import Odd
+from ckptlint.errors import FormatError
 from ckptlint.formats.scanning import tar_walk, zip_walk
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.index_names import check_index
-from ckptlint.formats.scanning.pickle_search import is_legacy, search_pickles, starts_like_pickle
+from ckptlint.formats.scanning.pickle_search import is_legacy, search_numbers, search_pickles, starts_like_pickle
 from ckptlint.formats.scanning.unpacking import UNPACKERS, unpack
 
 _HEAD = 512
@@ -22,6 +23,7 @@ _KERAS = re.compile(rb'"class_name"\s*:\s*"Lambda"')
 _TEMPLATE = re.compile(
     rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\()", re.DOTALL
 )
+_ROWS = ("storages", "tensors")
 _TOP = 1  # containers around what torch.load itself reads: the archive
 
 
@@ -145,13 +147,28 @@ def _search_tar(blob: Blob, finds: Finds) -> None:
     oldest = {"pickle", "storages", "tensors"} <= names
     if oldest and blob.main:
         finds.kinds.append("tar")
+    sound = oldest and _is_sound(blob)
     for member in members:
         inner = blob.part(member.start, member.size, member.name, f"{blob.place}: {member.name}")
-        if oldest and member.name.removeprefix("./") in ("pickle", "storages", "tensors", "sys_info"):
+        if sound and member.name in _ROWS:
+            search_numbers(inner, finds)
+        elif oldest and member.name.removeprefix("./") in ("pickle", "storages", "tensors", "sys_info"):
             _, values = search_pickles(inner, finds, certain=True, main=blob.main)
             _search_values(inner, values, finds)
         else:
             search(inner, finds)
+
+
+def _is_sound(blob: Blob) -> bool:
+    """Whether the rows of pickles and numbers in torch's oldest format are what they should be: then none of them calls anything."""
+    from ckptlint.formats.tar_members import members
+    from ckptlint.formats.torch_tar import beside_the_pickle
+
+    try:
+        beside_the_pickle(blob.source_of_all(), members(blob.source_of_all()))
+    except FormatError:
+        return False
+    return True
 
 
 def _search_npy(blob: Blob, finds: Finds) -> None:

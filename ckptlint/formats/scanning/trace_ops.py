@@ -11,7 +11,7 @@ from ckptlint.formats.pickles import opcodes as op
 from ckptlint.formats.scanning.literals import LITERALS, Handler, constant, utf8
 from ckptlint.formats.scanning.trace_calls import build, instance, reduce
 from ckptlint.formats.scanning.tracer import BrokenError, Trace, Tracer
-from ckptlint.formats.scanning.values import MOST, UNKNOWN, Box, Row, Thing, visits
+from ckptlint.formats.scanning.values import MOST, UNKNOWN, Box, Named, Row, Thing, visits
 
 _U4, _U8 = Struct("<I").unpack_from, Struct("<Q").unpack_from
 _LARGEST_MEMO = 1 << 24  # beyond what was read so far; C unpicklers allocate that many entries
@@ -293,11 +293,16 @@ def _binpersid(tracer: Tracer, position: int) -> int:
     first = pid.items[0] if type(pid) is Row and pid.items else None
     if type(pid) is not int and first not in ("storage", b"storage"):
         tracer.refuse("it takes no persistent ids but those of storages")
-    is_class = (
-        first == "module" and type(pid) is Row and len(pid.items) > 1
-    )  # before 1.6 torch kept a class with its source
-    tracer.stack.append(pid.items[1] if is_class and type(pid) is Row else UNKNOWN)
+    tracer.stack.append(_module_class(pid) or UNKNOWN)
     return position
+
+
+def _module_class(pid: Thing) -> Named | None:
+    """The class that old files store with its source text: `("module", class, file, source)`, and before 0.1.10 without the first."""
+    items = pid.items if type(pid) is Row else ()
+    at = 1 if items[:1] in (("module",), (b"module",)) else 0
+    owner = items[at] if len(items) > at else None
+    return owner if type(owner) is Named else None
 
 
 def _extension(size: int) -> Handler:
