@@ -41,12 +41,12 @@ SPLIT = {**{f"blocks.0.attn.{x}.weight": "f32[4,4]" for x in "qkv"}, "head.weigh
 def test_the_one_that_fits_is_named(linted):
     result = linted(QKV, SPLIT)
     assert result.code == 1
-    assert "`ckptlint migrate old.json -m split-qkv -o NEW` makes it fit, proved from the headers" in result.out
+    assert "cure: ckptlint migrate old.json -m split-qkv -o old-migrated.pt" in result.out
 
 
 def test_one_that_follows_another_is_named_with_it(linted):
     wrapped = {f"module.{key}": spec for key, spec in QKV.items()}
-    assert "-m strip-wrappers -m split-qkv -o NEW` makes it fit" in linted(wrapped, SPLIT).out
+    assert "-m strip-wrappers -m split-qkv -o old-migrated.pt" in linted(wrapped, SPLIT).out
 
 
 def test_what_does_not_make_it_fit_is_not_named(linted):

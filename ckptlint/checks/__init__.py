@@ -8,6 +8,7 @@ from ckptlint.checks.buffers import BUFFER_CHECKS
 from ckptlint.checks.dangers import DANGER_CHECKS
 from ckptlint.checks.dtypes import DTYPE_CHECKS
 from ckptlint.checks.keys import KEY_CHECKS
+from ckptlint.checks.leftovers import LEFTOVER_CHECKS
 from ckptlint.checks.naming import NAMING_CHECKS
 from ckptlint.checks.policy import POLICY_CHECKS
 from ckptlint.checks.refusals import REFUSAL_CHECKS
@@ -24,6 +25,7 @@ from ckptlint.checks.variants import VARIANT_CHECKS
 
 CHECKS: dict[str, Check] = {
     **SECTION_CHECKS,
+    **LEFTOVER_CHECKS,
     **NAMING_CHECKS,
     **REWRITTEN_CHECKS,
     **TIE_CHECKS,

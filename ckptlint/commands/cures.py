@@ -1,9 +1,13 @@
-"""The shipped migrations that provably cure what a lint found, in words that can be pasted."""
+"""Write the one command that cures what a lint found, so that it runs as it is printed: a proved migration, or a draft of one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
+from ckptlint.commands.sources import Building
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.finding import Report
 from ckptlint.core.migration import Migration
@@ -12,26 +16,35 @@ from ckptlint.documents.shipped import candidates
 
 _MOST = 20_000  # keys of a file beyond which a report does not wait for proofs
 _NAMED = 3
+_WRITABLE = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
+_WRAPPERS = (".gz", ".bz2", ".xz", ".zst")
 
 
-def proved_cure(report: Report, subject: Checkpoint | Schema, model: Schema) -> str:
-    """Say which shipped migrations make the judged weights fit the model; empty where none does, or the report names it already."""
+class _Cure(NamedTuple):
+    """A command, what it is called in the headline, and what has to be said about it."""
+
+    said: str
+    command: str
+    also: str = ""
+
+
+def with_cure(report: Report, subject: Checkpoint | Schema, reference: str, model: Schema, building: Building) -> Report:
+    """Return the report with the command in its headline, where there is one.
+
+    `reference` names the model on a command line, empty where nothing short does.
+    """
+    from ckptlint.engine.cure import can_be_cured, renamed
+
     source = _judged(report, subject)
-    if source is None or len(source.tensors) > _MOST:
-        return ""
-    names = candidates(source.tensors)
-    if not names:
-        return ""
-    from ckptlint.commands import sources
-    from ckptlint.commands.planning import facts_of
-    from ckptlint.engine.facts import HeaderFacts
-    from ckptlint.engine.shipped_fixes import fixing
-
-    facts = facts_of(subject, {}) if isinstance(subject, Checkpoint) else HeaderFacts()
-    found = fixing(source, model, [sources.migration(name) for name in names], facts)
-    if not found or any(f"-m {_name(each[-1])}" in report.headline for each in found):
-        return ""
-    return _said(report.checkpoint, found)
+    if source is None or not can_be_cured(report):
+        return report
+    found = _proved(report, subject, source, model)
+    if found is None and reference and renamed(source, model):
+        found = _draft(report, reference, building)
+    if found is None:
+        return report
+    cause = f"{report.cause}; " if report.cause else ""
+    return replace(report, cure=found.command, headline=f"{cause}{found.said}: {found.command}{found.also}")
 
 
 def _judged(report: Report, subject: Checkpoint | Schema) -> Schema | None:
@@ -41,15 +54,49 @@ def _judged(report: Report, subject: Checkpoint | Schema) -> Schema | None:
     return section.schema(subject.origin) if section else None
 
 
-def _name(migration: Migration) -> str:
-    return migration.origin.removesuffix(".yaml")
+def _proved(report: Report, subject: Checkpoint | Schema, source: Schema, model: Schema) -> _Cure | None:
+    """The shipped migrations that make the judged weights fit the model; None where none does."""
+    names = candidates(source.tensors) if len(source.tensors) <= _MOST else []
+    if not names:
+        return None
+    from ckptlint.commands import sources
+    from ckptlint.commands.planning import facts_of
+    from ckptlint.engine.facts import HeaderFacts
+    from ckptlint.engine.shipped_fixes import fixing
+
+    facts = facts_of(subject, {}) if isinstance(subject, Checkpoint) else HeaderFacts()
+    found = [_options(chain) for chain in fixing(source, model, [sources.migration(name) for name in names], facts)]
+    if not found:
+        return None
+    command = _joined("migrate", report.checkpoint, *found[0], "-o", migrated_name(report.checkpoint))
+    others = " or ".join(" ".join(each) for each in found[1:_NAMED])
+    return _Cure("cure, proved", command, f" (so does {others}: no shape tells which is right)" if others else "")
 
 
-def _said(checkpoint: str, found: Sequence[tuple[Migration, ...]]) -> str:
-    chains = [" ".join(f"-m {_name(each)}" for each in chain) for chain in found]
-    if len(chains) == 1:
-        return f"`ckptlint migrate {checkpoint} {chains[0]} -o NEW` makes it fit, proved from the headers"
-    return (
-        f"`ckptlint migrate {checkpoint} {chains[0]} -o NEW` makes it fit, and so does {' or '.join(chains[1:_NAMED])}: "
-        "no shape tells which is right"
+def _options(chain: Sequence[Migration]) -> list[str]:
+    return [word for each in chain for word in ("-m", each.origin.removesuffix(".yaml"))]
+
+
+def _draft(report: Report, reference: str, building: Building) -> _Cure:
+    built = ["--args", building.arguments] if building.arguments else []
+    place = ["--section", report.section] if report.section not in ("", "/") else []
+    name = f"{Path(report.checkpoint).name.partition('.')[0] or 'suggested'}.yaml"
+    return _Cure(
+        "draft a migration", _joined("suggest", report.checkpoint, reference, *built, *place, "-o", name)
     )
+
+
+def _joined(*words: str) -> str:
+    from shlex import join
+
+    return join(["ckptlint", *words])
+
+
+def migrated_name(path: str) -> str:
+    """Return a name for the new file beside the old one, of a format that is written."""
+    file = Path(path)
+    while file.suffix in _WRAPPERS:
+        file = file.with_suffix("")
+    name = file.name.removesuffix(".index.json")
+    stem, suffix = Path(name).stem, Path(name).suffix
+    return str(file.with_name(f"{stem}-migrated{suffix if suffix in _WRITABLE else '.pt'}"))

@@ -103,7 +103,11 @@ class _Judging:
             values = self._values(subject, model)
             with no_collection():
                 report = lint(subject, model, self._rules, options, values)
-                return report if model is None or not report.failed() else _with_cure(report, subject, model)
+                if model is None or not report.failed():
+                    return report
+                from ckptlint.commands.cures import with_cure  # only a checkpoint that does not fit pays for it
+
+                return with_cure(report, subject, self._reference(path), model, request.building)
 
     def _values(self, subject: Checkpoint | Schema, model: Schema | None) -> Measured | None:
         if not self._request.values:
@@ -143,20 +147,19 @@ class _Judging:
             return configured.name, self._schema(configured.lock)
         return configured.name, self._schemas.setdefault(configured.name, configured.built(request.building.timeout))
 
+    def _reference(self, checkpoint: str) -> str:
+        """What names the model on a command line."""
+        request = self._request
+        given = request.model or request.lock or request.against
+        configured = None if given else model_of(checkpoint, self._config)
+        if configured is None:
+            return given or ""
+        return configured.lock if Path(configured.lock).exists() else ""
+
     def _schema(self, reference: str) -> Schema:
         if reference not in self._schemas:
             self._schemas[reference] = sources.schema(reference, self._request.building)
         return self._schemas[reference]
-
-
-def _with_cure(report: Report, subject: Checkpoint | Schema, model: Schema) -> Report:
-    """Name the shipped migration that provably makes the file fit, where there is one and nothing has named it yet."""
-    from ckptlint.commands.cures import proved_cure
-
-    cure = proved_cure(report, subject, model)
-    if not cure:
-        return report
-    return replace(report, headline=f"{report.headline}; {cure}" if report.headline else cure)
 
 
 def _codes(given: Sequence[str]) -> tuple[str, ...]:

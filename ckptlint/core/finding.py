@@ -62,7 +62,9 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All findings about one checkpoint, in the order they are shown; `headline` is the likely single cause and its cure.
+    """All findings about one checkpoint, in the order they are shown.
+
+    `headline` is the likely single `cause` and what cures it; `cure` is the command that the headline ends with, where there is one.
 
     `ignored` counts the facts that the project has accepted, `keys` the keys that were looked at.
     """
@@ -74,6 +76,8 @@ class Report:
     headline: str = ""
     ignored: int = 0
     keys: int = 0
+    cause: str = ""
+    cure: str = ""
 
     def failed(self, level: Severity = Severity.ERROR) -> bool:
         return any(finding.severity.rank >= level.rank for finding in self.findings)

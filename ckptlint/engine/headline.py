@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from ckptlint.checks.base import Comparison
 from ckptlint.core.finding import Coverage, Finding, Severity
 from ckptlint.engine.selected import Running
 
 # checks whose facts explain a whole difference, the most far-reaching first: these whatever else there is
-CERTAIN = ("no-weights", "wrong-section", "adapter", "quantized", "flat-parameter")
+CERTAIN = ("no-weights", "wrong-section", "adapter", "quantized", "flat-parameter", "placeholder")
 # and these where they explain more keys than they leave
 CAUSES = (
+    "cut-keys",
+    "doubled-keys",
     "prefix",
     "other-form",
     "fused",
@@ -23,6 +26,7 @@ CAUSES = (
     "tied-missing",
     "unsaved-buffer",
     "leftover-buffer",
+    "copies",
     "missing-statistics",
     "missing-buffer",
     "transposed",
@@ -30,41 +34,53 @@ CAUSES = (
 )
 
 
-def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage | None, seen: Comparison) -> str:
+class Headline(NamedTuple):
+    """The likely cause, and what to do about it; empty where there is nothing to say."""
+
+    cause: str = ""
+    advice: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.cause}; {self.advice}" if self.advice else self.cause
+
+
+def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage | None, seen: Comparison) -> Headline:
     """Name the cause of the errors there are, given what no check has explained; nothing where there is no error."""
     failing = {each.rule.check: found for each, findings in judged if (found := _errors(findings))}
     if not failing:
-        return ""
+        return Headline()
     finding = _cause(failing, unexplained=len(seen.missing) + len(seen.unexpected))
     if finding is None and failing.keys().isdisjoint(("missing-key", "unexpected-key")):
         finding = max((each for found in failing.values() for each in found), key=lambda each: len(each.keys))
     if finding is not None:
         return _said(finding, alike=sum(each.rule == finding.rule for found in failing.values() for each in found) - 1)
     if _renamed(seen):
-        return (
-            "the missing and the unexpected tensors have the same shapes: they were renamed; say how in a migration, "
-            "`rename: {OLD: NEW}`"
+        return Headline(
+            "the missing and the unexpected tensors have the same shapes: they were renamed",
+            "say how in a migration, `rename: {OLD: NEW}`",
         )
     if coverage is not None and seen.wanted and not seen.pairs:
         return _strange(seen)
-    return "" if coverage is None else _restructured(coverage, seen, failing)
+    return Headline() if coverage is None else _restructured(coverage, seen, failing)
 
 
-def _said(finding: Finding, alike: int) -> str:
+def _said(finding: Finding, alike: int) -> Headline:
     more = f" (and {alike} more like it)" if alike else ""
-    return f"{finding.message}{more}; {finding.hint}" if finding.hint else f"{finding.message}{more}"
+    return Headline(f"{finding.message}{more}", finding.hint)
 
 
-def _restructured(coverage: Coverage, seen: Comparison, failing: Collection[str]) -> str:
+def _restructured(coverage: Coverage, seen: Comparison, failing: Collection[str]) -> Headline:
     every = coverage.tensors == coverage.of_tensors
     fitting = f"{'all' if every else coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
     missing = f"{len(seen.missing)} {'is' if len(seen.missing) == 1 else 'are'} missing"
     unexpected = f"{len(seen.unexpected)} of the file's {'has' if len(seen.unexpected) == 1 else 'have'} no place"
     if "unexpected-key" not in failing:
-        return f"{fitting}, and {missing}: the model has grown since, or the file holds a part of it"
+        return Headline(f"{fitting}, and {missing}: the model has grown since, or the file holds a part of it")
     if "missing-key" not in failing:
-        return f"{fitting}, and {unexpected}: the model has lost a part since; `drop` what it no longer needs in a migration"
-    return f"the model was renamed or rebuilt since: {fitting}, {missing}, and {unexpected}; write a migration, and `ckptlint prove` it"
+        lost = f"{fitting}, and {unexpected}: the model has lost a part since"
+        return Headline(lost, "`drop` what it no longer needs in a migration")
+    rebuilt = f"the model was renamed or rebuilt since: {fitting}, {missing}, and {unexpected}"
+    return Headline(rebuilt, "write a migration, and `ckptlint prove` it")
 
 
 def _cause(failing: Mapping[str, Sequence[Finding]], unexplained: int) -> Finding | None:
@@ -80,15 +96,18 @@ def _errors(findings: Sequence[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.severity is Severity.ERROR]
 
 
-def _strange(seen: Comparison) -> str:
+def _strange(seen: Comparison) -> Headline:
     """Say what it means that no key is common; equal shapes under other names speak for the same weights."""
     missing, unexpected = _shapes(seen)
     alike = (missing & unexpected).total()
     if alike * 2 < len(seen.wanted):
-        return "no key of the model is in this checkpoint: it holds another architecture, or another section is meant"
-    return (
+        return Headline(
+            "no key of the model is in this checkpoint: it holds another architecture, or another section is meant"
+        )
+    return Headline(
         f"no key of the model is in this checkpoint, but {alike} of its {len(seen.wanted)} tensors have one of the same shape there: "
-        "the model was renamed or rebuilt since; write a migration, and `ckptlint prove` it"
+        "the model was renamed or rebuilt since",
+        "write a migration, and `ckptlint prove` it",
     )
 
 

@@ -66,14 +66,16 @@ def lint(
         judged.append((each, list(_findings(each, accepted, options.name or seen.file.origin, seen))))
         seen = seen.without([fact for fact in facts if isinstance(fact, Explained)])
     coverage = _coverage(seen, scope) if model is not None else None
+    first_line = headline(judged, coverage, seen)
     return Report(
         options.name or seen.file.origin,
         seen.section.path if seen.section else "",
         _in_reading_order(judged),
         coverage,
-        headline(judged, coverage, seen),
+        str(first_line),
         ignored,
         len(seen.file.tensors),
+        first_line.cause,
     )
 
 

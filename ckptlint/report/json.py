@@ -65,6 +65,7 @@ def _report(report: Report) -> dict[str, object]:
         "section": report.section,
         "keys": report.keys,
         "headline": report.headline,
+        "cure": report.cure or None,
         "counts": _counts(by_severity(report.findings)),
         "ignored": report.ignored,
         "coverage": None if report.coverage is None else _coverage(report.coverage),

@@ -36,15 +36,22 @@ def _report(report: Report, paint: Paint, *, everything: bool) -> Iterator[str]:
     if not report.findings and not partial:
         return
     yield paint(_place(report), "1")
-    if report.headline:
+    if report.headline and not _says_it_all(report):
         yield f"  likely cause: {escape(_short(report.headline))}"
     shown = report.findings if everything else report.findings[:MOST]
     yield from finding_lines(shown, paint)
+    if report.cure and _says_it_all(report):
+        yield f"  cure: {escape(report.cure)}"
     if len(shown) < len(report.findings):
         yield f"... and {counted(len(report.findings) - len(shown), 'more finding')}; --all shows them"
     if report.coverage is not None:
         yield f"  coverage: {covered(report.coverage)}"
     yield ""
+
+
+def _says_it_all(report: Report) -> bool:
+    """Whether the one finding there is has the cause in its own words."""
+    return len(report.findings) == 1 and report.cause == report.findings[0].message
 
 
 def finding_lines(shown: Sequence[Finding], paint: Paint | None = None) -> Iterator[str]:

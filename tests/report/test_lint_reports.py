@@ -119,6 +119,7 @@ def test_json_for_machines():
         "section": "/model",
         "keys": 1214,
         "headline": "a prefix; strip it",
+        "cure": None,
         "counts": {"error": 2, "warning": 0, "info": 1},
         "ignored": 2,
         "coverage": {"tensors": 210, "of_tensors": 214, "elements": 998, "of_elements": 1000},
