@@ -28,7 +28,9 @@ class _Cure(NamedTuple):
     also: str = ""
 
 
-def with_cure(report: Report, subject: Checkpoint | Schema, reference: str, model: Schema, building: Building) -> Report:
+def with_cure(
+    report: Report, subject: Checkpoint | Schema, reference: str, model: Schema, building: Building
+) -> Report:
     """Return the report with the command in its headline, where there is one.
 
     `reference` names the model on a command line, empty where nothing short does.
@@ -81,9 +83,7 @@ def _draft(report: Report, reference: str, building: Building) -> _Cure:
     built = ["--args", building.arguments] if building.arguments else []
     place = ["--section", report.section] if report.section not in ("", "/") else []
     name = f"{Path(report.checkpoint).name.partition('.')[0] or 'suggested'}.yaml"
-    return _Cure(
-        "draft a migration", _joined("suggest", report.checkpoint, reference, *built, *place, "-o", name)
-    )
+    return _Cure("draft a migration", _joined("suggest", report.checkpoint, reference, *built, *place, "-o", name))
 
 
 def _joined(*words: str) -> str:
