@@ -130,3 +130,11 @@ def test_a_pickle_of_the_library_is_what_pickle_says_it_is(tmp_path):
     for scan in said["scans"]:
         names = {g["name"].replace("__builtin__", "builtins") for g in scan["globals"]}
         assert names == {"builtins.print", "collections.OrderedDict"}
+
+
+def test_a_row_of_archives_is_searched_to_its_beginning(tmp_path):
+    """As the data files of a distributed checkpoint are."""
+    (tmp_path / "__0_0.distcp").write_bytes(CLEAN * 30)
+    (tmp_path / "__1_0.distcp").write_bytes(EVIL + CLEAN * 30)
+    assert ckptlint(tmp_path, "scan", "__0_0.distcp").stdout.startswith("__0_0.distcp: clean")
+    assert ckptlint(tmp_path, "scan", "__1_0.distcp", code=1).stdout.startswith("__1_0.distcp: dangerous")

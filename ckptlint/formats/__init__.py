@@ -47,11 +47,19 @@ def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoin
     inside = bool(separator) and not path.exists()
     source = FileSource.open(Path(outer) if inside else path)
     try:
+        _check_whole(path)
         with no_collection():
             return _read_member(source, member, max_unpacked) if inside else _read(source, max_unpacked)
     except BaseException:
         source.close()
         raise
+
+
+def _check_whole(path: Path) -> None:
+    """Refuse a row of archives: what is in it, and where, only the .metadata beside it says."""
+    if path.suffix == ".distcp":
+        message = "is a data file of a distributed checkpoint (DCP), and no checkpoint by itself"
+        raise FormatError(message, where=str(path), hint=f"name its folder: {path.parent}", rule="CKC107")
 
 
 def _read(source: FileSource, max_unpacked: int | None) -> Checkpoint:

@@ -1,7 +1,7 @@
 """Write a tree as a distributed checkpoint (DCP): one data file and its `.metadata`, which `torch.distributed.checkpoint.load` reads.
 
 Every tensor is one chunk, row-major: whoever loads takes the parts that it needs. A leaf that is no tensor is a pickled object. The data
-file is a row of torch.save files, one a leaf, as torch makes them; they begin at multiples of 64 so that their data is aligned.
+file is a row of torch.save files, one a leaf, without gaps, as torch makes them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
 DATA = "__0_0.distcp"
 _VERSION = "1.0.0"
-_ALIGNMENT = 64
 _DCP = "torch.distributed.checkpoint"
 
 
@@ -40,10 +39,9 @@ class DcpWriter:
             tensor = leaf.value if isinstance(leaf.value, Tensor) and not leaf.value.lazy else None
             content: Value = leaf.value if tensor is None else _plain(tensor)
             writer = TorchZipWriter(content, "archive.pt", replace=replace, names=names)
-            start = -(-end // _ALIGNMENT) * _ALIGNMENT
-            end = start + writer.nbytes
-            self._items.append((start, writer))
-            description.add(leaf, tensor, start, writer.nbytes)
+            self._items.append((end, writer))
+            description.add(leaf, tensor, end, writer.nbytes)
+            end += writer.nbytes
         self.nbytes = end
         self.metadata = description.pickled()
 

@@ -24,6 +24,7 @@ _TEMPLATE = re.compile(
     rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\()", re.DOTALL
 )
 _ROWS = ("storages", "tensors")
+_ZIP = (b"PK\3\4", b"PK\5\6")
 _TOP = 1  # containers around what torch.load itself reads: the archive
 
 
@@ -81,16 +82,27 @@ def _search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
 
 
 def _search_zip(blob: Blob, finds: Finds) -> None:
+    """Search an archive, and those before it: a data file of a distributed checkpoint is a row of them, side by side and not nested."""
+    row = blob
+    while base := _search_archive(row, finds):
+        before = blob.part(0, base, blob.name, f"{blob.place} up to byte {base}")
+        row = replace(before, main=blob.main, depth=blob.depth)
+        if not row.read(0, 4).startswith(_ZIP):
+            search(replace(row, depth=blob.depth + 1), finds)
+            return
+        if not finds.room(row):
+            return
+
+
+def _search_archive(blob: Blob, finds: Finds) -> int:
+    """Search one archive; return the length of what lies before it."""
     script = False
     for record in zip_walk.walk(blob, finds):
         script = script or record.name.endswith("/constants.pkl")
         _search_record(blob, record, finds)
     if script and blob.main:
         finds.kinds.append("torchscript")
-    base = _archive_before(blob)
-    if base:
-        before = blob.part(0, base, blob.name, f"{blob.place} up to byte {base}")
-        search(replace(before, main=blob.main), finds)
+    return _archive_before(blob)
 
 
 def _archive_before(blob: Blob) -> int:
@@ -196,7 +208,7 @@ def _is_tar(head: bytes) -> bool:
 
 
 _SIGNS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
-    ("zip", lambda head: head.startswith((b"PK\3\4", b"PK\5\6"))),
+    ("zip", lambda head: head.startswith(_ZIP)),
     ("npy", lambda head: head.startswith(b"\x93NUMPY")),
     *((kind, lambda head, marks=marks: head.startswith(marks)) for kind, (marks, _) in UNPACKERS.items()),
     ("tar", _is_tar),
