@@ -66,7 +66,9 @@ def _cast_chunk(codes: Bits, source: DType, target: DType, *, saturate: bool) ->
 def numbers_of(codes: Bits, dtype: DType) -> Numbers:
     """Return the numbers of a one-dimensional array of codes; complex ones as such."""
     parts = _components(codes, dtype)
-    return parts[:, 0] + 1j * parts[:, 1] if parts.shape[1] == 2 else parts[:, 0]
+    if parts.shape[1] == 1:
+        return parts[:, 0]
+    return np.ascontiguousarray(parts).view("<c16" if parts.dtype.itemsize == 8 else "<c8")[:, 0]
 
 
 def _components(codes: Bits, dtype: DType) -> Numbers:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import ClassVar, TypeVar
 
 from ckptlint.core.operation import Function, Kit, Operation
 from ckptlint.errors import ShapeError
-from ckptlint.ops.functions import AFFINE, rounded, widened
+from ckptlint.ops.functions import AFFINE, folded, rounded, widened
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Add(Operation):
-    """Add tensors of one dtype and shape, each times its weight where `weights` are given; rounded once, at the end.
+    """Add tensors of one dtype and shape, each times its weight where `weights` are given; added two by two, and
+    rounded to their dtype once, at the end.
 
     Kernels of different sizes are padded to one size first. It is one-way.
     """
@@ -40,4 +40,4 @@ class Add(Operation):
         if self.weights:
             scaled = zip(parts, self.weights, strict=True)
             parts = [kit.transform(x, Function(AFFINE, (weight, 0.0))) for x, weight in scaled]
-        return (rounded(kit, reduce(lambda sum_, x: kit.combine("add", sum_, x), parts), dtype),)
+        return (rounded(kit, folded(parts, lambda one, other: kit.combine("add", one, other)), dtype),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from ckptlint.core.dtype import ANY, DType
@@ -55,3 +56,12 @@ def widened(kit: Kit[T], x: T) -> T:
 def rounded(kit: Kit[T], x: T, dtype: DType) -> T:
     """Return what was computed in the type that was asked for; `ShapeError` where that cannot hold an element."""
     return x if dtype is ANY else kit.cast(x, dtype)
+
+
+def folded(parts: Sequence[T], combine: Callable[[T, T], T]) -> T:
+    """Combine parts two by two, then the results two by two, and so on: what is made is no deeper than it has to be."""
+    left = list(parts)
+    while len(left) > 1:
+        pairs = [combine(one, other) for one, other in zip(left[::2], left[1::2], strict=False)]
+        left = [*pairs, left[-1]] if len(left) % 2 else pairs
+    return left[0]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
 from typing import ClassVar, TypeVar
 
 from ckptlint.core.operation import Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
+from ckptlint.ops.functions import folded
 from ckptlint.ops.spec_kit import position
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ class Same(Operation):
             copies = [kit.slice(x, dim, at, size, self.times) for at in range(min(self.times, size))] or [x]
         else:
             copies = [kit.slice(x, dim, at * one, (at + 1) * one) for at in range(self.times)]
-        kept = reduce(lambda first, other: kit.combine("same", first, other), copies)
+        kept = folded(copies, lambda first, other: kit.combine("same", first, other))
         return kit.reshape(kept, (*spec.shape[:dim], *spec.shape[dim + 1 :])) if self.new else kept
 
 
@@ -103,7 +103,7 @@ def _times(shape: tuple[int, ...], dim: int, times: int) -> tuple[int, ...]:
 
 
 def _check(times: int, *, each: bool, new: bool) -> None:
-    if not 1 <= times <= 1 << 20:
+    if not 1 <= times <= 1 << 16:
         raise DocumentError(f"cannot be repeated {times} times")
     if each and new:
         raise DocumentError("each and new exclude one another")

@@ -18,13 +18,13 @@ Row: TypeAlias = list[float]
 
 MODES: Final = ("nearest", "nearest-exact", "linear", "cubic", "area")
 SMOOTH: Final = ("linear", "cubic")  # those with align_corners and antialias
-_LARGEST: Final = 4096  # entries along one dimension: the weights grow with the square
+_LARGEST: Final = 1 << 22  # weights of one dimension: old times new entries
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def interpolation(old: int, new: int, mode: str, align_corners: bool = False, antialias: bool = False) -> Matrix:  # noqa: FBT001, FBT002  torch's own options
     """Return the weights of one mode; `ShapeError` where there is nothing to resample, or too much."""
-    if not 1 <= old <= _LARGEST or not 1 <= new <= _LARGEST:
+    if min(old, new) < 1 or old * new > _LARGEST:
         raise ShapeError(f"cannot be resampled from {old} to {new} entries")
     if mode in SMOOTH:
         scale = _scale(old, new, align_corners=align_corners)
@@ -91,9 +91,11 @@ def _averaged(old: int, scale: float, at: int, mode: str) -> tuple[float, ...]:
     return _row(old, [(first + number, weight / total) for number, weight in enumerate(weights)])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def pseudo_inverse_transposed(matrix: Matrix) -> Matrix:
     """Return the pseudo-inverse of the transpose of a matrix of full rank; `ShapeError` where the rank is not full."""
+    if min(len(matrix), len(matrix[0])) > 256:
+        raise ShapeError(f"a resize from {len(matrix[0])} to {len(matrix)} is not inverted; 256 are the most")
     rows = [list(row) for row in matrix]
     columns = [list(column) for column in zip(*matrix, strict=True)]
     if len(rows) >= len(columns):  # the transpose of (A'A)^-1 A', which is A (A'A)^-1
@@ -123,9 +125,11 @@ def _dot(one: Sequence[float], other: Sequence[float]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def spline(places: tuple[float, ...], wanted: tuple[float, ...]) -> Matrix:
     """Return the weights of the cubic spline through values at `places` (not-a-knot: FITPACK's), evaluated at the places `wanted`."""
+    if len(places) > 512:
+        raise ShapeError(f"a cubic spline through {len(places)} places is not computed; 512 are the most")
     if len(places) < 4:
         raise ShapeError(f"a cubic spline needs four places at least, not {len(places)}")
     knots = [places[0]] * 4 + list(places[2:-2]) + [places[-1]] * 4
@@ -136,7 +140,7 @@ def spline(places: tuple[float, ...], wanted: tuple[float, ...]) -> Matrix:
     return tuple(tuple(_dot(_basis(knots, place), column) for column in columns) for place in wanted)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def polyline(places: tuple[float, ...], wanted: tuple[float, ...]) -> Matrix:
     """Return the weights of straight lines between values at `places`, evaluated at the places `wanted`, which lie between them."""
     rows: list[tuple[float, ...]] = []

@@ -1,15 +1,19 @@
 """Operations one after the other, up to three: what every step undoes exactly is undone together, on shapes and on data alike."""
 
+import numpy as np
 from arrays import KIT, codes, random_array
 from calls import CALLS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ckptlint.core.operation import Grade
+from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import CkptlintError
+from ckptlint.kits.numpy_kit import Array
 from ckptlint.ops import OPERATIONS
 from ckptlint.ops.layout_kit import LayoutKit
 from ckptlint.ops.layout_values import whole
+from ckptlint.ops.repeat import Same
 from ckptlint.ops.spec_kit import SpecKit
 from ckptlint.runners.gather import Gatherer
 
@@ -95,3 +99,12 @@ def test_a_slice_of_what_is_made_is_made_of_slices(data):
         stop = data.draw(st.integers(start, output.spec.shape[dim]))
         part = gatherer[0].array(layout.slice(value, dim, start, stop))
         assert codes(part) == codes(KIT.slice(output, dim, start, stop))
+
+
+def test_thousands_of_copies_are_no_deep_nest():
+    spec = TensorSpec.parse("u8[9000]")
+    copies = Array(np.full(9000, 7, "u1"), spec.dtype)
+    gatherer = []
+    gatherer.append(Gatherer(_Arrays((copies,), gatherer), KIT))
+    (value,) = Same(9000).apply(LayoutKit(), (whole(0, spec),))
+    assert gatherer[0].array(value).codes.tolist() == [7]
