@@ -111,6 +111,16 @@ def _check_kind(folder: Path, names: Sequence[str]) -> None:
     if any(map(_LAYERS.fullmatch, names)):
         message = "is a DeepSpeed checkpoint of a pipeline, one file a layer, which is not read"
         raise FormatError(message, where=where, hint=_ASK, rule="CKC632")
+    if (folder / "zero").is_dir():
+        message = "is a universal DeepSpeed checkpoint, one folder a parameter, which is not read"
+        hint = "name the step that it was made from"
+        raise FormatError(message, where=where, hint=hint, rule="CKC632")
+    _check_files(folder, names)
+
+
+def _check_files(folder: Path, names: Sequence[str]) -> None:
+    """Refuse a step that was split for tensor parallelism, or lacks one kind of file altogether."""
+    where = str(folder)
     found = [match for name in names if (match := _RANK.fullmatch(name))]
     parallel = sorted({int(match[2]) for match in found})
     if len(parallel) > 1:
@@ -124,6 +134,10 @@ def _check_kind(folder: Path, names: Sequence[str]) -> None:
             if names
             else "holds no files of DeepSpeed's ranks"
         )
+        raise FormatError(what, where=where, hint="fetch all files of the step", rule="CKC631")
+
+    if any(match[1] for match in found) and not any(name.endswith(_OPTIMIZER) for name in names):
+        what = "is a DeepSpeed checkpoint of ZeRO stage 3 without its *_optim_states.pt, in which the weights are"
         raise FormatError(what, where=where, hint="fetch all files of the step", rule="CKC631")
 
 

@@ -133,6 +133,10 @@ def parallel(run, step):
         shutil.copy(step / "mp_rank_00_model_states.pt", step / name)
 
 
+def universal(run, step):
+    (step / "zero" / "layer.0.weight").mkdir(parents=True)
+
+
 def other_stage(run, step):
     path = step / "zero_pp_rank_2_mp_rank_00_optim_states.pt"
     state = torch.load(path)
@@ -161,6 +165,7 @@ FAULTS = {
     "without its \\*_model_states.pt": lose("mp_rank_00_model_states.pt"),
     "mixture of experts": experts,
     "split in 2 parallel parts": parallel,
+    "is a universal DeepSpeed checkpoint": universal,
     "is of ZeRO stage 1 with 3 ranks": other_stage,
     r"group 0 has 17 elements of fp32 weights; its parameters take 23": short,
 }
@@ -174,6 +179,14 @@ def test_what_does_not_fit_together_is_refused_by_name(tmp_path, message):
         open_checkpoint(run)
     assert caught.value.hint
     assert caught.value.where.startswith(str(tmp_path))
+
+
+def test_stage_3_without_the_files_that_hold_the_weights_is_refused(tmp_path):
+    step = save(tmp_path / "run", GROUPS, stage=3, ranks=2)
+    for path in step.glob("*_optim_states.pt"):
+        path.unlink()
+    with pytest.raises(FormatError, match="in which the weights are"):
+        open_checkpoint(tmp_path / "run")
 
 
 def test_a_rank_of_stage_3_that_is_too_short_is_refused(tmp_path):
