@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from ckptlint.core.schema import Schema
 from ckptlint.engine.suggest.confidence import calibrated, of_fusion
 from ckptlint.engine.suggest.context import Context
-from ckptlint.engine.suggest.families import Family, fold, single, unfolded
+from ckptlint.engine.suggest.families import Family, Shape, fold, single, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
 from ckptlint.engine.suggest.modules import Modules
 from ckptlint.engine.suggest.names import Names, Synonyms
@@ -85,12 +86,19 @@ class _Search:
         self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new))
 
     def unpartnered(self) -> tuple[list[Family], list[Family]]:
-        """Open families of which the other side has none with the same signature: it may have folded its keys otherwise."""
+        """Open families of which the other side has none with the same signature: it may have folded its keys otherwise.
+
+        Only those of shapes that are open equally often on both sides: where a layer was put in, which one is new is not known.
+        """
         grouped = {
             id(family) for group in self.groups if group.old and group.new for family in (*group.old, *group.new)
         }
         old, new = ([family for family in side if id(family) not in grouped] for side in (self.old, self.new))
-        return old, new
+        mine, theirs = _by_shape(old), _by_shape(new)
+        alike = {shape for shape, count in mine.items() if theirs[shape] == count}
+        return [family for family in old if alike.issuperset(family.shapes)], [
+            family for family in new if alike.issuperset(family.shapes)
+        ]
 
     def run(self) -> list[Match]:
         matches: list[Match] = []
@@ -134,6 +142,10 @@ class _Search:
         for group in self.groups:
             group.old = [family for family in group.old if family.template not in sources]
             group.new = [family for family in group.new if family.template not in targets]
+
+
+def _by_shape(families: Iterable[Family]) -> Counter[Shape]:
+    return Counter(family.shape_at(number) for family in families for number in range(len(family.members)))
 
 
 def _as_match(fusion: Fusion, *, forward: bool) -> Match:
