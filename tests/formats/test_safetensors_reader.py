@@ -142,3 +142,19 @@ def test_every_truncation_is_an_error():
     for length in range(len(content)):
         with pytest.raises(FormatError):
             read(content[:length])
+
+
+SUB_BYTE = {"F4": ([2, 4], 4), "F6_E2M3": ([4, 2], 6), "F6_E3M2": ([2, 2, 1], 3), "F8_E8M0": ([3], 3), "F8_E4M3FNUZ": ([3], 3)}
+
+
+@pytest.mark.parametrize("name", SUB_BYTE)
+def test_small_types_take_the_bytes_that_the_reference_gives_them(name):
+    reference = pytest.importorskip("safetensors")
+    shape, length = SUB_BYTE[name]
+    content = laid({"w": entry(name, shape, 0, length)}, bytes(range(length)))
+    (_, wanted) = reference.deserialize(content)[0]
+    checkpoint = read(Counted(content))
+    tensor = checkpoint.root.get("w")
+    assert (tensor.dtype.bits * tensor.spec.numel, tensor.storage.nbytes) == (8 * length, length)
+    assert checkpoint.read(tensor.storage, 0, length) == bytes(wanted["data"])
+    assert list(tensor.shape) == (shape if name != "F4" else [2, 2])  # torch counts pairs
