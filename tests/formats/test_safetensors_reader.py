@@ -144,7 +144,13 @@ def test_every_truncation_is_an_error():
             read(content[:length])
 
 
-SUB_BYTE = {"F4": ([2, 4], 4), "F6_E2M3": ([4, 2], 6), "F6_E3M2": ([2, 2, 1], 3), "F8_E8M0": ([3], 3), "F8_E4M3FNUZ": ([3], 3)}
+SUB_BYTE = {
+    "F4": ([2, 4], 4),
+    "F6_E2M3": ([4, 2], 6),
+    "F6_E3M2": ([2, 2, 1], 3),
+    "F8_E8M0": ([3], 3),
+    "F8_E4M3FNUZ": ([3], 3),
+}
 
 
 @pytest.mark.parametrize("name", SUB_BYTE)
