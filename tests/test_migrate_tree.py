@@ -251,6 +251,32 @@ def test_exactly_one_case_must_hold(layout, tmp_path):
     assert (list(result["model"]), result["layout"], result["version"]) == (["new.w"], layout, 2)
 
 
+def test_the_way_back_finds_the_case_by_itself_where_one_alone_would_give_the_file(tmp_path):
+    body = CASES.replace(
+        "rewrites: [{rename: {'older.{x}': 'new.{x}'}}]", "rewrites: [{rename: {'older.{x}': 'other.{x}'}}]"
+    )
+    body = body.replace("set: {/layout", "default: {/layout").replace(
+        "- set: {/version: 2}", "- default: {/version: 2}"
+    )
+    for layout in ("old", "older"):
+        value = {"model": {f"{layout}.w": torch.ones(1)}}
+        torch.save(value, tmp_path / "in.pt")
+        output = migrated_file(tmp_path, tmp_path / "in.pt", body)
+        back = tmp_path / f"{layout}.pt"
+        migrate(Request(str(output), [str(write_migration(tmp_path, body))], str(back), reverse=True))
+        assert same(torch.load(back), value)
+    ambiguous = body.replace("other.{x}", "new.{x}")
+    with pytest.raises(PlanError, match="2 of the migration's cases would give this file"):
+        migrate(
+            Request(
+                str(migrated_file(tmp_path, tmp_path / "in.pt", ambiguous)),
+                [str(write_migration(tmp_path, ambiguous))],
+                str(tmp_path / "x.pt"),
+                reverse=True,
+            )
+        )
+
+
 def test_no_case_or_two_is_an_error(tmp_path):
     with pytest.raises(PlanError, match="0 of the migration's 2 cases hold"):
         migrated(tmp_path, {"model": {"x.w": torch.ones(1)}}, CASES)

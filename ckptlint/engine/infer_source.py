@@ -28,6 +28,8 @@ def infer_source(target: Schema, migration: Migration, facts: HeaderFacts = NO_F
 
     `PlanFaults` names the step that leaves it open (something is dropped, concatenated without sizes, narrowed ...).
     """
+    if migration.cases:
+        return _of_cases(target, migration, facts)
     first: PlanFaults | None = None
     for equally_many in _assumptions(migration):
         found: list[Schema] = []
@@ -39,6 +41,25 @@ def infer_source(target: Schema, migration: Migration, facts: HeaderFacts = NO_F
         if found:
             return _only(found)
     raise first or fault(UNDECIDED, "the old layout cannot be told from the new one", hint=CURE)
+
+
+def _of_cases(target: Schema, migration: Migration, facts: HeaderFacts) -> Schema:
+    """Try every case: an old layout counts where just that case holds for it."""
+    first: PlanFaults | None = None
+    found: list[Schema] = []
+    for number, case in enumerate(migration.cases):
+        try:
+            source = infer_source(target, migration.chosen(case), facts)
+            if draft(source, migration, facts).case == number:
+                found.append(source)
+        except PlanFaults as error:
+            first = first or error
+    if len(found) > 1:
+        text = f"{len(found)} of the migration's cases would give this file"
+        raise fault(UNDECIDED, text, where=migration.origin, hint=CURE)
+    if not found:
+        raise first or fault(UNDECIDED, "no case of the migration gives this file", where=migration.origin, hint=CURE)
+    return found[0]
 
 
 def _only(found: list[Schema]) -> Schema:
