@@ -1,6 +1,7 @@
 """Steps of `tree:` on files that torch saved: what torch loads afterwards is what the same change in Python gives."""
 
 import copy
+import json
 from collections import OrderedDict, defaultdict
 
 import pytest
@@ -9,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from migrating import migrated, migrated_file, write_migration  # noqa: E402  needs torch
 
+from ckptlint.cli import main  # noqa: E402
 from ckptlint.commands.migrate import Request, migrate  # noqa: E402
 from ckptlint.errors import PlanError  # noqa: E402
 
@@ -320,3 +322,44 @@ def test_what_cannot_be_undone_is_named(tmp_path):
     output = migrated_file(tmp_path, tmp_path / "old.pt", body)
     with pytest.raises(PlanError, match=r"(?s)deletes /version2.*sets /epoch, whatever stood there"):
         migrate(Request(str(output), [str(write_migration(tmp_path, body))], str(tmp_path / "b.pt"), reverse=True))
+
+
+def test_odd_trees_are_edited_too(tmp_path):
+    ring = []
+    ring.append(ring)
+    deep = inner = []
+    for _ in range(200):
+        inner.append([])
+        inner = inner[0]
+    value = {"w": torch.ones(1), "ring": ring, "deep": deep, "big": 10**2000}
+    steps = "- copy: {from: /deep, to: /again}\n- set: {/big: 1, /ring/0: 2}\n- copy: {from: /ring, to: /own}"
+    result = after(tmp_path, steps, value)
+    assert (result["big"], result["ring"], result["own"]) == (1, [2], [2])
+    depth = 0
+    inner = result["again"]
+    while inner:
+        inner, depth = inner[0], depth + 1
+    assert depth == 200
+
+
+def test_a_dry_run_and_prove_say_what_the_tree_becomes(tmp_path, capsys):
+    torch.save(checkpoint() | {"version": 1}, tmp_path / "old.pt")
+    path = str(write_migration(tmp_path, BACK))
+    assert main(["migrate", str(tmp_path / "old.pt"), "-m", path, "--dry-run", "--format", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)["tree"]
+    assert [(each["form"], each["place"]) for each in said] == [
+        ("set", "/version"),
+        ("set", "/added"),
+        ("default", "/seed"),
+        ("compute", "/hypers/n"),
+        ("copy", "/model/d"),
+        ("copy", "/ema/d"),
+        ("rename", "/epoch -> /step"),
+        ("rename", "/hypers/loss/weights/energy -> /hypers/loss/energy/weight"),
+        ("rename", "/hypers/loss/weights/forces -> /hypers/loss/forces/weight"),
+    ]
+    assert (said[0]["before"], said[0]["after"]) == ("1", "2")
+    assert main(["prove", path, "--source", str(tmp_path / "old.pt"), "--format", "json"]) == 0
+    (proof,) = json.loads(capsys.readouterr().out)["migrations"]
+    assert [step["grade"] for step in proof["tree"]] == ["exact"] * 6 + ["one-way"]
+    assert (proof["grade"], proof["again"]) == ("one-way", "refused")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ckptlint.core.tree import Bytes, Composite, Dict, Global, List, Node, Opaque, Set, Tensor, Tuple, Value
 
 _LONGEST = 60
+_MOST_BITS = 256
 
 
 def in_short(value: Value) -> str:
@@ -15,6 +16,8 @@ def in_short(value: Value) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to write it in decimals
     text = repr(value) if isinstance(value, str | bytes) else str(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
