@@ -140,3 +140,13 @@ def test_a_file_that_no_configured_model_names_is_said_to_be_judged_alone(tmp_pa
     models = "".join(f'[tool.ckptlint.models.{name}]\nfactory = "m:{name}"\n' for name in ("a", "b"))
     (tmp_path / "pyproject.toml").write_text(models)
     assert "no model of the settings names it in its `checkpoints`" in ckptlint(tmp_path, "lint", "keys.json").stderr
+
+
+@pytest.mark.parametrize("output", ["new.pt", "new.safetensors"])
+def test_block_quantised_weights_are_read_and_cannot_be_written(tmp_path, output):
+    from formats.ggufs import Entry, gguf
+
+    (tmp_path / "m.gguf").write_bytes(gguf({}, [Entry("q", (1, 256), 12, bytes(144))]))
+    arguments = ("migrate", "m.gguf", "-m", "as-is", "--section", "/tensors", "-o", output)
+    assert "take the weights from before they were quantised" in ckptlint(tmp_path, *arguments, code=3).stderr
+    assert not (tmp_path / output).exists()

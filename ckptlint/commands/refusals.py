@@ -47,10 +47,18 @@ def check_dtypes(work: Work, *, tensors_only: bool) -> None:
     for _, plan in work:
         for key, spec in plan.target.tensors.items():
             if not tensors_only and not spec.dtype.torch:
-                hint = "a .safetensors file can hold it"
+                hint = (
+                    "a .safetensors file can hold it"
+                    if spec.dtype.safetensors
+                    else "drop it, or take the weights from before they were quantised"
+                )
                 raise OutputError(f"{key} is {spec.dtype}, of which torch has no tensors", hint=hint)
             if tensors_only and not spec.dtype.safetensors and spec.dtype.name != "f4e2m1x2":
-                hint = "write a .pt file, or cast it"
+                hint = (
+                    "write a .pt file, or cast it"
+                    if spec.dtype.torch
+                    else "drop it, or take the weights from before they were quantised"
+                )
                 raise OutputError(f"{key} is {spec.dtype}, which safetensors cannot hold", hint=hint)
 
 
