@@ -127,10 +127,11 @@ def product(one: Codes, other: Codes, dtype: DType) -> Codes:
     return made.view(one.dtype)
 
 
+@np.errstate(all="ignore")
 def check_not_all_zero(codes: Codes, dtype: DType) -> None:
     """Raise `ShapeError` where there are elements, and all are zero."""
     if codes.size and not any(
-        numbers_of(codes[start : start + _CHUNK], dtype).any() for start in range(0, codes.size, _CHUNK)
+        (numbers_of(codes[start : start + _CHUNK], dtype) != 0).any() for start in range(0, codes.size, _CHUNK)
     ):
         raise ShapeError(f"all {codes.size} elements are zero")
 
@@ -143,6 +144,7 @@ def _narrowed(sums: Numbers, like: Numbers) -> Numbers:
     return made
 
 
+@np.errstate(all="ignore")
 def _check_finite(codes: Codes, dtype: DType) -> None:
     values = numbers_of(codes, dtype)
     _refuse(~np.isfinite(values), values, "are not finite")
