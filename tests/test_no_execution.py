@@ -44,10 +44,13 @@ def test_the_package_names_nothing_that_could_run_a_file():
         for name in names(path)
         if name in FORBIDDEN | CALLS
     }
-    assert found == {
-        "ckptlint/__init__.py: importlib",  # its own modules, by names that stand there
-        "ckptlint/kits/python_calls.py: importlib",  # what a migration names, with --allow-python alone; never what a file names
-    }
+    assert (
+        found
+        == {
+            "ckptlint/__init__.py: importlib",  # its own modules, by names that stand there
+            "ckptlint/kits/python_calls.py: importlib",  # what a migration names, with --allow-python alone; never what a file names
+        }
+    )
 
 
 class Mark:
