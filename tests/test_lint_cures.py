@@ -75,9 +75,7 @@ def test_migrations_are_listed_and_shown(ckptlint):
     assert len(json.loads(ckptlint("migrations", "--format", "json").out)["migrations"]) == len(library())
 
 
-@pytest.mark.parametrize(
-    "arguments", [("migrations", "--show", "split-qvk"), ("migrate", "x.pt", "-m", "split-qvk", "-o", "y.pt")]
-)
+@pytest.mark.parametrize("arguments", [("migrations", "--show", "split-qvk"), ("prove", "split-qvk")])
 def test_a_name_that_is_not_there_is_guessed(arguments, ckptlint):
     result = ckptlint(*arguments)
     assert result.code == 2
