@@ -104,7 +104,7 @@ def lint(
 class MigrateChoices(TypedDict, total=False):
     """How to migrate: backwards (`source`: the old schema, where the new file does not decide it), which state dict, over what is there.
 
-    `verify` compares the checksums of what is read; `max_memory`, in bytes, bounds the blocks of computed tensors. With
+    `verify` compares the checksums of what is read; `allow_expand` writes out what the source repeats by strides of 0; `max_memory`, in bytes, bounds the blocks of computed tensors. With
     `max_shard_size`, in bytes, an output that would be larger is written in shards with an index; `legacy` writes the format of
     torch before 1.6.
     """
@@ -114,6 +114,7 @@ class MigrateChoices(TypedDict, total=False):
     section: str
     force: bool
     verify: bool
+    allow_expand: bool
     max_memory: int
     max_shard_size: int
     legacy: bool
@@ -142,7 +143,7 @@ def migrate(
         os.fspath(checkpoint),
         [os.fspath(path) for path in several],
         None if output is None else os.fspath(output),
-        [f"{name}={value}" for name, value in (params or {}).items()],
+        dict(params or {}),
         dry_run=output is None,
         **choices,
     )

@@ -57,6 +57,8 @@ def run(
     request = Request(**given, memory=memory(max_memory))  # type: ignore[arg-type]  # click checked them
     config = settings(request.config)
     reports, errors = judge(request, config)
+    if errors and len(request.checkpoints) == 1 and form == "text":
+        raise errors[0]  # there is nothing to report beside it
     for error in errors:
         talk(f"ckptlint: {error}")
     level = config.fail_on if fail_on is None else None if fail_on == "never" else Severity(fail_on)
@@ -74,9 +76,9 @@ def judge(request: Request, config: Config) -> tuple[list[Report], list[Ckptlint
     for checkpoint in request.checkpoints:
         try:
             reports.append(judging.report(checkpoint))
+        except UsageError:
+            raise
         except CkptlintError as error:
-            if len(request.checkpoints) == 1:
-                raise
             errors.append(error)
     return reports, errors
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 from ckptlint.commands import sources
 from ckptlint.commands.projects import Configured, configured, settings
@@ -16,15 +17,19 @@ from ckptlint.errors import UsageError
 from ckptlint.report import differences
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Locking:
-    """One lock: where it is, whose it is, and what it should say."""
+    """One lock: where it is, whose it is, and what it should say, which is found out when it is asked for."""
 
     path: str
     name: str
     factory: str
-    schema: Schema
+    build: Callable[[], Schema]
     cure: str  # the command that writes it
+
+    @cached_property
+    def schema(self) -> Schema:
+        return self.build()
 
     @property
     def text(self) -> str:
@@ -60,16 +65,15 @@ def _lockings(models: Sequence[str], output: str | None, building: Building, con
             yield _configured(found[reference], output, building)
         else:
             name = reference.rpartition(":")[2] or reference
-            yield Locking(
-                output or "", name, reference, sources.schema(reference, building), _cure(reference, output, building)
-            )
+            build = partial(sources.schema, reference, building)
+            yield Locking(output or "", name, reference, build, _cure(reference, output, building))
     if output is not None and len(models or found) > 1:
         raise UsageError("-o names one file for several models")
 
 
 def _configured(each: Configured, output: str | None, building: Building) -> Locking:
     return Locking(
-        output or each.lock, each.name, each.model.factory, each.built(building.timeout), f"ckptlint lock {each.name}"
+        output or each.lock, each.name, each.model.factory, lambda: each.built(building.timeout), f"ckptlint lock {each.name}"
     )
 
 

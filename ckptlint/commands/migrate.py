@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ckptlint.commands import sources
 from ckptlint.commands.amounts import memory
@@ -25,6 +25,9 @@ from ckptlint.errors import UsageError
 from ckptlint.report import plans
 
 
+AS_IS = "as-is"  # the shipped migration that is meant where none is named: another format, and nothing else
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One migration of one file."""
@@ -32,7 +35,7 @@ class Request:
     checkpoint: str
     migrations: Sequence[str]
     output: str | None = None
-    params: Sequence[str] = ()
+    params: Mapping[str, int | str] = field(default_factory=dict)
     reverse: bool = False
     source: str | None = None
     section: str | None = None
@@ -63,11 +66,18 @@ class Migrated:
 
 
 def run(
-    *, form: str, max_memory: str, max_shard_size: str | None, no_verify: bool, **given: object
+    *,
+    form: str,
+    max_memory: str,
+    max_shard_size: str | None,
+    no_verify: bool,
+    params: Sequence[str] = (),
+    **given: object,
 ) -> tuple[Iterable[str], int]:
     shard = None if max_shard_size is None else memory(max_shard_size, "--max-shard-size")
     request = Request(
         **given,  # type: ignore[arg-type]  # click checked them
+        params=sources.parameters(params),
         verify=not no_verify,
         max_memory=memory(max_memory),
         max_shard_size=shard,
@@ -138,8 +148,12 @@ def _writing(request: Request, target: Target, externals: Externals) -> Writing:
 
 
 def _check(request: Request) -> None:
-    if bool(request.migrations) == (request.chain is not None):
+    if request.migrations and request.chain is not None:
         raise UsageError("needs either -m FILE or --chain DIR", hint="--chain takes a folder of migrations")
+    if not request.migrations and request.chain is None and request.output is None:
+        raise UsageError(
+            "needs -m FILE or --chain DIR", hint="with -o alone every tensor is kept as it is, in the format of OUT"
+        )
     if request.chain is not None and request.reverse:
         raise UsageError("--reverse is for -m", hint="with --chain, --to REV leads back where REV is behind")
     if request.chain is None and (request.start is not None or request.end != "head"):
@@ -148,14 +162,13 @@ def _check(request: Request) -> None:
 
 def _leg(request: Request, checkpoint: Checkpoint) -> Leg:
     if request.chain is None:
-        return Leg(tuple(map(sources.migration, request.migrations)), request.reverse, "", "")
+        return Leg(tuple(map(sources.migration, request.migrations or (AS_IS,))), request.reverse, "", "")
     chain = read_chain(request.chain)
-    params = sources.parameters(request.params)
-    return leg(chain, checkpoint, start=request.start, end=request.end, params=params)
+    return leg(chain, checkpoint, start=request.start, end=request.end, params=request.params)
 
 
 def _planned(request: Request, checkpoint: Checkpoint, leg: Leg) -> Outcome:
-    going = Going(leg.migrations, sources.parameters(request.params), request.section)
+    going = Going(leg.migrations, request.params, request.section)
     if not leg.back:
         return plan_up(checkpoint, going)
     return plan_down(checkpoint, going, _old(request) if request.source else None)

@@ -118,7 +118,7 @@ def model(reference: str, building: Building) -> Schema:
 
 
 def weights(checkpoint: Checkpoint, path: str | None) -> Section:
-    """Return the section at `path`, or the first one of weights."""
+    """Return the section at `path`, or the one of weights with the most tensors."""
     if path is not None:
         return section_at(checkpoint, path)
     kinds = (SectionKind.WEIGHTS, SectionKind.EMA, SectionKind.OTHER)
@@ -129,7 +129,7 @@ def weights(checkpoint: Checkpoint, path: str | None) -> Section:
             where=checkpoint.origin,
             hint=f"`ckptlint inspect {checkpoint.origin}` shows what it holds",
         )
-    return found[0]
+    return max(found, key=lambda each: (-kinds.index(each.kind), len(each.tensors)))  # the first of equals
 
 
 def section_at(checkpoint: Checkpoint, path: str) -> Section:

@@ -90,7 +90,7 @@ class _Survey:
         elif isinstance(node, Dict) and _is_optimizer(node):
             self._optimizers.add(id(node))
             self._found(node, 0)  # it lies beside the weights or in them, and must not outnumber them
-        elif isinstance(node, Dict) and 0 < (own := _own_tensors(node)) >= nested:
+        elif isinstance(node, Dict) and 0 < (own := _own_tensors(node)) >= nested + _holds_a_model(node):
             self._weights.add(id(node))
             self._found(node, own)
         elif any(id(child) in self._promising for child in within):
@@ -106,6 +106,12 @@ def _inside(node: Value) -> list[Node]:
     if isinstance(node, Opaque):
         return []
     return [child for _, child in children(node) if isinstance(child, _CONTAINERS)]
+
+
+def _holds_a_model(node: Dict) -> bool:
+    """Whether a mapping in it is called a model: then as many tensors beside it are not the weights."""
+    named = (key for key, value in node.items if isinstance(key, str) and isinstance(value, Dict))
+    return any(_WEIGHTS.intersection(_WORD.findall(key.lower())) for key in named)
 
 
 def _own_tensors(node: Dict) -> int:

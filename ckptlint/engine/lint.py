@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ckptlint.checks.base import Comparison, Explained
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.families import fold
-from ckptlint.core.finding import Coverage, Fact, Finding, Report
+from ckptlint.core.finding import Coverage, Fact, Finding, Report, Severity
 from ckptlint.core.holes import escaped
 from ckptlint.core.schema import Schema
 from ckptlint.core.selection import Selection
@@ -56,6 +56,7 @@ def lint(
     first = seen
     judged: list[tuple[Running, list[Finding]]] = []
     ignored = 0
+    converted: set[str] = set()  # keys that torch fills itself from another form of them
     for each in chosen:
         if not each.check.applies(seen):
             continue
@@ -64,8 +65,10 @@ def lint(
         accepted = [] if each.ignored else scope.accepted(each.rule, kept)
         ignored += len(kept) - len(accepted)
         judged.append((each, list(_findings(each, accepted, options.name or seen.file.origin, seen))))
+        if each.rule.severity is Severity.INFO:
+            converted.update(key for fact in facts if isinstance(fact, Explained) and fact.unexpected for key in fact.missing)
         seen = seen.without([fact for fact in facts if isinstance(fact, Explained)])
-    coverage = _coverage(seen, scope) if model is not None else None
+    coverage = _coverage(seen, scope, converted) if model is not None else None
     first_line = headline(judged, coverage, seen)
     return Report(
         options.name or seen.file.origin,
@@ -252,11 +255,12 @@ def _in_reading_order(judged: Sequence[tuple[Running, list[Finding]]]) -> tuple[
     return tuple(sorted(found, key=lambda finding: -finding.severity.rank))
 
 
-def _coverage(seen: Comparison, scope: _Scope) -> Coverage:
-    """Count what of the model the checkpoint fills; each tied tensor's elements count once."""
+def _coverage(seen: Comparison, scope: _Scope, converted: Collection[str]) -> Coverage:
+    """Count what of the model the checkpoint fills, `converted` keys too; each tied tensor's elements count once."""
     model = seen.model or Schema({})
     leader = {key: group[0] for group in model.ties for key in group}
     fitting = [key for key, pair in seen.pairs.items() if pair.actual.shape == pair.expected.shape]
+    fitting += [key for key in model.tensors if key in converted] if converted else []
     wanted = [key for key in fitting if scope.includes(key)] if scope.only else fitting
     filled = {leader.get(key, key): None for key in wanted}
     return Coverage(

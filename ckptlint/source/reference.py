@@ -22,7 +22,7 @@ class ModelReference:
         """Read what `str()` writes. The last colon divides: a Windows drive's is no matter."""
         place, colon, path = text.strip().rpartition(":")
         if not colon or (len(place) == 1 and path[:1] in ("\\", "/")):  # no colon, or a Windows drive's
-            raise UsageError(f"{text!r} names no class or function", hint=_FORMS)
+            raise UsageError(f"{text!r} names no class or function", hint=f"{_guess(text.strip())}{_FORMS}")
         names = tuple(path.split("."))
         if not all(map(_is_name, names)):
             raise UsageError(f"{text!r}: {path!r} after the colon is not a name", hint=_FORMS)
@@ -46,6 +46,14 @@ class ModelReference:
     @property
     def is_file(self) -> bool:
         return self.place.endswith(".py") and self.place not in (".py", "")
+
+
+def _guess(text: str) -> str:
+    """What a dotted name (`models.CNN`) or a bare file was meant to be."""
+    module, dot, name = text.rpartition(".")
+    if not dot or not all(map(_is_name, text.split("."))):
+        return ""
+    return f"did you mean {text}:CLASS? " if name == "py" else f"did you mean {module}:{name}? "
 
 
 def _is_name(word: str) -> bool:
