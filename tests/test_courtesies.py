@@ -57,7 +57,9 @@ def test_what_torch_converts_while_loading_is_covered():
 
 def test_of_several_state_dicts_the_largest_is_meant(tmp_path):
     torch = pytest.importorskip("torch")
-    torch.save({"small": {"a": torch.zeros(1)}, "large": {"b": torch.zeros(1), "c": torch.zeros(2)}}, tmp_path / "two.pt")
+    torch.save(
+        {"small": {"a": torch.zeros(1)}, "large": {"b": torch.zeros(1), "c": torch.zeros(2)}}, tmp_path / "two.pt"
+    )
     assert list(snapshot(tmp_path / "two.pt").tensors) == ["b", "c"]
 
 

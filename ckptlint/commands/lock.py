@@ -73,7 +73,11 @@ def _lockings(models: Sequence[str], output: str | None, building: Building, con
 
 def _configured(each: Configured, output: str | None, building: Building) -> Locking:
     return Locking(
-        output or each.lock, each.name, each.model.factory, lambda: each.built(building.timeout), f"ckptlint lock {each.name}"
+        output or each.lock,
+        each.name,
+        each.model.factory,
+        lambda: each.built(building.timeout),
+        f"ckptlint lock {each.name}",
     )
 
 

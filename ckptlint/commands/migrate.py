@@ -24,7 +24,6 @@ from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
 from ckptlint.report import plans
 
-
 AS_IS = "as-is"  # the shipped migration that is meant where none is named: another format, and nothing else
 
 

@@ -66,7 +66,9 @@ def lint(
         ignored += len(kept) - len(accepted)
         judged.append((each, list(_findings(each, accepted, options.name or seen.file.origin, seen))))
         if each.rule.severity is Severity.INFO:
-            converted.update(key for fact in facts if isinstance(fact, Explained) and fact.unexpected for key in fact.missing)
+            converted.update(
+                key for fact in facts if isinstance(fact, Explained) and fact.unexpected for key in fact.missing
+            )
         seen = seen.without([fact for fact in facts if isinstance(fact, Explained)])
     coverage = _coverage(seen, scope, converted) if model is not None else None
     first_line = headline(judged, coverage, seen)
