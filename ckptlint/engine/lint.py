@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ckptlint.checks.base import Comparison, Explained
@@ -65,10 +65,7 @@ def lint(
         accepted = [] if each.ignored else scope.accepted(each.rule, kept)
         ignored += len(kept) - len(accepted)
         judged.append((each, list(_findings(each, accepted, options.name or seen.file.origin, seen))))
-        if each.rule.severity is Severity.INFO:
-            converted.update(
-                key for fact in facts if isinstance(fact, Explained) and fact.unexpected for key in fact.missing
-            )
+        converted.update(_converted(each, facts))
         seen = seen.without([fact for fact in facts if isinstance(fact, Explained)])
     coverage = _coverage(seen, scope, converted) if model is not None else None
     first_line = headline(judged, coverage, seen)
@@ -82,6 +79,13 @@ def lint(
         len(seen.file.tensors),
         first_line.cause,
     )
+
+
+def _converted(each: Running, facts: Iterable[Fact]) -> Iterator[str]:
+    """The keys of the model that a strict load fills from another form of them, as a rule that only informs says."""
+    if each.rule.severity is Severity.INFO:
+        for fact in facts:
+            yield from fact.missing if isinstance(fact, Explained) and fact.unexpected else ()
 
 
 def _comparison(subject: Checkpoint | Schema, model: Schema | None, named: str) -> Comparison:
