@@ -216,6 +216,7 @@ def prove(**given: Any) -> None:
     help="What a match needs; what has less is left to you.",
 )
 @click.option("--no-order", is_flag=True, help="Take the order of keys as no evidence.")
+@click.option("--no-values", is_flag=True, help="Read no values, where both sides are checkpoints.")
 @_model
 @_section
 @click.option(

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from cli import ckptlint
 
 OLD = {
@@ -54,3 +55,20 @@ def test_what_is_open_is_listed_and_the_exit_code_says_so(tmp_path):
 def test_an_empty_schema_is_bad_use(tmp_path):
     write(tmp_path, {}, NEW)
     assert "holds no tensors" in ckptlint(tmp_path, "suggest", "old.json", "new.json", code=2).stderr
+
+
+def test_values_decide_between_siblings_and_layers_that_changed_places(tmp_path):
+    np = pytest.importorskip("numpy")
+    safetensors = pytest.importorskip("safetensors.numpy")
+    random = np.random.default_rng(0)
+    old = {f"h.{i}.{name}.weight": random.standard_normal((8, 8), dtype=np.float32) for i in range(4) for name in "ab"}
+    places = [2, 0, 3, 1]
+    moved = {
+        f"h.{i}.{name}.weight": f"h.{places[i]}.{'yx'['ab'.index(name)]}.weight" for i in range(4) for name in "ab"
+    }
+    noise = {key: 0.05 * random.standard_normal((8, 8), dtype=np.float32) for key in old}
+    safetensors.save_file(old, tmp_path / "old.safetensors")
+    safetensors.save_file({moved[key]: value + noise[key] for key, value in old.items()}, tmp_path / "new.safetensors")
+    found = json.loads(ckptlint(tmp_path, "suggest", "old.safetensors", "new.safetensors", "--format", "json").stdout)
+    assert {edge["sources"][0]: edge["targets"][0] for edge in found["edges"]} == moved
+    ckptlint(tmp_path, "suggest", "old.safetensors", "new.safetensors", "--no-values", code=1)

@@ -25,6 +25,7 @@ class Request:
     output: str | None = None
     min_confidence: float = 0.9
     no_order: bool = False
+    no_values: bool = False
 
 
 def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
@@ -39,7 +40,8 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     if not old.tensors or not new.tensors:
         empty = request.target if old.tensors else request.source
         raise UsageError("holds no tensors: there is nothing to match", where=empty)
-    found = suggest(old, new, shipped_synonyms(), SuggestOptions(request.min_confidence, not request.no_order))
+    options = SuggestOptions(request.min_confidence, not request.no_order, _twins(request))
+    found = suggest(old, new, shipped_synonyms(), options)
     text = migration_yaml(found, old, new)
     proof = prove(read_migration(text, output or "<suggested>"), old, new)
     done = found.complete and not proof.failed
@@ -48,6 +50,16 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
         talk(f"wrote {output}; {verdict(found, proof)}")
     lines = _as_json(found, proof) if form == "json" else _text(text, found, proof, shown=output is None)
     return lines, 0 if done else 1
+
+
+def _twins(request: Request) -> dict[str, str]:
+    """What the values say, where both sides are files that have some."""
+    if request.no_values or not (sources.is_checkpoint(request.source) and sources.is_checkpoint(request.target)):
+        return {}
+    from ckptlint.commands.likeness import twins
+
+    with sources.opened(request.source) as old, sources.opened(request.target) as new:
+        return twins((old, sources.weights(old, request.section)), (new, sources.weights(new, None)))
 
 
 def verdict(found: Suggestion, proof: Proof) -> str:

@@ -6,7 +6,7 @@ The numbers of a `Sequential`, and stages of different widths, stay literal: the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
@@ -142,6 +142,17 @@ def _family(template: Segments, members: list[tuple[Index, _Key]], lists: Mappin
         shapes = shapes[:1]
     order = min(key.order for _, key in members)
     return Family(template, {index: key.key for index, key in members}, places, tuple(shapes), order)
+
+
+def without(family: Family, keys: Collection[str]) -> Family | None:
+    """The family without these keys; None where nothing is left."""
+    left = [number for number, key in enumerate(family.keys) if key not in keys]
+    if not left:
+        return None
+    indices = list(family.members)
+    shapes = family.shapes if family.uniform else tuple(family.shapes[number] for number in left)
+    members = {indices[number]: family.keys[number] for number in left}
+    return Family(family.template, members, tuple(family.places[number] for number in left), shapes, family.order)
 
 
 def unfolded(families: Iterable[Family]) -> tuple[Family, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ckptlint.core.schema import Schema
@@ -18,6 +18,7 @@ from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
 from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Suggestion, Way
 from ckptlint.engine.suggest.turning import squeezed, turned, upright, with_squares
+from ckptlint.engine.suggest.twins import by_values
 
 _SHOWN: Final = 5
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
@@ -28,17 +29,22 @@ _RELATED: Final = 0.5  # of the target's families, so many must be matched befor
 
 @dataclass(frozen=True, slots=True)
 class SuggestOptions:
-    """`min_confidence` is what a match must have to be made; `use_order` whether the order of keys may speak."""
+    """`min_confidence` is what a match must have to be made; `use_order` whether the order of keys may speak.
+
+    `twins` are pairs of old and new keys whose values are the same, or nearly so.
+    """
 
     min_confidence: float = 0.9
     use_order: bool = True
+    twins: Mapping[str, str] = field(default_factory=dict)
 
 
 def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOptions) -> Suggestion:
     """Suggest how the tensors of one schema become those of another. Near-linear in the number of keys."""
-    mine, theirs = _folded(old), _folded(new)
+    told, mine, theirs = by_values(_folded(old), _folded(new), options.twins)
     search = _Search(mine, theirs, Names(synonyms), options)
-    matches = search.run()
+    search.take(told)
+    matches = told + search.run()
     if search.old and search.new:
         matches, mine, theirs, search = _key_by_key(matches, search, options)
     return _settled(matches, mine, theirs, search, options)
@@ -84,6 +90,12 @@ class _Search:
         fits = sum(min(len(group.old), len(group.new)) for group in self.groups) / max(len(new), 1)
         ordered = options.use_order and not is_sorted(old) and not is_sorted(new)
         self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new))
+
+    def take(self, matches: Sequence[Match]) -> None:
+        """Take what is known beforehand."""
+        self._close(matches)
+        for match in matches:
+            self.pairing.context.add(match.sources[0], match.targets[0])
 
     def unpartnered(self) -> tuple[list[Family], list[Family]]:
         """Open families of which the other side has none with the same signature: it may have folded its keys otherwise.
