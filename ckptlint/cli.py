@@ -68,6 +68,14 @@ _section = click.option("--section", metavar="PATH", help="Tree path of the stat
 _format = click.option(
     "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the output."
 )
+_text_or_json = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
 _config = click.option(
     "--config", metavar="FILE", help="Config file instead of the nearest pyproject.toml or ckptlint.toml."
 )
@@ -136,14 +144,7 @@ def scan(**given: Any) -> None:
 @click.argument("pattern", required=False)
 @click.option("--digest", is_flag=True, help="Also the digest of every tensor; reads the data.")
 @click.option("--flat", is_flag=True, help="One line a key, nothing folded.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
-)
+@_text_or_json
 def inspect(**given: Any) -> None:
     """Show what CHECKPOINT holds, from its header alone; PATTERN selects tree paths or keys."""
     import ckptlint.commands.inspect as command
@@ -156,14 +157,7 @@ def inspect(**given: Any) -> None:
 @click.argument("new")
 @_model
 @_section
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
-)
+@_text_or_json
 def diff(**given: Any) -> None:
     """Compare two schemas by key pattern, and the rest of two checkpoints."""
     import ckptlint.commands.diff as command
@@ -219,14 +213,7 @@ def prove(**given: Any) -> None:
 @click.option("--no-values", is_flag=True, help="Read no values, where both sides are checkpoints.")
 @_model
 @_section
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
-)
+@_text_or_json
 def suggest(**given: Any) -> None:
     """Write the migration that takes SOURCE to TARGET, as far as it can be told: each a checkpoint, lock, model or JSON of keys."""
     import ckptlint.commands.suggest as command
@@ -274,14 +261,7 @@ def suggest(**given: Any) -> None:
 @click.option(
     "--max-memory", metavar="SIZE", default="1G", show_default=True, help="Memory for blocks of computed tensors."
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
-)
+@_text_or_json
 def migrate(**given: Any) -> None:
     """Bring CHECKPOINT up to date: write a new file, whole or not at all."""
     import ckptlint.commands.migrate as command
