@@ -22,7 +22,7 @@ _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
 _NAMES = ("magic number", "version", "system facts", "object", "storage keys")
 _OBJECT = 3
-_FIRST_PORTION = 1 << 20  # bytes
+_FIRST_PORTION = 1 << 18  # bytes; the pickles of two thousand tensors
 _MOST_PICKLES = 256 << 20  # bytes of all five; fifty thousand tensors take six million
 
 
