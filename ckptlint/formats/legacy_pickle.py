@@ -59,7 +59,7 @@ def _pickles(source: ByteSource) -> tuple[list[pickles.Pickle], int]:
         except FormatError:
             if size >= min(source.size, _MOST_PICKLES):
                 raise
-            size = min(size * 4, source.size, _MOST_PICKLES)  # the fault may only be that the portion ends
+            size = min(size * 8, source.size, _MOST_PICKLES)  # the fault may only be that the portion ends
         else:
             return found, found[-1].end
 

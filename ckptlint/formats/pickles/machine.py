@@ -72,6 +72,7 @@ def read(
     except MemoryError:
         raise FormatError("the pickle needs more memory than there is", where=f"{origin}: byte {offset}") from None
     finally:
+        state.records = None  # which knows the state: a cycle that would keep a failed try in memory
         if pause:
             gc.enable()
 

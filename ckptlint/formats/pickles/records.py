@@ -30,7 +30,14 @@ _PUT = rb"r(....)"
 _NUMBERS = rb"(\)|" + _NUMBER + rb"{1,3}[\x85-\x87]|\(" + _NUMBER + rb"{4,64}t)(?:" + _PUT + rb")?"
 _PARTS = (
     rb"(?:" + _PUT + rb")?" + _GET + rb"\(\(" + _GET + _GET,  # the key's PUT; _rebuild_tensor_v2; "storage", its class
-    rb"X(.)\0\0\0([0-9]{1,18})" + _PUT + _GET + rb"(" + _NUMBER + rb")t" + _PUT + rb"Q",  # its key, location, length
+    rb"X(.)\0\0\0([0-9]{1,18})"
+    + _PUT
+    + _GET
+    + rb"("
+    + _NUMBER
+    + rb")N?t"
+    + _PUT
+    + rb"Q",  # its key, location, length, no view (before 1.6)
     rb"(" + _NUMBER + rb")" + _NUMBERS + _NUMBERS,  # offset, sizes, strides
     rb"([\x88\x89])" + _GET + rb"\)R" + _PUT + rb"t" + _PUT + rb"R" + _PUT,  # requires_grad, OrderedDict() of hooks
 )
