@@ -98,3 +98,18 @@ def test_averages_may_spell_keys_in_a_way_of_their_own(spell, tmp_path):
 def test_what_is_no_copy_stays_and_is_named(tmp_path, capsys):
     migrated(tmp_path, HABITS["lightning"][0], BODY)
     assert "/callbacks/EMA stays as it is" in capsys.readouterr().err
+
+
+def test_a_copy_that_goes_by_position_is_named_where_positions_change(tmp_path, capsys):
+    value = {
+        "model": weights(),
+        "ema": {"decay": 0.9, "shadow_params": list(weights().values())},
+        "rows": [torch.ones(1)] * 3,
+    }
+    migrated(tmp_path, value, BODY)
+    assert "by position" not in capsys.readouterr().err
+    migrated(tmp_path, value, BODY + "stages: [{rewrites: [{drop: {keys: head.w, reason: gone}}], rest: keep}]\n")
+    said = [line for line in capsys.readouterr().err.splitlines() if "by position" in line]
+    assert said == [
+        "warning: /ema/shadow_params is a list of tensors that fits the weights by position, and stays as it is"
+    ]

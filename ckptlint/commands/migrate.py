@@ -20,6 +20,7 @@ from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.engine.optimizers import carry_optimizers
 from ckptlint.engine.passage import Outcome
+from ckptlint.engine.positional import stale_lists
 from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
 from ckptlint.report import plans
@@ -122,6 +123,8 @@ def _carried_out(
     carried = carry_optimizers(checkpoint.sections, way.migrations, outcome.placed)
     for line in carried.said:
         talk(f"warning: {line}")
+    for path in stale_lists(checkpoint, outcome.placed):
+        talk(f"warning: {path} is a list of tensors that fits the weights by position, and stays as it is")
     externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
     writing = _writing(request, target, externals)
     refuse(outcome, writing)
