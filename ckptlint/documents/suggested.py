@@ -179,7 +179,8 @@ def _sequence(patterns: Sequence[str]) -> str:
 
 
 def _scalar(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) and not _RESERVED.fullmatch(text) else _quoted(text)
+    plain = _PLAIN.fullmatch(text) and not text.endswith(":") and not _RESERVED.fullmatch(text)
+    return text if plain else _quoted(text)
 
 
 def _quoted(text: str) -> str:

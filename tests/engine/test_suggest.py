@@ -162,3 +162,8 @@ def test_a_lower_confidence_makes_no_fewer_edges():
     new = renamed(old, ("attn", "attention"), ("h.", "blocks."))
     counts = [len(edges(found(schema(old), schema(new), min_confidence=level))) for level in (0.5, 0.9, 0.96, 1.0)]
     assert counts == sorted(counts, reverse=True)
+
+
+def test_lists_within_very_many_lists_are_matched_all_the_same():
+    old = {".".join(["m", *(["0"] * level), str(i), "w"]): (4, level + 1) for level in range(20) for i in range(2)}
+    assert edges(found(schema(old), schema(old))) == {key: (key,) for key in old}

@@ -16,6 +16,7 @@ Segments = tuple[str, ...]
 Shape = tuple[int, ...]
 
 HOLE: Final = "#"  # the segment of a template where numbers were folded
+_DEEPEST: Final = 8  # lists within lists that fold; deeper numbers stay literal
 _ALIKE: Final = 0.5  # of the names that children share, so many must have one shape
 _SHARED: Final = 0.6  # of the keys, so many must have a name that another child has, too
 _SHARED_BY_TWO: Final = 0.75
@@ -106,7 +107,11 @@ def _parted(
     for each in below:
         parts.setdefault(each[1].segments[place], []).append(each)
     numbers = [segment for segment in parts if _is_number(segment)]
-    if len(numbers) < 2 or not _alike({number: parts[number] for number in numbers}, place):
+    if (
+        len(numbers) < 2
+        or prefix.count(HOLE) >= _DEEPEST
+        or not _alike({number: parts[number] for number in numbers}, place)
+    ):
         return parts
     folded = [((*index, int(number)), key) for number in numbers for index, key in parts.pop(number)]
     folded.sort(key=lambda each: each[0])
