@@ -12,6 +12,7 @@ from formats.ggufs import Entry, gguf
 from formats.zips import archive
 from hostile.assemble import Build, Call, Name, New, Old, dump, tensor
 from hostile.containers import CONTAINERS, WEIGHTS, members, tar_of, torch_zip
+from hostile.payloads import PATHS
 
 SHIPPED = Path(__file__).parents[2]
 _ORDERED = Name("collections", "OrderedDict")
@@ -137,6 +138,12 @@ def others() -> list[bytes]:
         bz2.compress(safetensors()[1]),
         ggufs()[0],
     ]
+
+
+def scanned() -> list[bytes]:
+    """Hostile files in every container, and honest ones."""
+    payloads = [make("marker", protocol) for make in PATHS.values() for protocol in (0, 2, 4)]
+    return [*payloads, *(make(payloads[0]) for make in CONTAINERS.values()), *others(), *torch_zips()]
 
 
 def migrations() -> list[bytes]:

@@ -21,6 +21,8 @@ from ckptlint.engine.tree_notation import tree_notation
 from ckptlint.errors import CkptlintError
 from ckptlint.formats import pickles
 from ckptlint.formats.byte_source import FileSource
+from ckptlint.formats.scanning.blobs import Blob, Finds, Memory
+from ckptlint.formats.scanning.search import search
 from ckptlint.report import inspection
 
 
@@ -101,6 +103,12 @@ def _any(content: bytes) -> None:
         source.close()
 
 
+def _scan(content: bytes) -> None:
+    """The search of a scan, which raises nothing at all."""
+    finds = Finds()
+    search(Blob(Memory(content), 0, len(content), "", main=True, name="model.pt"), finds)
+
+
 def _text(read, content: bytes) -> None:
     try:
         text = content.decode()
@@ -125,6 +133,7 @@ TARGETS: dict[str, Target] = {
     "pickle": Target(_pickle, seeds.pickles),
     **{kind: Target(partial(_reader, kind), _READER_SEEDS.get(kind, seeds.others)) for kind in formats.READERS},
     "any": Target(_any, seeds.others),
+    "scan": Target(_scan, seeds.scanned),
     "dcp": Target(folders.dcp, folders.metadata),
     "deepspeed": Target(folders.zero, folders.partitions),
     "ranks": Target(folders.ranks, folders.shards),
