@@ -247,10 +247,17 @@ def suggest(**given: Any) -> None:
 @click.option("--reverse", is_flag=True, help="Run the inverse, or say which step loses data.")
 @click.option("--source", metavar="ANY", help="With --reverse: the old schema, where the new one does not decide it.")
 @_section
-@click.option("--model", metavar="SPEC", help="Model whose initialiser `new: {init: ...}` takes its values from.")
+@click.option(
+    "--model",
+    metavar="SPEC",
+    help="The new model: `new: {init: ...}` takes values of its initialiser, optimizers the order of its parameters.",
+)
 @_arguments
 @click.option(
     "--allow-python", is_flag=True, help="Run the Python functions that the migration calls, in this process."
+)
+@click.option(
+    "--strict-state", is_flag=True, help="Refuse where an optimizer would begin anew with some of its parameters."
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")

@@ -69,8 +69,10 @@ def test_state_by_name_goes_with_the_names(tmp_path, capsys):
     assert result["optimizer"]["param_groups"] == [{"lr": 0.1, "params": ["c", "d"]}]
     assert torch.equal(result["optimizer"]["state"]["d"]["exp_avg"], value["optimizer"]["state"]["b"]["exp_avg"])
     other = migrated(tmp_path, training(names=("module.a", "module.b")), RENAME)
-    assert list(other["optimizer"]["state"]) == ["module.a", "module.b"]
-    assert "goes by names that are not the weights'" in capsys.readouterr().err
+    assert list(other["optimizer"]["state"]) == ["module.c", "module.d"]
+    strange = migrated(tmp_path, training(names=("x", "y")), RENAME)
+    assert strange["optimizer"]["state"] == {}
+    assert "the names of its parameters are not the weights'" in capsys.readouterr().err
 
 
 def test_an_optimizer_is_no_state_dict(tmp_path):

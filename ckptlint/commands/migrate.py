@@ -14,11 +14,12 @@ from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target
 from ckptlint.commands.writing import Writing, refuse, write
-from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.collection import no_collection
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
-from ckptlint.engine.optimizers import carry_optimizers
+from ckptlint.core.tree import Tensor
+from ckptlint.engine.optimizers import Wishes, carry_optimizers
 from ckptlint.engine.passage import Outcome
 from ckptlint.engine.positional import stale_lists
 from ckptlint.engine.tree_plane import TreeChange
@@ -46,6 +47,7 @@ class Request:
     model: str | None = None
     arguments: str | None = None
     allow_python: bool = False
+    strict_state: bool = False
     dry_run: bool = False
     max_shard_size: int | None = None
     legacy: bool = False
@@ -120,11 +122,13 @@ def _carried_out(
     request: Request, target: Target, checkpoint: Checkpoint, way: Leg, outcome: Outcome
 ) -> Written | None:
     """Write what was planned, unless it is a dry run, which refuses what a run would."""
-    carried = carry_optimizers(checkpoint.sections, way.migrations, outcome.placed)
+    wishes = _wishes(request, checkpoint)
+    carried = carry_optimizers(outcome.checkpoint.sections, way.migrations, outcome.placed, wishes)
     for line in carried.said:
-        talk(f"warning: {line}")
+        talk(line)
     for path in stale_lists(checkpoint, outcome.placed):
         talk(f"warning: {path} is a list of tensors that fits the weights by position, and stays as it is")
+    outcome = carried.added_to(outcome)
     externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
     writing = _writing(request, target, externals)
     refuse(outcome, writing)
@@ -174,6 +178,20 @@ def _planned(request: Request, checkpoint: Checkpoint, leg: Leg) -> Outcome:
     if not leg.back:
         return plan_up(checkpoint, going)
     return plan_down(checkpoint, going, _old(request) if request.source else None)
+
+
+def _wishes(request: Request, checkpoint: Checkpoint) -> Wishes:
+    """How optimizers are to be carried; a model says the order of its parameters."""
+
+    def read(tensor: Tensor) -> bytes:
+        size = tensor.dtype.nbytes(1)
+        return checkpoint.read(tensor.storage, tensor.offset * size, size)
+
+    order: Sequence[str] | None = None
+    if request.model is not None and any(each.kind is SectionKind.OPTIMIZER for each in checkpoint.sections):
+        schema = sources.schema(request.model, sources.Building(arguments=request.arguments))
+        order = schema.parameters if schema.parameters is not None else tuple(schema.tensors)
+    return Wishes(order, read, strict=request.strict_state)
 
 
 def _old(request: Request) -> Callable[[str], Schema]:

@@ -147,5 +147,13 @@ class Operation(ABC):
         del outputs
         return None
 
+    def on_moment(self, order: int, dtype: DType) -> Operation | None:
+        """Return what this operation on a weight does to a moment of its gradient, which is of this dtype; None where no law is known.
+
+        Whatever only moves elements moves those of a moment alike.
+        """
+        del order, dtype
+        return self if self.layout else None
+
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         return Grade.ONE_WAY if self.inverse(inputs) is None else Grade.EXACT

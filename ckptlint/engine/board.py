@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
+from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Kit, Operation
 from ckptlint.core.plan import Step
 from ckptlint.core.spec import TensorSpec
@@ -32,6 +33,10 @@ class Clone(Operation):
     def inverse(self, inputs: tuple[TensorSpec, ...]) -> Operation:
         del inputs
         return self
+
+    def on_moment(self, order: int, dtype: DType) -> None:
+        """The gradient of one tensor with two uses is the sum of those that two tensors have: it tells neither."""
+        del order, dtype
 
 
 CLONE = Clone()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import ClassVar, TypeVar
 
+from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Function, Grade, Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError
@@ -50,6 +51,12 @@ class Affine(Operation):
         if self._turns:
             return self
         return Affine(1 / self.scale, -self.shift / self.scale or 0.0) if self.scale else None
+
+    def on_moment(self, order: int, dtype: DType) -> Affine | None:
+        """Scaling a weight by a scales its gradient by 1 / a; shifting it changes nothing."""
+        del dtype
+        scale = self.scale**-order if self.scale else 0.0
+        return Affine(scale) if isfinite(scale) and scale else None
 
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         del inputs

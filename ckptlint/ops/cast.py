@@ -45,5 +45,10 @@ class Cast(Operation):
         (x,) = inputs
         return Cast(x.dtype) if x.dtype is not ANY and holds_all(self.dtype, x.dtype) else None
 
+    def on_moment(self, order: int, dtype: DType) -> Cast:
+        """Moments keep the precision that the optimizer chose."""
+        del order
+        return Cast(dtype)
+
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         return Grade.EXACT if self.inverse(inputs) is not None else Grade.ONE_WAY

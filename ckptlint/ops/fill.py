@@ -28,6 +28,11 @@ class Fill(Operation):
         del inputs
         return (kit.fill(TensorSpec(self.dtype, self.shape), self.value),)
 
+    def on_moment(self, order: int, dtype: DType) -> Fill:
+        """New elements have had no gradient."""
+        del order
+        return Fill(self.shape, dtype)
+
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         del inputs
         return Grade.EXACT

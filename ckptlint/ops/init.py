@@ -8,6 +8,7 @@ from typing import ClassVar, TypeVar
 from ckptlint.core.dtype import DType
 from ckptlint.core.operation import External, Grade, Kit, Operation
 from ckptlint.core.spec import TensorSpec
+from ckptlint.ops.fill import Fill
 
 T = TypeVar("T")
 
@@ -32,6 +33,11 @@ class Init(Operation):
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         return kit.external(External("model", self.key, self.seed), inputs, (TensorSpec(self.dtype, self.shape),))
+
+    def on_moment(self, order: int, dtype: DType) -> Fill:
+        """New elements have had no gradient."""
+        del order
+        return Fill(self.shape, dtype)
 
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         del inputs

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
+from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
@@ -53,6 +54,11 @@ class Pad(Operation):
     def undone_from(self, outputs: tuple[TensorSpec, ...]) -> Slice | None:
         (x,) = outputs
         return None if self.to is not None else Slice(self.dim, self.before, x.shape[self.dim] - self.after)
+
+    def on_moment(self, order: int, dtype: DType) -> Pad:
+        """New elements have had no gradient."""
+        del order, dtype
+        return replace(self, value=0.0, fill="value")
 
     def _padded(self, kit: Kit[T], x: T) -> T:
         spec = kit.spec(x)

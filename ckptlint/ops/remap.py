@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
+from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
@@ -59,6 +60,11 @@ class RemapRows(Operation):
     def undone_from(self, outputs: tuple[TensorSpec, ...]) -> RemapRows | None:
         del outputs
         return RemapRows(self.new, self.old, self.dim) if set(self.old) <= set(self.new) else None
+
+    def on_moment(self, order: int, dtype: DType) -> RemapRows:
+        """Rows that are new have had no gradient."""
+        del order, dtype
+        return replace(self, missing="error" if self.missing == "error" else "zeros")
 
     def _taken(self, kit: Kit[T], x: T) -> T:
         spec = kit.spec(x)

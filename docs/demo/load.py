@@ -27,6 +27,10 @@ old.eval(), new.eval()
 with torch.no_grad():
     difference = (old(tokens) - new(tokens)).abs().max().item()
 print("largest difference of the outputs:", difference)
+optimizer = torch.optim.AdamW(new.parameters())
+optimizer.load_state_dict(after["optimizer"])
+carried = sum(optimizer.state[each]["exp_avg"].shape == each.shape for each in new.parameters())
+print("the optimizer goes on with", carried, "of", len(list(new.parameters())), "parameters")
 print("beside the weights:", after["config"], "step", after["step"])
-if difference > 1e-5 or after["config"] != before["config"]:
+if difference > 1e-5 or after["config"] != before["config"] or carried < len(list(new.parameters())):
     sys.exit("the migrated model is not the same model")

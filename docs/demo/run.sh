@@ -29,7 +29,7 @@ run 0 ckptlint explain CKK101
 echo; echo "# What the migration does, proved from the header alone."
 run 0 ckptlint prove -m docs/demo/migration.yaml --source "$work/legacy.pt" --target "$model" --args "$args"
 run 0 ckptlint migrate "$work/legacy.pt" -m docs/demo/migration.yaml -o "$work/new.pt" --dry-run
-run 0 ckptlint migrate "$work/legacy.pt" -m docs/demo/migration.yaml -o "$work/new.pt"
+run 0 ckptlint migrate "$work/legacy.pt" -m docs/demo/migration.yaml -o "$work/new.pt" --model "$model" --args "$args"
 run 0 ckptlint lint "$work/new.pt" --model "$model" --args "$args"
 echo; echo "# And torch agrees."
 run 0 python docs/demo/load.py "$work/legacy.pt" "$work/new.pt"
