@@ -73,8 +73,7 @@ def read_optimizer(section: Section) -> Optimizer | None:
     listed = node.get("param_groups") if isinstance(node, Dict) else None
     if not isinstance(state, Dict) or not isinstance(listed, List):
         return None
-    groups = [_group(each) for each in listed.items if isinstance(each, Dict)]
-    found = tuple(group for group in groups if group is not None)
+    found = _groups(listed)
     members = [member for group in found for member in group.members]
     kept = {key: value for key, value in state.items if isinstance(key, int | str) and isinstance(value, Dict)}
     whole = len(found) == len(listed.items) and len(kept) == len(state.items) and set(kept) <= set(members)
@@ -107,6 +106,11 @@ def owners(optimizer: Optimizer, plan: Plan) -> Owners | str:
     if found:
         return f"since its {count} parameters go by number, and their shapes fit the weights in several orders"
     return f"since its {count} parameters go by number, and are not the weights in any order that is usual"
+
+
+def _groups(listed: List) -> tuple[Group, ...]:
+    groups = (_group(each) for each in listed.items if isinstance(each, Dict))
+    return tuple(group for group in groups if group is not None)
 
 
 def _group(node: Dict) -> Group | None:

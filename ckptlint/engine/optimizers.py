@@ -236,12 +236,14 @@ class _Carrying:
         entries = [entry for entry in old if entry is not None]
         if not entries:
             return None
-        if len(entries) < len(old):
-            self._lose(key, "only a part of them was trained")
+        differ = any([name for name, _ in entry.items] != [name for name, _ in entries[0].items] for entry in entries)
+        if differ or len(entries) < len(old):
+            self._lose(key, "what is kept for its parts differs")
             return None
-        if any([name for name, _ in entry.items] != [name for name, _ in entries[0].items] for entry in entries):
-            self._lose(key, "what is kept for their parts differs")
-            return None
+        return self._joined(key, entries)
+
+    def _joined(self, key: str, entries: Sequence[Dict]) -> Dict | None:
+        """What is kept for a parameter that is computed from those that these entries are kept for."""
         items = [(name, self._value(key, name, [entry.get(name) for entry in entries])) for name, _ in entries[0].items]
         lacking = [str(name) for name, made in items if made is _NOTHING]
         if lacking:
