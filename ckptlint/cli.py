@@ -277,6 +277,30 @@ def migrate(**given: Any) -> None:
 
 
 @cli.command()
+@click.argument("chain", metavar="FOLDER")
+@_text_or_json
+def log(**given: Any) -> None:
+    """List the migrations of the chain in FOLDER, newest first: id, digest of the keys behind it, summary."""
+    import ckptlint.commands.log as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("checkpoint")
+@click.option("--chain", metavar="FOLDER", required=True, help="Folder of migrations that follow each other.")
+@click.option(
+    "--lock", metavar="FILE", help="Lock of the head, to find the nearest revision.  [default: FOLDER/schema.lock]"
+)
+@_text_or_json
+def current(**given: Any) -> None:
+    """Say at which revision of a chain CHECKPOINT stands, and what tells it; exit 1 where only the nearest is known."""
+    import ckptlint.commands.current as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
 @click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
 @click.option(
     "--format",

@@ -42,7 +42,7 @@ def read_chain(folder: str) -> Chain:
 
 def leg(chain: Chain, checkpoint: Checkpoint, *, start: str | None, end: str, params: Mapping[str, int | str]) -> Leg:
     """Return the migrations that lead from where the checkpoint stands (or `start`) to the revision `end`."""
-    here = chain.place(start) if start is not None else locate(chain, evidence(checkpoint, params))
+    here = chain.place(start) if start is not None else locate(chain, evidence(checkpoint, params)).place
     there = chain.place(end)
     return Leg(chain.between(here, there), there < here, chain.name(here), chain.name(there))
 

@@ -113,21 +113,34 @@ class Evidence:
     look: Callable[[str], Sequence[Value]]
 
 
-def locate(chain: Chain, evidence: Evidence) -> int:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A place in a chain, and what told it: stamp, digest or condition."""
+
+    place: int
+    by: str
+
+
+def locate(chain: Chain, evidence: Evidence) -> Standing:
     """The place at which a checkpoint stands: by its stamp, else by the digest of its keys, else by the migrations' conditions.
 
-    `PlanFaults` where nothing tells it, or it could be at several places.
+    A stamp of another chain tells nothing. `PlanFaults` where nothing does, it could be at several places, or its stamps differ.
     """
-    stamped = {revision for revision in evidence.stamps.values() if any(revision == x.revision for x in chain.links)}
-    if len(stamped) == 1:
-        return chain.place(stamped.pop())
-    for ways in (_by_digest, _by_condition):
-        found = sorted(set(ways(chain, evidence)))
-        if len(found) == 1:
-            return found[0]
-        if found and ways is _by_condition:
-            names = ", ".join(chain.name(each) for each in found)
-            raise fault(BAD_CHAIN, f"the checkpoint may stand at each of {names}", hint="--from REV says at which")
+    known = {link.revision: link.number for link in chain.links} | {BASE: 0}
+    stamped = sorted({revision for revision in evidence.stamps.values() if revision in known})
+    if len(stamped) > 1:
+        text = f"the checkpoint says that it is at {' and '.join(stamped)}"
+        raise fault(BAD_CHAIN, text, hint="--from REV says where it stands")
+    if stamped:
+        return Standing(known[stamped[0]], "stamp")
+    by_digest, by_condition = (sorted(set(way(chain, evidence))) for way in (_by_digest, _by_condition))
+    if len(by_digest) == 1:
+        return Standing(by_digest[0], "digest")
+    if len(by_condition) == 1:
+        return Standing(by_condition[0], "condition")
+    if by_condition or by_digest:
+        names = ", ".join(chain.name(each) for each in by_condition or by_digest)
+        raise fault(BAD_CHAIN, f"the checkpoint may stand at each of {names}", hint="--from REV says at which")
     raise fault(
         BAD_CHAIN, "nothing tells where in the chain the checkpoint stands", hint="--from REV says it: base, or an id"
     )

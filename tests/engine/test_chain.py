@@ -88,17 +88,17 @@ def test_a_place_is_named_in_many_ways():
 @pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_conditions_tell_the_place_and_the_last_step_the_head(version):
     made, _ = chain_of(*STEPS)
-    assert locate(link_up(made), evidence(version)) == version - 1
+    assert locate(link_up(made), evidence(version)).place == version - 1
 
 
 def test_a_stamp_wins_over_digests_and_digests_over_conditions():
     digests = [{"from": "k1:aaaa", "to": "k1:bbbb"}, {"from": "k1:bbbb", "to": "k1:cccc"}, {}]
     made, revisions = chain_of(*STEPS, digests=digests)
     chain = link_up(made)
-    assert locate(chain, evidence(1, digests=["k1:bbbb0123"])) == 1
-    assert locate(chain, evidence(1, digests=["k1:cccc0123"])) == 2
-    assert locate(chain, evidence(1, digests=["k1:bbbb0123"], stamps={"/model": revisions[2]})) == 3
-    assert locate(chain, evidence(2, digests=["k1:dddd"], stamps={"/model": "0001-ffffff"})) == 1
+    assert locate(chain, evidence(1, digests=["k1:bbbb0123"])).place == 1
+    assert locate(chain, evidence(1, digests=["k1:cccc0123"])).place == 2
+    assert locate(chain, evidence(1, digests=["k1:bbbb0123"], stamps={"/model": revisions[2]})).place == 3
+    assert locate(chain, evidence(2, digests=["k1:dddd"], stamps={"/model": "0001-ffffff"})).place == 1
 
 
 def test_nothing_is_guessed():

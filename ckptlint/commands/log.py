@@ -1,0 +1,46 @@
+"""`ckptlint log`: the migrations of a chain, newest first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from ckptlint.commands.chaining import read_chain
+from ckptlint.core.digest import short
+from ckptlint.engine.chain import Chain, Link
+from ckptlint.report.escape import escape
+
+
+def run(chain: str, *, form: str) -> tuple[Iterator[str], int]:
+    found = read_chain(chain)
+    return (_json(found) if form == "json" else _text(found)), 0
+
+
+def _text(chain: Chain) -> Iterator[str]:
+    for link in reversed(chain.links):
+        head = "  (head)" if link.number == len(chain.links) else ""
+        yield escape(f"{link.revision}  {_digest(link)}  {link.migration.summary or link.migration.origin}{head}")
+
+
+def _digest(link: Link) -> str:
+    """The digest of the keys that the migration makes, as wide as all are."""
+    after = link.migration.chain.after if link.migration.chain else ""
+    return f"{short(after) if after else '-':<15}"
+
+
+def _json(chain: Chain) -> Iterator[str]:
+    """Oldest first: the order in which they run."""
+    yield json.dumps({"version": 1, "revisions": [_entry(link) for link in chain.links]}, indent=1)
+
+
+def _entry(link: Link) -> dict[str, object]:
+    place = link.migration.chain
+    return {
+        "revision": link.revision,
+        "number": link.number,
+        "file": link.migration.origin,
+        "summary": link.migration.summary,
+        "parent": place.parent if place else "",
+        "from": place.before if place else "",
+        "to": place.after if place else "",
+    }
