@@ -7,12 +7,15 @@ text for stdout; talk goes to stderr. Exit codes are those of `docs/commands.md`
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from ckptlint import __version__
+from ckptlint.cli_chains import COMMANDS as CHAIN_COMMANDS
+from ckptlint.cli_options import finish as _finish
+from ckptlint.cli_options import text_or_json as _text_or_json
 from ckptlint.errors import CkptlintError
 
 FORMATS = ("text", "json", "github", "markdown")
@@ -67,14 +70,6 @@ _against = _options(
 _section = click.option("--section", metavar="PATH", help="Tree path of the state dict, such as /model_state_dict.")
 _format = click.option(
     "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the output."
-)
-_text_or_json = click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
 )
 _config = click.option(
     "--config", metavar="FILE", help="Config file instead of the nearest pyproject.toml or ckptlint.toml."
@@ -276,28 +271,8 @@ def migrate(**given: Any) -> None:
     _finish(command.run, given)
 
 
-@cli.command()
-@click.argument("chain", metavar="FOLDER")
-@_text_or_json
-def log(**given: Any) -> None:
-    """List the migrations of the chain in FOLDER, newest first: id, digest of the keys behind it, summary."""
-    import ckptlint.commands.log as command
-
-    _finish(command.run, given)
-
-
-@cli.command()
-@click.argument("checkpoint")
-@click.option("--chain", metavar="FOLDER", required=True, help="Folder of migrations that follow each other.")
-@click.option(
-    "--lock", metavar="FILE", help="Lock of the head, to find the nearest revision.  [default: FOLDER/schema.lock]"
-)
-@_text_or_json
-def current(**given: Any) -> None:
-    """Say at which revision of a chain CHECKPOINT stands, and what tells it; exit 1 where only the nearest is known."""
-    import ckptlint.commands.current as command
-
-    _finish(command.run, given)
+for _command in CHAIN_COMMANDS:
+    cli.add_command(_command)
 
 
 @cli.command()
@@ -371,19 +346,6 @@ def _name_environment() -> None:
 
 
 _name_environment()
-
-
-def _finish(run: Callable[..., tuple[Iterable[str], int]], given: dict[str, Any]) -> NoReturn:
-    """Run a command, print what it gives, exit with its code."""
-    if "device" in given:  # how to build a model is one thing
-        from ckptlint.commands.sources import Building
-
-        given["building"] = Building(given.pop("arguments"), given.pop("device"), given.pop("timeout"))
-    lines, code = run(**given)
-    for line in lines:
-        click.echo(line)
-    sys.stdout.flush()
-    raise SystemExit(code)
 
 
 def main(argv: list[str] | None = None) -> int:
