@@ -194,11 +194,14 @@ def inspect(path: PathLike) -> Checkpoint:
         return checkpoint
 
 
-def write_lock(source: Source, *, model: str, factory: str = "") -> str:
-    """Return the text of a model's lock: `model` is its name in it, `factory` the reference that builds it."""
+def write_lock(source: Source, *, model: str, factory: str = "", refresh: str = "") -> str:
+    """Return the text of a model's lock: `model` is its name in it, `factory` the reference that builds it.
+
+    `refresh` is the command that its first line names for writing it anew; by default that of a model in the settings.
+    """
     from ckptlint.documents.lock import write_lock as written
 
-    return written(snapshot(source), model=model, factory=factory)
+    return written(snapshot(source), model=model, factory=factory, refresh=refresh)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 
 from ckptlint.commands import sources
 from ckptlint.commands.projects import Configured, configured, settings
@@ -33,7 +34,11 @@ class Locking:
 
     @property
     def text(self) -> str:
-        return write_lock(self.schema, model=self.name, factory=self.factory)
+        return self.text_of(self.schema)
+
+    def text_of(self, schema: Schema) -> str:
+        """The lock that would be written of a schema."""
+        return write_lock(schema, model=self.name, factory=self.factory, refresh=self.cure)
 
 
 def run(
@@ -62,7 +67,7 @@ def _lockings(models: Sequence[str], output: str | None, building: Building, con
         )
     for reference in models or found:
         if reference in found:
-            yield _configured(found[reference], output, building)
+            yield _configured(found[reference], output, building, config)
         else:
             name = reference.rpartition(":")[2] or reference
             build = partial(sources.schema, reference, building)
@@ -71,13 +76,15 @@ def _lockings(models: Sequence[str], output: str | None, building: Building, con
         raise UsageError("-o names one file for several models")
 
 
-def _configured(each: Configured, output: str | None, building: Building) -> Locking:
+def _configured(each: Configured, output: str | None, building: Building, config: str | None) -> Locking:
+    from shlex import join
+
     return Locking(
         output or each.lock,
         each.name,
         each.model.factory,
         lambda: each.built(building.timeout),
-        f"ckptlint lock {each.name}",
+        join(["ckptlint", "lock", each.name, *(["--config", config] if config else [])]),
     )
 
 
@@ -85,8 +92,21 @@ def _cure(reference: str, output: str | None, building: Building) -> str:
     """The command that writes the lock of a model that no settings name."""
     from shlex import join
 
-    arguments = ["--args", building.arguments] if building.arguments else []
-    return join(["ckptlint", "lock", reference, *arguments, "-o", output or ""])
+    arguments = ["--args", _in_a_line(building.arguments)] if building.arguments else []
+    device = ["--device", building.device] if building.device != Building().device else []
+    return join(["ckptlint", "lock", reference, *arguments, *device, *(["-o", output] if output else [])])
+
+
+def _in_a_line(arguments: str) -> str:
+    """Arguments that a comment of one line can hold, and that say the same."""
+    if arguments.isascii() and arguments.isprintable():
+        return arguments
+    import json
+
+    from ckptlint.source.arguments import Arguments
+
+    given = Arguments.parse(arguments, Path.cwd())
+    return json.dumps(list(given.positional) or dict(given.keywords))
 
 
 def _differences(locking: Locking) -> list[str]:
@@ -96,7 +116,7 @@ def _differences(locking: Locking) -> list[str]:
     if not os.path.exists(locking.path):
         return [f"{locking.path}: there is no lock yet", f"  cure: {locking.cure}"]
     committed = read_lock(sources.read_text(locking.path), locking.path)
-    if write_lock(committed, model=locking.name, factory=locking.factory) == locking.text:
+    if locking.text_of(committed) == locking.text:
         return []
     found = list(differences.text(compare(committed, locking.schema), {}))
     return [

@@ -6,7 +6,8 @@ schemas have the same bytes. Shapes are decimal sizes, `[4,8]`.
 `k1`  for each key, keys sorted by code point: `text shape LF`. A file has the same k1 whatever its precision and key order.
 `s1`  `schema LF`, then for each key in order `text kind dtype shape LF`, kind P (parameter), B (buffer) or - (not known);
       `ties LF` and for each group, in key order, `text ... LF`; `parameters LF` and, if they are known, `text ... LF` in their order;
-      `unsaved LF` and for each non-persistent buffer in order `text dtype shape LF`. Classes of modules and the origin do not count.
+      `unsaved LF` and for each non-persistent buffer in order `text dtype shape LF`;
+      where the classes of modules are known `modules LF` and for each path in order `text text LF`. The origin does not count.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def k1(schema: Schema) -> str:
 
 
 def s1(schema: Schema) -> str:
-    """`s1:` and 64 hex digits: changes with every key, dtype, shape, kind, tie, unsaved buffer, and with the order of any of them."""
+    """`s1:` and 64 hex digits: changes with every key, dtype, shape, kind, tie, unsaved buffer, class, and with the order of any of them."""
     known, parameters = schema.parameters is not None, frozenset(schema.parameters or ())
     kinds = {True: "P", False: "B"} if known else {False: "-"}
     lines = ["schema\n"]
@@ -39,6 +40,8 @@ def s1(schema: Schema) -> str:
     lines += [" ".join(map(_text, schema.parameters)) + "\n"] if schema.parameters is not None else []
     lines.append("unsaved\n")
     lines += (f"{_text(key)} {spec.dtype} {_shape(spec.shape)}\n" for key, spec in schema.unsaved.items())
+    lines += ["modules\n"] if schema.modules else []
+    lines += (f"{_text(path)} {_text(name)}\n" for path, name in schema.modules.items())
     return "s1:" + _hashed(lines)
 
 
@@ -49,10 +52,17 @@ def short(digest: str) -> str:
 
 
 def ordered_ties(schema: Schema) -> tuple[tuple[str, ...], ...]:
-    """The groups of tied keys in key order, also within each; of keys that the schema has."""
+    """The groups of tied keys in key order, also within each; of keys that the schema has. What shares a key is one group."""
     order = {key: place for place, key in enumerate(schema.tensors)} if schema.ties else {}
-    groups = (sorted((order[key], key) for key in group if key in order) for group in schema.ties)
-    return tuple(tuple(key for _, key in group) for group in sorted(groups) if len(group) > 1)
+    groups: dict[str, set[str]] = {}
+    for tied in schema.ties:
+        merged = {key for key in tied if key in order}
+        for other in [groups[key] for key in merged if key in groups]:
+            merged |= other
+        groups |= dict.fromkeys(merged, merged)
+    apart = {id(group): group for group in groups.values()}.values()
+    ordered = sorted(sorted((order[key], key) for key in group) for group in apart if len(group) > 1)
+    return tuple(tuple(key for _, key in group) for group in ordered)
 
 
 def _text(text: str) -> str:

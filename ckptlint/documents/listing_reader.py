@@ -12,7 +12,7 @@ from ckptlint.core.selector import Run
 from ckptlint.documents.listing import DEEPEST
 from ckptlint.errors import DocumentError
 
-MOST_KEYS: Final = 2_000_000  # a few bytes must not ask for more memory than any model needs
+MOST_KEYS: Final = 250_000  # a few bytes must not ask for more time and memory than any model needs
 _LINE: Final = re.compile(r"( *+)([^ ]++)(?: ++([^ ].*+)(?<! ))?")
 _PLAIN: Final = r"""[!"$-+\--9;<>-Z^-z|~]+"""  # printable ASCII without what has a meaning
 _ESCAPE: Final = r"\\(?:e|x(?P<x>[0-9a-f]{2})|u(?P<u>[0-9a-f]{4})|U(?P<U>00(?:0[0-9a-f]|10)[0-9a-f]{4}))"
@@ -206,6 +206,8 @@ def _item(text: str) -> Iterator[str]:
         return
     first, last = run.groups()
     padded = len(first) > 1 and first[0] == "0"
-    if int(last) - int(first) >= MOST_KEYS or int(first) > int(last) or (padded and len(first) != len(last)):
+    if int(last) - int(first) >= MOST_KEYS:
+        raise DocumentError(f"{text} is more than {MOST_KEYS:,} keys")
+    if int(first) > int(last) or (padded and len(first) != len(last)):
         raise DocumentError(f"{text} is not a run of numbers")
     yield from Run(int(first), int(last), len(first) if padded else 0)

@@ -28,7 +28,9 @@ from ckptlint.core.digest import ordered_ties, s1
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.listing import Line, escape, listing, parts, quote
-from ckptlint.documents.lock_reader import Lock, parse_lock, read_lock
+from ckptlint.documents.listing_reader import MOST_KEYS
+from ckptlint.documents.lock_reader import FIRST_LINE, REFRESH, Lock, parse_lock, read_lock
+from ckptlint.errors import DocumentError
 
 __all__ = ["Lock", "parse_lock", "read_lock", "write_lock"]
 
@@ -41,10 +43,19 @@ class _Word(NamedTuple):
     rest: tuple[str, ...] = ()
 
 
-def write_lock(schema: Schema, *, model: str, factory: str = "") -> str:
-    """Return the text of a schema's lock. Equal schemas have equal locks, whatever the machine, platform or time."""
+def write_lock(schema: Schema, *, model: str, factory: str = "", refresh: str = "") -> str:
+    """Return the text of a schema's lock. Equal schemas have equal locks, whatever the machine, platform or time.
+
+    `refresh` is the command that writes it anew, by default that of a configured model.
+
+    Raises:
+        DocumentError: the schema has more keys than a lock is read with.
+    """
+    if max(map(len, (schema.tensors, schema.unsaved, schema.modules))) > MOST_KEYS:
+        raise DocumentError(f"a lock holds no more than {MOST_KEYS:,} keys", where=model)
     name = quote(model)
-    head = [f"# ckptlint lock v1 — generated; do not edit. refresh: ckptlint lock {name}", f"model {name}"]
+    command = "".join(each if each.isprintable() else "?" for each in refresh or f"ckptlint lock {name}")
+    head = [f"{FIRST_LINE} — generated; do not edit. {REFRESH}{command}", f"model {name}"]
     head += [f"factory {quote(factory)}"] if factory else []
     return "\n".join([*head, f"digest {s1(schema)}", *_sections(schema), ""])
 

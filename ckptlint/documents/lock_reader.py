@@ -15,6 +15,7 @@ from ckptlint.documents.listing_reader import ListingReader, Numbered, Row, unes
 from ckptlint.errors import DocumentError
 
 FIRST_LINE: Final = "# ckptlint lock v1"
+REFRESH: Final = "refresh: "  # what stands before the command in the first line
 _FIELDS: Final = ("model", "factory", "digest")
 _SECTIONS: Final = ("keys", "order", "unsaved", "modules")
 _CONFLICT: Final = ("<<<<<<<", "|||||||", ">>>>>>>")
@@ -32,6 +33,7 @@ class Lock:
     model: str
     factory: str
     digest: str
+    refresh: str
 
 
 class _Tensor(NamedTuple):
@@ -71,11 +73,11 @@ def parse_lock(text: str, origin: str) -> Lock:
     if s1(schema) != digest:
         message = f"the digest is {short(digest)}, that of the schema below {short(s1(schema))}: it was edited or merged by hand"
         raise file.fail(file.lines_of["digest"], message, _refresh(file))
-    return Lock(schema, file.field("model"), file.field("factory"), digest)
+    return Lock(schema, file.field("model"), file.field("factory"), digest, file.refresh)
 
 
 def _refresh(file: _File) -> str:
-    return f"refresh it: ckptlint lock {file.field('model')}"
+    return f"refresh it: {file.refresh or 'ckptlint lock ' + file.field('model')}"
 
 
 class _File:
@@ -89,6 +91,7 @@ class _File:
         lines = text.split("\n")
         if not lines[0].startswith(FIRST_LINE) or lines[0].removeprefix(FIRST_LINE)[:1].isdigit():
             raise self.fail(1, f"does not begin with {FIRST_LINE!r}", "write it with: ckptlint lock")
+        self.refresh = lines[0].rstrip("\r").partition(REFRESH)[2]
         section: list[Numbered] | None = None
         for number, line in enumerate(lines[1:], start=2):
             content = line.removesuffix("\r")

@@ -36,6 +36,8 @@ CHANGES = [
     replace(SCHEMA, parameters=None),
     replace(SCHEMA, ties=()),
     replace(SCHEMA, unsaved={}),
+    replace(SCHEMA, modules={"": "N"}),
+    replace(SCHEMA, modules={"": "M"}),
     replace(SCHEMA, unsaved={"m": TensorSpec.parse("bool[3]")}),
 ]
 
@@ -47,8 +49,14 @@ def test_s1_sees_all_that_a_lock_promises(changed: Schema) -> None:
     assert len({s1(each) for each in CHANGES}) == len(CHANGES)
 
 
-def test_neither_sees_classes_or_origin() -> None:
-    assert s1(replace(SCHEMA, modules={"": "N"}, origin="x")) == s1(SCHEMA)
+def test_s1_counts_classes_where_they_are_known() -> None:
+    known = Schema.of("a: f32[]", modules={"": "N", "é": "M"})
+    text = "schema\n1:a - f32 []\nties\nparameters\nunsaved\nmodules\n0: 1:N\n2:é 1:M\n"
+    assert s1(known) == f"s1:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def test_neither_sees_the_origin() -> None:
+    assert s1(replace(SCHEMA, origin="x")) == s1(SCHEMA)
 
 
 @pytest.mark.parametrize(
