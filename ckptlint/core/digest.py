@@ -26,7 +26,7 @@ def k1(schema: Schema) -> str:
 
 
 def s1(schema: Schema) -> str:
-    """`s1:` and 64 hex digits: changes with every key, dtype, shape, kind, tie, unsaved buffer, class, and with the order of any of them."""
+    """`s1:` and 64 hex digits: changes with every key, dtype, shape, kind, tie, unsaved buffer and class, and with their order."""
     known, parameters = schema.parameters is not None, frozenset(schema.parameters or ())
     kinds = {True: "P", False: "B"} if known else {False: "-"}
     lines = ["schema\n"]
