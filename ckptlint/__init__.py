@@ -14,7 +14,9 @@ __all__ = [
     "Severity",
     "diff",
     "inspect",
+    "install",
     "lint",
+    "load",
     "migrate",
     "prove",
     "snapshot",
@@ -24,6 +26,7 @@ __all__ = [
 TYPE_CHECKING = False  # type checkers take it for true; typing's own costs more than the rest of this module
 if TYPE_CHECKING:
     from ckptlint.commands.api import diff, inspect, lint, migrate, prove, snapshot, write_lock
+    from ckptlint.commands.loading import install, load
     from ckptlint.core.finding import Finding, Report, Severity
     from ckptlint.core.schema import Schema
     from ckptlint.errors import CkptlintError
@@ -34,6 +37,8 @@ _ELSEWHERE = {
     "Report": "ckptlint.core.finding",
     "Schema": "ckptlint.core.schema",
     "Severity": "ckptlint.core.finding",
+    "install": "ckptlint.commands.loading",
+    "load": "ckptlint.commands.loading",
 }
 
 

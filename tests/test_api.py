@@ -48,7 +48,7 @@ def test_linting_in_process_imports_no_terminal_and_no_array_library():
 
 
 def test_every_name_is_there():
-    assert len(ckptlint.__all__) <= 12
+    assert len(ckptlint.__all__) <= 14
     assert set(ckptlint.__all__) <= set(dir(ckptlint))
     for name in ckptlint.__all__:
         assert getattr(ckptlint, name).__doc__
