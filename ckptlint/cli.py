@@ -71,6 +71,14 @@ _section = click.option("--section", metavar="PATH", help="Tree path of the stat
 _format = click.option(
     "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the output."
 )
+_text_json_or_page = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Format.",
+)
 _config = click.option(
     "--config", metavar="FILE", help="Config file instead of the nearest pyproject.toml or ckptlint.toml."
 )
@@ -130,6 +138,18 @@ def lint(**given: Any) -> None:
 def scan(**given: Any) -> None:
     """Say what PATHS would do if they were loaded: what they run, import and hide. Files of any kind; folders with all in them."""
     import ckptlint.commands.scan as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("checkpoints", nargs=-1, required=True)
+@click.option("--digests", metavar="FILE", help="Digests to compare with, of a time when the files were good.")
+@click.option("--write", is_flag=True, help="Write the digests, to a --digests FILE that is not there yet.")
+@_text_or_json
+def verify(**given: Any) -> None:
+    """Compare the bytes of CHECKPOINTS with all checksums in them, and with digests; say what nothing vouches for."""
+    import ckptlint.commands.verify as command
 
     _finish(command.run, given)
 
@@ -257,6 +277,7 @@ def suggest(**given: Any) -> None:
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the checksums of what is read.")
+@click.option("--digests", metavar="FILE", help="Also write the output's digests, for `ckptlint verify`.")
 @click.option(
     "--allow-expand", is_flag=True, help="Write out tensors whose elements the source repeats by strides of 0."
 )
@@ -277,14 +298,7 @@ for _command in CHAIN_COMMANDS:
 
 @cli.command()
 @click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="Format.",
-)
+@_text_json_or_page
 def rules(**given: Any) -> None:
     """List the lint rules."""
     import ckptlint.commands.rules as command
@@ -293,14 +307,7 @@ def rules(**given: Any) -> None:
 
 
 @cli.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="Format.",
-)
+@_text_json_or_page
 def ops(**given: Any) -> None:
     """List the operations of migrations."""
     import ckptlint.commands.ops as command
@@ -311,14 +318,7 @@ def ops(**given: Any) -> None:
 @cli.command()
 @click.option("--list", "listed", is_flag=True, help="List them, one a line; so does no option at all.")
 @click.option("--show", "name", metavar="NAME", help="Print the file of one of them.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "markdown"]),
-    default="text",
-    show_default=True,
-    help="Format.",
-)
+@_text_json_or_page
 def migrations(**given: Any) -> None:
     """List the migrations that come with ckptlint, or show one: `migrate -m NAME` runs it, a copy can be changed."""
     import ckptlint.commands.migrations as command

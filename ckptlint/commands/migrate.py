@@ -13,6 +13,7 @@ from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target
+from ckptlint.commands.verify import check_absent, write_for
 from ckptlint.commands.writing import Writing, refuse, write
 from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.collection import no_collection
@@ -54,6 +55,7 @@ class Request:
     chain: str | None = None
     start: str | None = None
     end: str = "head"
+    digests: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ def migrate(request: Request) -> Migrated:
         with no_collection():
             outcome = _planned(request, checkpoint, way)
         written = _carried_out(request, target, checkpoint, way, outcome)
+        if written is not None and request.digests is not None:
+            write_for(written.path, request.digests, force=request.force)
         placed = tuple((section.path, plan) for section, plan in outcome.placed)
         return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None)
 
@@ -162,6 +166,8 @@ def _check(request: Request) -> None:
         )
     if request.chain is not None and request.reverse:
         raise UsageError("--reverse is for -m", hint="with --chain, --to REV leads back where REV is behind")
+    if request.digests is not None and not request.force:
+        check_absent(request.digests)
     if request.chain is None and (request.start is not None or request.end != "head"):
         raise UsageError("--from and --to are for --chain")
 

@@ -11,13 +11,18 @@ _BLOCK = 4 << 20  # bytes
 
 
 def tensor_digest(checkpoint: Checkpoint, tensor: Tensor) -> str:
-    """The first 16 hex digits of the SHA-256 of the tensor's contiguous little-endian bytes."""
+    """The first 16 hex digits of `tensor_sha256`: short, for people."""
+    return tensor_sha256(checkpoint, tensor)[:16]
+
+
+def tensor_sha256(checkpoint: Checkpoint, tensor: Tensor) -> str:
+    """The SHA-256, in hex, of the tensor's contiguous little-endian bytes."""
     from hashlib import sha256
 
     digest = sha256()
     for block in tensor_blocks(checkpoint, tensor):
         digest.update(block)
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()
 
 
 def tensor_blocks(checkpoint: Checkpoint, tensor: Tensor) -> Iterator[bytes]:

@@ -1,0 +1,168 @@
+"""`ckptlint verify`: compare the bytes of checkpoints with every checksum in them, and with digests that are kept elsewhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
+
+from ckptlint.commands import sources
+from ckptlint.commands.talk import progress, talk
+from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.tree import Tensor
+from ckptlint.documents.digests import Digests, TensorDigest, read_digests, write_digests
+from ckptlint.errors import CkptlintError, UsageError
+from ckptlint.formats.atomic import AtomicFile, check_output
+from ckptlint.formats.digesting import digest_files, digest_tensors, held
+from ckptlint.formats.verifying import damages, unchecked
+from ckptlint.report import verification
+from ckptlint.report.verification import Problem, Verified
+
+
+def run(checkpoints: Sequence[str], *, digests: str | None, write: bool, form: str) -> tuple[Iterable[str], int]:
+    if write and digests is None:
+        raise UsageError("--write needs a name", hint="--digests FILE gives it")
+    if write and digests is not None:
+        check_absent(digests)
+    known = read_digests(sources.read_text(digests), digests) if digests is not None and not write else None
+    verified: list[Verified] = []
+    errors: list[CkptlintError] = []
+    taken: dict[str, Digests] = {}
+    for path in checkpoints:
+        expected = None if known is None else _expected(known, path, digests or "", alone=len(checkpoints) == 1)
+        try:
+            found, measured = _verify(path, expected, digests)
+        except CkptlintError as error:
+            if len(checkpoints) == 1:
+                raise
+            errors.append(error)
+            talk(f"ckptlint: {error}")
+        else:
+            verified.append(found)
+            taken[_name(path, digests or "")] = measured
+    code = max((error.exit_code for error in errors), default=int(any(each.problems for each in verified)))
+    if write and digests is not None and code == 0:
+        _keep(taken, digests, force=False)
+    elif write:
+        talk(f"{digests}: was not written, since it would vouch for what is damaged or unread")
+    lines = verification.as_json(verified, errors) if form == "json" else verification.text(verified)
+    return lines, code
+
+
+def check_absent(digests: str) -> None:
+    """Refuse, before any work, a place for digests that is taken, or in no folder."""
+    if os.path.lexists(digests):
+        raise UsageError("exists already", where=digests, hint="`ckptlint verify` without --write compares with it")
+    check_output(digests, (), force=False)
+
+
+def write_for(path: str, digests: str, *, force: bool) -> None:
+    """Write the digests of a checkpoint that is in place, as it reads there."""
+    with sources.opened(path) as checkpoint:
+        measured = _measured(path, checkpoint, digests)
+    _keep({_name(path, digests): measured}, digests, force=force)
+
+
+def _verify(path: str, expected: Digests | None, digests: str | None) -> tuple[Verified, Digests]:
+    """Check one checkpoint; the digests are empty unless they are asked for."""
+    with sources.opened(path) as checkpoint:
+        nbytes = sum(storage.nbytes for storage in checkpoint.storages)
+        names = _names(checkpoint)
+        with progress(nbytes, PurePath(path).name) as moved:
+            problems = [
+                Problem("damaged", str(damage), tuple(names.get(id(damage.storage), ())), damage.where)
+                for damage in damages(checkpoint, moved)
+            ]
+        measured = Digests() if digests is None else _measured(path, checkpoint, digests)
+        if expected is not None:
+            problems += _differences(expected, measured)
+        left = unchecked(checkpoint)
+        for part in checkpoint.parts:
+            part.check_unchanged()
+        unnamed = tuple(name for storage in left for name in names.get(id(storage), (f"storage {storage.key}",)))
+        found = Verified(
+            path,
+            checkpoint.format,
+            nbytes,
+            unnamed,
+            sum(storage.nbytes for storage in left),
+            expected is not None,
+            tuple(problems),
+        )
+        return found, measured
+
+
+def _names(checkpoint: Checkpoint) -> dict[int, list[str]]:
+    """The paths of what looks into each storage."""
+    names: dict[int, list[str]] = {}
+    for path, value in held(checkpoint.root):
+        names.setdefault(id(value.storage if isinstance(value, Tensor) else value), []).append(path)
+    return names
+
+
+def _measured(path: str, checkpoint: Checkpoint, digests: str) -> Digests:
+    """Digest a checkpoint; the document itself, which may lie in its folder, is no part of it."""
+    tensors = {place: TensorDigest(*each) for place, each in digest_tensors(checkpoint).items()}
+    total = sum(part.size for part in checkpoint.parts)
+    with progress(total, f"{PurePath(path).name}, digests") as moved:
+        return Digests(digest_files(path, checkpoint, moved, apart=digests), tensors)
+
+
+def _differences(expected: Digests, found: Digests) -> Iterator[Problem]:
+    groups: dict[str, list[str]] = {}
+    for path in [*expected.tensors, *(path for path in found.tensors if path not in expected.tensors)]:
+        kind = _difference(expected.tensors.get(path), found.tensors.get(path))
+        if kind:
+            groups.setdefault(kind, []).append(path)
+    said = {
+        "changed": "the elements are not those that were digested",
+        "retyped": "the dtype or shape is not what it was",
+        "missing": "is not there any more",
+        "added": "was not there",
+    }
+    yield from (Problem(kind, said[kind], tuple(paths)) for kind, paths in groups.items())
+    yield from _changed_files(expected.files, found.files, same=not groups)
+
+
+def _difference(expected: TensorDigest | None, found: TensorDigest | None) -> str:
+    if expected is None:
+        return "added"
+    if found is None:
+        return "missing"
+    if expected.form != found.form:
+        return "retyped"
+    return "changed" if expected.digest != found.digest else ""
+
+
+def _changed_files(expected: Mapping[str, str], found: Mapping[str, str], *, same: bool) -> Iterator[Problem]:
+    if len(expected) == len(found) == 1:  # one file may have another name by now
+        expected = dict(zip(found, expected.values(), strict=True))
+    for name in [*expected, *(name for name in found if name not in expected)]:
+        if name not in expected or name not in found:
+            yield Problem("file", f"{name} {'is not there any more' if name in expected else 'was not there'}")
+        elif expected[name] != found[name]:
+            but = ", though every tensor does: what is beside them changed, or it was saved again" if same else ""
+            yield Problem("file", f"{name} has not the bytes that were digested{but}")
+
+
+def _expected(known: Mapping[str, Digests], path: str, digests: str, *, alone: bool) -> Digests:
+    name = _name(path, digests)
+    if name in known:
+        return known[name]
+    if alone and len(known) == 1:
+        return next(iter(known.values()))
+    listed = ", ".join(list(known)[:4]) + (" ..." if len(known) > 4 else "")
+    raise UsageError(f"has no digests of {name}", where=digests, hint=f"it has those of {listed or 'nothing'}")
+
+
+def _name(path: str, digests: str) -> str:
+    """How a document calls a checkpoint: by its place from the document's folder, so that both can move together."""
+    folder = os.path.dirname(os.path.realpath(digests))
+    return PurePath(os.path.relpath(os.path.abspath(path), folder)).as_posix()
+
+
+def _keep(taken: Mapping[str, Digests], path: str, *, force: bool) -> None:
+    with AtomicFile(path, replace=force) as out:
+        out.file.write(write_digests(taken).encode())
+        out.commit()
+    talk(f"wrote {path}")
