@@ -47,6 +47,6 @@ def test_a_tensor_is_a_line():
     ],
 )
 def test_what_is_no_such_document_is_refused(text, says):
-    with pytest.raises(DocumentError, match="^d: ") as caught:
+    with pytest.raises(DocumentError, match=r"^d: ") as caught:
         read_digests(text, "d")
     assert says in str(caught.value)
