@@ -20,11 +20,7 @@ from ckptlint.report.verification import Problem, Verified
 
 
 def run(checkpoints: Sequence[str], *, digests: str | None, write: bool, form: str) -> tuple[Iterable[str], int]:
-    if write and digests is None:
-        raise UsageError("--write needs a name", hint="--digests FILE gives it")
-    if write and digests is not None:
-        check_absent(digests)
-    known = read_digests(sources.read_text(digests), digests) if digests is not None and not write else None
+    known = _known(digests, write=write)
     verified: list[Verified] = []
     errors: list[CkptlintError] = []
     taken: dict[str, Digests] = {}
@@ -41,12 +37,22 @@ def run(checkpoints: Sequence[str], *, digests: str | None, write: bool, form: s
             verified.append(found)
             taken[_name(path, digests or "")] = measured
     code = max((error.exit_code for error in errors), default=int(any(each.problems for each in verified)))
-    if write and digests is not None and code == 0:
-        _keep(taken, digests, force=False)
-    elif write:
-        talk(f"{digests}: was not written, since it would vouch for what is damaged or unread")
+    if write:
+        _keep_sound(taken, digests or "", sound=code == 0)
     lines = verification.as_json(verified, errors) if form == "json" else verification.text(verified)
     return lines, code
+
+
+def _known(digests: str | None, *, write: bool) -> dict[str, Digests] | None:
+    """Read the digests to compare with, where there are any."""
+    if digests is None:
+        if write:
+            raise UsageError("--write needs a name", hint="--digests FILE gives it")
+        return None
+    if write:
+        check_absent(digests)
+        return None
+    return read_digests(sources.read_text(digests), digests)
 
 
 def check_absent(digests: str) -> None:
@@ -159,6 +165,13 @@ def _name(path: str, digests: str) -> str:
     """How a document calls a checkpoint: by its place from the document's folder, so that both can move together."""
     folder = os.path.dirname(os.path.realpath(digests))
     return PurePath(os.path.relpath(os.path.abspath(path), folder)).as_posix()
+
+
+def _keep_sound(taken: Mapping[str, Digests], path: str, *, sound: bool) -> None:
+    if sound:
+        _keep(taken, path, force=False)
+    else:
+        talk(f"{path}: was not written, since it would vouch for what is damaged or unread")
 
 
 def _keep(taken: Mapping[str, Digests], path: str, *, force: bool) -> None:
