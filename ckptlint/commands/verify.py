@@ -25,7 +25,7 @@ def run(checkpoints: Sequence[str], *, digests: str | None, write: bool, form: s
     errors: list[CkptlintError] = []
     taken: dict[str, Digests] = {}
     for path in checkpoints:
-        expected = None if known is None else _expected(known, path, digests or "", alone=len(checkpoints) == 1)
+        expected = _expected(known, path, digests or "", alone=len(checkpoints) == 1)
         try:
             found, measured = _verify(path, expected, digests)
         except CkptlintError as error:
@@ -151,7 +151,9 @@ def _changed_files(expected: Mapping[str, str], found: Mapping[str, str], *, sam
             yield Problem("file", f"{name} has not the bytes that were digested{but}")
 
 
-def _expected(known: Mapping[str, Digests], path: str, digests: str, *, alone: bool) -> Digests:
+def _expected(known: Mapping[str, Digests] | None, path: str, digests: str, *, alone: bool) -> Digests | None:
+    if known is None:
+        return None
     name = _name(path, digests)
     if name in known:
         return known[name]
