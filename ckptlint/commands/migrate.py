@@ -119,6 +119,8 @@ def _target(request: Request) -> Target:
         target = as_legacy(target)
     if output is not None:
         check_place(target, (request.checkpoint,), force=request.force or request.dry_run)
+    if request.digests is not None and not request.force:
+        check_absent(request.digests)
     return target
 
 
@@ -166,8 +168,6 @@ def _check(request: Request) -> None:
         )
     if request.chain is not None and request.reverse:
         raise UsageError("--reverse is for -m", hint="with --chain, --to REV leads back where REV is behind")
-    if request.digests is not None and not request.force:
-        check_absent(request.digests)
     if request.chain is None and (request.start is not None or request.end != "head"):
         raise UsageError("--from and --to are for --chain")
 
