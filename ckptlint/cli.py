@@ -16,7 +16,7 @@ from ckptlint import __version__
 from ckptlint.cli_chains import COMMANDS as CHAIN_COMMANDS
 from ckptlint.cli_options import finish as _finish
 from ckptlint.cli_options import text_or_json as _text_or_json
-from ckptlint.errors import CkptlintError
+from ckptlint.errors import CkptlintError, OutputError
 
 FORMATS = ("text", "json", "github", "markdown")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -361,6 +361,9 @@ def main(argv: list[str] | None = None) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
+    except MemoryError:
+        click.echo("ckptlint: memory ran out; outputs are untouched", err=True)
+        return OutputError.exit_code
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output went away, as `head` does; Python would complain at exit
         return 0

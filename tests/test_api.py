@@ -212,6 +212,46 @@ def test_migrate_and_back(torch, tmp_path, renaming):
         ckptlint.migrate(tmp_path / "new.pt", renaming)
 
 
+def test_what_a_migration_warns_of_is_returned(torch, tmp_path, capfd, monkeypatch):
+    torch.save({"w": torch.ones(2)}, tmp_path / "old.pt")
+    (tmp_path / "ckptlint_test_twice.py").write_text("def twice(w):\n    return w * 2\n", encoding="utf-8")
+    path = tmp_path / "twice.yaml"
+    call = '{python: {call: "ckptlint_test_twice:twice", shapes: ["f32[2]"]}}'
+    path.write_text(f"ckptlint: 1\nrewrites:\n  - {{from: w, to: w, ops: [{call}]}}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    planned = ckptlint.migrate(tmp_path / "old.pt", path)
+    assert ["Python code that the migration would run" in each for each in planned.warnings] == [True]
+    with pytest.raises(CkptlintError, match="allow-python"):
+        ckptlint.migrate(tmp_path / "old.pt", path, tmp_path / "new.pt")
+    done = ckptlint.migrate(tmp_path / "old.pt", path, tmp_path / "new.pt", allow_python=True)
+    assert len(done.warnings) == 1
+    assert torch.load(tmp_path / "new.pt")["w"].tolist() == [2, 2]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_schema_says_what_the_old_file_was(torch, tmp_path):
+    torch.save({"w": torch.rand(6, 2), "b": torch.rand(1)}, tmp_path / "old.pt")
+    path = tmp_path / "cast.yaml"
+    path.write_text("ckptlint: 1\nrewrites:\n  - {from: w, to: w, ops: [{cast: f64}]}\nrest: keep\n", encoding="utf-8")
+    ckptlint.migrate(tmp_path / "old.pt", path, tmp_path / "new.pt")
+    old = ckptlint.snapshot(tmp_path / "old.pt")
+    with pytest.raises(CkptlintError):
+        ckptlint.migrate(tmp_path / "new.pt", path, tmp_path / "back.pt", reverse=True)
+    ckptlint.migrate(tmp_path / "new.pt", path, tmp_path / "back.pt", reverse=True, source=old)
+    back = torch.load(tmp_path / "back.pt")
+    assert all(torch.equal(back[key], kept) for key, kept in torch.load(tmp_path / "old.pt").items())
+
+
+def test_a_chain_is_migrated_and_a_model_called(torch, tmp_path):
+    torch.save({"a": torch.rand(2)}, tmp_path / "old.pt")
+    folder = tmp_path / "chain"
+    folder.mkdir()
+    (folder / "0001_one.yaml").write_text("ckptlint: 1\nrewrites:\n  - {from: a, to: b}\n", encoding="utf-8")
+    done = ckptlint.migrate(tmp_path / "old.pt", output=tmp_path / "new.pt", chain=folder, start="base")
+    assert list(torch.load(tmp_path / "new.pt")) == ["b"]
+    assert done.leg.migrations
+
+
 def test_shipped_migrations_go_by_name(torch, tmp_path):
     torch.save({"a.weight_g": torch.rand(2, 1), "a.weight_v": torch.rand(2, 3)}, tmp_path / "a.pt")
     ckptlint.migrate(tmp_path / "a.pt", "weight-norm-to-parametrizations", tmp_path / "b.pt")

@@ -1,9 +1,12 @@
 """Small things that users stumble over: what is not named is guessed, what fails still is a document."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
-from cli import ckptlint
+from cli import ROOT, ckptlint
 from safetensors.numpy import load_file, save_file
 
 from ckptlint import snapshot
@@ -67,3 +70,69 @@ def test_a_root_with_as_many_tensors_as_its_model_only_holds_it(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"best": torch.zeros(()), "model": {"w": torch.zeros(3)}}, tmp_path / "one.pt")
     assert list(snapshot(tmp_path / "one.pt").tensors) == ["w"]
+
+
+def test_a_misspelt_migration_is_said_before_a_checkpoint_that_is_not_there(tmp_path):
+    said = ckptlint(tmp_path, "migrate", "nope.pt", "-m", "split-qvk", "-o", "new.pt", code=2)
+    assert "did you mean split-qkv?" in said.stderr
+
+
+def test_nobody_is_sent_for_a_source_where_there_is_no_way_back(tmp_path):
+    save_file({"a": np.arange(3.0), "b": np.arange(2.0)}, tmp_path / "old.safetensors")
+    text = "ckptlint: 1\nrewrites:\n  - drop: {keys: b, reason: unused}\nrest: keep\n"
+    (tmp_path / "drop.yaml").write_text(text, encoding="utf-8")
+    ckptlint(tmp_path, "migrate", "old.safetensors", "-m", "drop.yaml", "-o", "new.safetensors")
+    back = ("migrate", "new.safetensors", "-m", "drop.yaml", "--reverse", "-o", "back.safetensors")
+    said = ckptlint(tmp_path, *back, code=1)
+    assert "keep the old one" in said.stderr
+    assert "give the old schema" not in said.stderr
+
+
+def test_a_file_of_an_optimizer_says_what_it_is(tmp_path):
+    torch = pytest.importorskip("torch")
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], momentum=0.9)
+    weight.sum().backward()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), tmp_path / "optimizer.pt")
+    said = ckptlint(tmp_path, "migrate", "optimizer.pt", "-m", "as-is", "-o", "new.pt", code=3)
+    assert "the state of an optimizer (/), and no weights" in said.stderr
+    (tmp_path / "keys.json").write_text('{"w": [2]}', encoding="utf-8")
+    said = ckptlint(tmp_path, "lint", "optimizer.pt", "--against", "keys.json", code=1)
+    assert "there is the state of an optimizer, and no state dict of weights, in this file" in said.stdout
+
+
+def test_a_class_of_ones_own_is_mentioned_by_a_lint_and_warned_of_by_a_scan(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.save({"state_dict": {"w": torch.ones(2)}, "cfg": SourceLines()}, tmp_path / "a.ckpt")
+    found = {}
+    for command in ("lint", "scan"):
+        said = ckptlint(tmp_path, command, "a.ckpt", "--format", "json", code=None)
+        findings = json.loads(said.stdout)["findings"]
+        found[command] = [each["severity"] for each in findings if each["rule"] == "CKC312"]
+    assert found == {"lint": ["info"], "scan": ["warning"]}
+
+
+class SourceLines:
+    """A class of one's own."""
+
+    def __init__(self):
+        self.lines = [1, 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of addresses are Linux's")
+@pytest.mark.parametrize("room", [48, 80, 110])
+def test_too_little_memory_for_numpy_is_said_and_leaves_nothing(tmp_path, room):
+    save_file({"a": np.arange(3.0)}, tmp_path / "old.safetensors")
+    (tmp_path / "cast.yaml").write_text("ckptlint: 1\nrewrites:\n  - {from: a, to: b, ops: [{cast: f32}]}\n", "utf-8")
+    words = ["migrate", "old.safetensors", "-m", "cast.yaml", "-o", "new.safetensors"]
+    limited = (
+        "import resource, sys; from ckptlint.__main__ import main; "
+        f"resource.setrlimit(resource.RLIMIT_AS, ({room} << 20,) * 2); sys.argv = ['ckptlint', *{words}]; sys.exit(main())"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", limited]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "ckptlint: " in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cast.yaml", "old.safetensors"]

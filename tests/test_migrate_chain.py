@@ -60,7 +60,7 @@ def test_what_stands_there_already_is_not_written_again(folder, capsys):
 
 
 def test_use_that_means_nothing_is_refused(folder, capsys):
-    for wrong in (["--chain", "chain", "-m", "as-is"], ["-m", "as-is", "--to", "2"], [], ["--chain", "1.pt"]):
+    for wrong in (["--chain", "chain", "-m", "as-is"], ["-m", "as-is", "--to", "2"], ["--chain", "1.pt"]):
         assert main(["migrate", "1.pt", "-o", "x.pt", *wrong]) == 2
     torch.save({"model": {"a": torch.ones(2)}}, "other.pt")
     assert main(["migrate", "other.pt", "--chain", "chain", "-o", "x.pt"]) == 1

@@ -30,7 +30,9 @@ def _index(root: Value, path: str) -> str:
 def no_weights(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     """The file holds no state dict at all."""
     if seen.checkpoint and seen.section is None:
-        yield Explained("", missing=tuple(seen.missing))
+        optimizer = any(each.kind is SectionKind.OPTIMIZER for each in seen.checkpoint.sections)
+        held = "the state of an optimizer, and no state dict of weights," if optimizer else "no state dict"
+        yield Explained("", {"held": held}, missing=tuple(seen.missing))
 
 
 def wrong_section(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -119,7 +121,7 @@ def _members(node: Value) -> list[Value]:
 
 
 SECTION_CHECKS = {
-    "no-weights": Check(no_weights, needs=BOTH),
+    "no-weights": Check(no_weights, words=("held",), needs=BOTH),
     "wrong-section": Check(wrong_section, words=("section", "better"), needs=BOTH),
     "nested-section": Check(nested, words=("section", "index"), needs=CHECKPOINT),
     "ambiguous-section": Check(ambiguous, words=("section", "other"), needs=BOTH),

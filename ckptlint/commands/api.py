@@ -6,8 +6,9 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 
 from ckptlint.commands import sources
 from ckptlint.commands.sources import Building
@@ -107,10 +108,22 @@ class MigrateChoices(TypedDict, total=False):
     `verify` compares the checksums of what is read; `allow_expand` writes out elements that the source repeats by strides of 0;
     `max_memory`, in bytes, bounds the blocks of computed tensors. With `max_shard_size`, in bytes, an output that would be larger
     is written in shards with an index; `legacy` writes the format of torch before 1.6.
+
+    `chain` is a folder of migrations, which are carried out from revision `start` (found out where it is not given) to `end`, in the
+    place of `migrations`. `model` is a reference, called with `args`: what migrations initialise comes from it, and so does the order
+    of an optimizer's parameters. `allow_python` lets migrations run Python code of their own; with `strict_state` an optimizer's state
+    that cannot follow is an error.
     """
 
     reverse: bool
-    source: str
+    source: PathLike | Schema
+    model: str
+    args: Arguments
+    allow_python: bool
+    strict_state: bool
+    chain: PathLike
+    start: str
+    end: str
     section: str
     force: bool
     verify: bool
@@ -122,7 +135,7 @@ class MigrateChoices(TypedDict, total=False):
 
 def migrate(
     checkpoint: PathLike,
-    migrations: PathLike | Sequence[PathLike],
+    migrations: PathLike | Sequence[PathLike] = (),
     output: PathLike | None = None,
     *,
     params: Params | None = None,
@@ -130,13 +143,15 @@ def migrate(
 ) -> Migrated:
     """Migrate a checkpoint by all migrations (files, or names of shipped ones), in order and in one pass; return what was done.
 
-    The output is written whole or not at all; without one nothing is written, and the plans are returned.
+    The output is written whole or not at all; without one nothing is written, and the plans are returned. What there is to be warned
+    of is in `warnings` of what is returned; nothing is printed.
 
     Raises:
         CkptlintError: a migration is wrong or does not fit, or a file cannot be read or written. Nothing is left behind then.
     """
     from ckptlint.commands.migrate import Request
     from ckptlint.commands.migrate import migrate as carry_out
+    from ckptlint.commands.talk import overheard
 
     several = [migrations] if isinstance(migrations, str | os.PathLike) else migrations
     request = Request(
@@ -145,9 +160,22 @@ def migrate(
         None if output is None else os.fspath(output),
         dict(params or {}),
         dry_run=output is None,
-        **choices,
+        **_told(choices),
     )
-    return carry_out(request)
+    with overheard() as said:
+        done = carry_out(request)
+    return replace(done, warnings=tuple(said))
+
+
+def _told(choices: MigrateChoices) -> dict[str, Any]:
+    """The choices as the command takes them: paths and arguments are text there."""
+    told: dict[str, Any] = {**choices}
+    for name in ("source", "chain"):
+        if name in told and not isinstance(told[name], Schema):
+            told[name] = os.fspath(told[name])
+    if "args" in told:
+        told["arguments"] = json.dumps(told.pop("args"))
+    return told
 
 
 def prove(

@@ -39,7 +39,7 @@ class Request:
     output: str | None = None
     params: Mapping[str, int | str] = field(default_factory=dict)
     reverse: bool = False
-    source: str | None = None
+    source: str | Schema | None = None
     section: str | None = None
     force: bool = False
     verify: bool = True
@@ -67,6 +67,7 @@ class Migrated:
     written: Written | None = None
     changes: tuple[TreeChange, ...] = ()
     leg: Leg | None = None
+    warnings: tuple[str, ...] = ()  # what the command would say beside its output; only `ckptlint.migrate` gathers it
 
 
 def run(
@@ -93,11 +94,12 @@ def run(
 def migrate(request: Request) -> Migrated:
     """Plan, and write unless it is a dry run; returns the plans once everything is in place."""
     _check(request)
+    named = _named(request)
     target = _target(request)
     with sources.opened(request.checkpoint) as checkpoint:
         if target.path:  # an index names further files
             check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
-        way = _leg(request, checkpoint)
+        way = named or _leg(request, checkpoint)
         if request.chain is not None and not way.migrations:
             return Migrated(checkpoint.origin, (), leg=way)
         with no_collection():
@@ -172,10 +174,16 @@ def _check(request: Request) -> None:
         raise UsageError("--from and --to are for --chain")
 
 
+def _named(request: Request) -> Leg | None:
+    """The migrations that are named, read before the checkpoint: what is misspelt is said at once. None for a chain."""
+    if request.chain is not None:
+        return None
+    return Leg(tuple(map(sources.migration, request.migrations or (AS_IS,))), request.reverse, "", "")
+
+
 def _leg(request: Request, checkpoint: Checkpoint) -> Leg:
-    if request.chain is None:
-        return Leg(tuple(map(sources.migration, request.migrations or (AS_IS,))), request.reverse, "", "")
-    chain = read_chain(request.chain)
+    """The part of the chain that lies before this checkpoint."""
+    chain = read_chain(str(request.chain))
     return leg(chain, checkpoint, start=request.start, end=request.end, params=request.params)
 
 
@@ -183,7 +191,7 @@ def _planned(request: Request, checkpoint: Checkpoint, leg: Leg) -> Outcome:
     going = Going(leg.migrations, request.params, request.section)
     if not leg.back:
         return plan_up(checkpoint, going)
-    return plan_down(checkpoint, going, _old(request) if request.source else None)
+    return plan_down(checkpoint, going, _old(request) if request.source is not None else None)
 
 
 def _wishes(request: Request, checkpoint: Checkpoint) -> Wishes:
@@ -202,6 +210,9 @@ def _wishes(request: Request, checkpoint: Checkpoint) -> Wishes:
 
 def _old(request: Request) -> Callable[[str], Schema]:
     """The old schema of each section: that of the same place where the source is a checkpoint, else the weights'."""
+    if isinstance(request.source, Schema):
+        known = request.source
+        return lambda _: known
     reference = str(request.source)
     if not sources.is_checkpoint(reference):
         schema = sources.schema(reference, sources.Building())

@@ -124,8 +124,12 @@ def weights(checkpoint: Checkpoint, path: str | None) -> Section:
     kinds = (SectionKind.WEIGHTS, SectionKind.EMA, SectionKind.OTHER)
     found = [section for kind in kinds for section in checkpoint.sections if section.kind is kind]
     if not found:
+        optimizers = ", ".join(each.path for each in checkpoint.sections if each.kind is SectionKind.OPTIMIZER)
+        what = "no mapping of names to tensors, and no pickled module"
         raise FormatError(
-            "holds no state dict: no mapping of names to tensors, and no pickled module",
+            f"holds the state of an optimizer ({optimizers}), and no weights beside it"
+            if optimizers
+            else f"holds no state dict: {what}",
             where=checkpoint.origin,
             hint=f"`ckptlint inspect {checkpoint.origin}` shows what it holds",
         )

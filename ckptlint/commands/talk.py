@@ -5,13 +5,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
+_listener: ContextVar[list[str] | None] = ContextVar("listener", default=None)
 _SMALL = 256 << 20  # bytes; below this a bar would only flash
 
 
 def talk(text: str) -> None:
-    """Say one line."""
-    sys.stderr.write(text + "\n")
+    """Say one line, to whom `overheard` gathers it for, else on stderr."""
+    listener = _listener.get()
+    if listener is None:
+        sys.stderr.write(text + "\n")
+    else:
+        listener.append(text)
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Gather what the body says, for a caller that is a program: nothing of it goes to stderr."""
+    said: list[str] = []
+    token = _listener.set(said)
+    try:
+        yield said
+    finally:
+        _listener.reset(token)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from ckptlint.commands.refusals import (
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress, talk
+from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.targets import Form, Target
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.collection import no_collection
@@ -71,6 +72,8 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
         supply = Supplier(checkpoint, outcome.work, assembly, memory=writing.max_memory, externals=writing.externals)
         output = _output(checkpoint, assembly, writing)
     supply.check_equal()
+    if any(plan.steps for _, plan in outcome.work):
+        load_arithmetic()
     with unwinding(), output as out, progress(output.data_nbytes, Path(target.path).name) as moved:
         out.fill(supply, moved, verify=writing.verify)
         _verify(out.temporary, outcome.placed, target)

@@ -19,6 +19,7 @@ from ckptlint.engine.unpipe import sources_of
 from ckptlint.errors import CkptlintError, PlanError
 
 CURE = "give the old schema with --source"
+_LOST = "what is dropped is in no new file: keep the old one (a second name of a tensor that stays comes back with --source)"
 
 
 class Known(NamedTuple):
@@ -76,7 +77,7 @@ class _Unstage:
                 self._stay(key for matches in found.values() for key, _ in matches)
             elif isinstance(rewrite, Drop) and not rewrite.optional:
                 text = f"drops {' and '.join(map(str, rewrite.keys))}, which the new file does not show"
-                self._undecided(text, (), rewrite.where)
+                self.faults.add(UNDECIDED, text, where=rewrite.where, hint=_LOST)
         self._rest([key for key in self.keys if key not in gone], active)
         for rewrite in active.values():
             if isinstance(rewrite, Tie | Untie):
