@@ -18,7 +18,9 @@ from ckptlint.errors import CkptlintError
 from ckptlint.report.scanning import Scanned
 
 _FAMILY = "CKC"
-_GRAVER = {"CKC312": Severity.WARNING}  # who scans asks what would run; every honest file with a class of its own has one
+_GRAVER = {
+    "CKC312": Severity.WARNING
+}  # who scans asks what would run; every honest file with a class of its own has one
 _UNREADABLE = 3  # exit code: a file could not be read, and nothing worse was found in it
 
 
@@ -85,9 +87,7 @@ def _selection(config: Config, select: Sequence[str], ignore: Sequence[str]) -> 
     selection = config.selection()
     chosen = _codes(select) or tuple(code for code in selection.select if code.startswith(_FAMILY)) or (_FAMILY,)
     severity = {**_GRAVER, **selection.severity}
-    return replace(
-        selection, select=chosen, extend=(), ignore=(*selection.ignore, *_codes(ignore)), severity=severity
-    )
+    return replace(selection, select=chosen, extend=(), ignore=(*selection.ignore, *_codes(ignore)), severity=severity)
 
 
 def _codes(given: Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.externals import Externals
 from ckptlint.commands.outputs import Container, Output, Written, distributed, one_file, sharded
 from ckptlint.commands.planning import Work
@@ -19,7 +20,6 @@ from ckptlint.commands.refusals import (
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress, talk
-from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.targets import Form, Target
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.collection import no_collection
