@@ -7,14 +7,16 @@ text for stdout; talk goes to stderr. Exit codes are those of `docs/commands.md`
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from ckptlint import __version__
 from ckptlint.cli_chains import COMMANDS as CHAIN_COMMANDS
+from ckptlint.cli_options import arguments as _arguments
 from ckptlint.cli_options import finish as _finish
+from ckptlint.cli_options import model_options as _model
+from ckptlint.cli_options import options as _options
 from ckptlint.cli_options import text_or_json as _text_or_json
 from ckptlint.errors import CkptlintError, OutputError
 
@@ -36,31 +38,6 @@ def cli() -> None:
     """Lint checkpoints against models, and migrate them with proof. Nothing in a checkpoint is ever executed."""
 
 
-def _options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(function: Any) -> Any:
-        for decorator in reversed(decorators):
-            function = decorator(function)
-        return function
-
-    return decorate
-
-
-_arguments = click.option(
-    "--args", "arguments", metavar="JSON|YAML|@FILE", help="Arguments of the model: a mapping or a list."
-)
-_model = _options(
-    _arguments,
-    click.option(
-        "--device",
-        type=click.Choice(["auto", "meta", "cpu"]),
-        default="auto",
-        show_default=True,
-        help="Where to build the model; auto tries meta first.",
-    ),
-    click.option(
-        "--timeout", type=float, default=120.0, show_default=True, help="Seconds that building the model may take."
-    ),
-)
 _against = _options(
     click.option("--model", metavar="SPEC", help="Model: pkg.mod:Class, pkg.mod:factory or path.py:Class."),
     click.option("--lock", metavar="FILE", help="Committed lock file of the model."),

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ckptlint.cli_options import finish, text_or_json
+from ckptlint.cli_options import finish, model_options, text_or_json
 
 
 @click.command()
@@ -33,4 +33,26 @@ def current(**given: Any) -> None:
     finish(command.run, given)
 
 
-COMMANDS = (log, current)
+@click.command()
+@click.argument("source")
+@click.argument("target")
+@click.option(
+    "--chain", metavar="FOLDER", required=True, help="Folder of migrations; the new one is put there as NNNN_slug.yaml."
+)
+@click.option("--answers", metavar="FILE", help="Answers to questions, as YAML or JSON: rename, drop, new, accept.")
+@click.option("--slug", metavar="NAME", help="Name of the file behind its number; else it is made from what changes.")
+@click.option("--summary", metavar="TEXT", help="What the migration does, in one line.")
+@model_options
+@click.option("--section", metavar="PATH", help="Tree path of the state dict, such as /model_state_dict.")
+@text_or_json
+def make(**given: Any) -> None:
+    """Write the next migration of a chain, from SOURCE (such as the committed lock) to TARGET (the new lock or model).
+
+    What is certain is decided; all else is asked: the exit code is 5 and the questions are JSON on stdout. What is written is proved.
+    """
+    import ckptlint.commands.make as command
+
+    finish(command.run, given)
+
+
+COMMANDS = (log, current, make)

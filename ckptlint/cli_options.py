@@ -8,6 +8,32 @@ from typing import Any, NoReturn
 
 import click
 
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+arguments = click.option(
+    "--args", "arguments", metavar="JSON|YAML|@FILE", help="Arguments of the model: a mapping or a list."
+)
+model_options = options(
+    arguments,
+    click.option(
+        "--device",
+        type=click.Choice(["auto", "meta", "cpu"]),
+        default="auto",
+        show_default=True,
+        help="Where to build the model; auto tries meta first.",
+    ),
+    click.option(
+        "--timeout", type=float, default=120.0, show_default=True, help="Seconds that building the model may take."
+    ),
+)
 text_or_json = click.option(
     "--format",
     "form",

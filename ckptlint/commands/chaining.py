@@ -40,6 +40,15 @@ def read_chain(folder: str) -> Chain:
     return link_up(sources.migration(str(path)) for path in files)
 
 
+def begun(folder: str) -> Chain:
+    """Read a folder as a chain that may have no migration yet, or no folder."""
+    place = Path(folder)
+    if place.is_file():
+        raise UsageError("is no folder of migrations", where=folder)
+    there = place.is_dir() and any(path.suffix in (".yaml", ".yml") for path in place.iterdir())
+    return read_chain(folder) if there else Chain(())
+
+
 def leg(chain: Chain, checkpoint: Checkpoint, *, start: str | None, end: str, params: Mapping[str, int | str]) -> Leg:
     """Return the migrations that lead from where the checkpoint stands (or `start`) to the revision `end`."""
     here = chain.place(start) if start is not None else locate(chain, evidence(checkpoint, params)).place

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from ckptlint.core.dtype import ANY
+from ckptlint.core.migration import ChainPlace
 from ckptlint.core.schema import Schema
 from ckptlint.engine.suggest.families import Family
 from ckptlint.engine.suggest.rewriting import Line, rewritten
@@ -19,20 +21,36 @@ _WIDTH: Final = 150
 _MOST: Final = 40  # ambiguities that are listed
 
 
-def migration_yaml(suggestion: Suggestion, old: Schema, new: Schema) -> str:
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said about the migration beside the schemas: its summary and place in a chain, why keys are dropped, what fills new ones."""
+
+    summary: str = ""
+    chain: ChainPlace | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    fills: Mapping[str, float] = field(default_factory=dict)
+
+
+_NOTHING_SAID: Final = Said()
+
+
+def migration_yaml(suggestion: Suggestion, old: Schema, new: Schema, said: Said = _NOTHING_SAID) -> str:
     """The text of the migration; it reads and, where the suggestion is complete, proves."""
-    return "\n".join(_lines(suggestion, old, new)) + "\n"
+    return "\n".join(_lines(suggestion, old, new, said)) + "\n"
 
 
-def _lines(suggestion: Suggestion, old: Schema, new: Schema) -> Iterator[str]:
+def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iterator[str]:
     yield f"# Suggested: {len(old.tensors)} tensors become {len(new.tensors)}."
     yield "# Behind each rewrite: how many keys it makes, the confidence, and what speaks for it."
     if not suggestion.complete:
         open_old, open_new = (_count(side) for side in (suggestion.open_sources, suggestion.open_targets))
         yield f"# Not decided: {open_old} keys of the source, {open_new} of the target, listed at the end."
     yield "ckptlint: 1"
-    yield f"summary: {_quoted(_summary(suggestion, old, new))}"
-    yield from _body(suggestion, new)
+    yield f"summary: {_quoted(said.summary or _summary(suggestion, old, new))}"
+    if said.chain is not None:
+        parent = f"parent: {said.chain.parent}, " if said.chain.parent else ""
+        yield f'chain: {{{parent}from: "{said.chain.before}", to: "{said.chain.after}"}}'
+    yield from _body(suggestion, new, said)
     if any(match.way != "rename" for match in suggestion.matches):
         yield "optimizer: reset"
     yield from _ambiguous(suggestion.ambiguities[:_MOST])
@@ -44,13 +62,13 @@ def _count(families: Iterable[Family]) -> int:
     return sum(len(family.members) for family in families)
 
 
-def _body(suggestion: Suggestion, new: Schema) -> Iterator[str]:
+def _body(suggestion: Suggestion, new: Schema, said: Said) -> Iterator[str]:
     written = rewritten(suggestion)
     body = [
         *_renames(written.renamed),
-        *(line for match, sources, targets in written.moved for line in _moved(match, sources, targets, new)),
+        *(line for match, sources, targets in written.moved for line in _moved(match, sources, targets, (new, said))),
         *(f"  - keep: {_scalar(key)}" for key in written.kept),
-        *_dropped(written.dropped),
+        *_dropped(written.dropped, [said.reasons.get(family.keys[0], _UNUSED) for family in suggestion.dropped]),
     ]
     if body or not written.keep_rest:
         yield "rewrites:" if body else "rewrites: []"
@@ -74,9 +92,9 @@ def _renames(lines: Sequence[Line]) -> Iterator[str]:
         yield f"      {_scalar(line.old)}: {_scalar(line.new)}  # {_evidence(line.matches)}"
 
 
-def _moved(match: Match, sources: Sequence[str], targets: Sequence[str], new: Schema) -> Iterator[str]:
+def _moved(match: Match, sources: Sequence[str], targets: Sequence[str], known: tuple[Schema, Said]) -> Iterator[str]:
     if match.way == "new":
-        yield from (_new(key, new) for key in targets)
+        yield from (_new(key, *known) for key in targets)
         return
     yield f"  # {_evidence([match])}"
     yield f"  - from: {_sequence(sources)}"
@@ -132,20 +150,28 @@ def _reshaping(match: Match) -> str:
     return f"{left} -> {right}"
 
 
-def _new(key: str, schema: Schema) -> str:
+def _new(key: str, schema: Schema, said: Said) -> str:
     spec = schema.tensors[key]
     dtype = "f32" if spec.dtype is ANY else spec.dtype.name
     shape = ", ".join(map(str, spec.shape))
-    fill = "ones" if key.endswith(("norm.weight", "running_var")) else "zeros"
-    return f"  - new: {{key: {_quoted(key)}, shape: [{shape}], dtype: {dtype}, fill: {fill}}}  # no source: see whether {fill} will do"
+    if key in said.fills:
+        value = said.fills[key]
+        fill, why = {0.0: "zeros", 1.0: "ones"}.get(value, repr(value)), "answered"
+    else:
+        fill = "ones" if key.endswith(("norm.weight", "running_var")) else "zeros"
+        why = f"no source: see whether {fill} will do"
+    return f"  - new: {{key: {_quoted(key)}, shape: [{shape}], dtype: {dtype}, fill: {fill}}}  # {why}"
 
 
-def _dropped(keys: Sequence[str]) -> Iterator[str]:
-    if keys:
+_UNUSED: Final = "every tensor of the target is made from others"
+
+
+def _dropped(keys: Sequence[str], reasons: Sequence[str]) -> Iterator[str]:
+    for reason in dict.fromkeys(reasons):
         yield "  - drop:"
         yield "      keys:"
-        yield from (f"        - {_quoted(key)}" for key in keys)
-        yield "      reason: every tensor of the target is made from others"
+        yield from (f"        - {_quoted(key)}" for key, its in zip(keys, reasons, strict=True) if its == reason)
+        yield f"      reason: {reason if reason == _UNUSED else _quoted(reason)}"
 
 
 def _evidence(matches: Sequence[Match]) -> str:

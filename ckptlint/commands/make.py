@@ -1,0 +1,168 @@
+"""`ckptlint make`: write the next migration of a chain, from the schema before to the one after; what is not certain is asked.
+
+Nothing is written before the migration is read again, has its place in the chain, and is proved to make the target.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ckptlint.commands import sources
+from ckptlint.commands.chaining import begun
+from ckptlint.commands.sources import Building
+from ckptlint.commands.talk import talk
+from ckptlint.core.digest import k1, short
+from ckptlint.core.migration import ChainPlace, Migration
+from ckptlint.core.schema import Schema
+from ckptlint.engine.chain import Chain, Link, link_up
+from ckptlint.engine.compare import compare
+from ckptlint.engine.prove import prove
+from ckptlint.engine.suggest.answers import Answers
+from ckptlint.engine.suggest.asking import Asked, Question, ask
+from ckptlint.errors import UsageError
+
+NEEDS_ANSWER = 5
+_SLUG = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The schemas before and after, the chain's folder, and how questions are answered."""
+
+    source: str
+    target: str
+    chain: str
+    answers: str | None = None
+    slug: str | None = None
+    summary: str | None = None
+    building: Building = field(default_factory=Building)
+    section: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A migration that is proved, and where it goes."""
+
+    path: str
+    text: str
+    link: Link
+
+
+def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
+    from ckptlint.documents.evidence import shipped_synonyms
+
+    request = Request(**given)  # type: ignore[arg-type]  # click checked them
+    chain = begun(request.chain)
+    old = sources.schema(request.source, request.building, section=request.section)
+    new = sources.schema(request.target, request.building)
+    _check_start(request, chain, old)
+    if not compare(old, new):
+        said = f"{request.target} is what {request.source} is: there is nothing to migrate"
+        return ([json.dumps({"version": 1, "file": None})] if form == "json" else [said]), 0
+    asked = ask(old, new, shipped_synonyms(), _answers(request))
+    if asked.questions:
+        talk(
+            f"{len(asked.questions)} questions; answer them in a file for --answers (docs/migrations.md), nothing is written"
+        )
+        return [_as_json(asked.questions)], NEEDS_ANSWER
+    made, reasons = _made(request, chain, asked, (old, new))
+    if reasons:
+        talk("the migration does not make the target, and is not written:")
+        return reasons, 1
+    _write(made)
+    return [_said(made, form)], 0
+
+
+def _answers(request: Request) -> Answers:
+    from ckptlint.documents.answers import read_answers
+
+    return read_answers(sources.read_text(request.answers), request.answers) if request.answers else Answers()
+
+
+def _check_start(request: Request, chain: Chain, old: Schema) -> None:
+    """The source must be what the chain leads to, as far as that is recorded."""
+    last = chain.links[-1] if chain.links else None
+    after = last.migration.chain.after if last and last.migration.chain else ""
+    if last and after and not k1(old).startswith(after):
+        raise UsageError(
+            f"has the keys {short(k1(old))}, and {last.revision} at the head of the chain makes {short(after)}",
+            where=request.source,
+            hint="the source of `make` is the schema that the chain leads to so far, such as the committed lock",
+        )
+
+
+def _made(request: Request, chain: Chain, asked: Asked, schemas: tuple[Schema, Schema]) -> tuple[Made, list[str]]:
+    """The migration, and why it does not prove."""
+    from ckptlint.documents.migrations import read_migration
+    from ckptlint.documents.suggested import Said, migration_yaml
+
+    old, new = schemas
+    place = ChainPlace(chain.links[-1].revision if chain.links else "", k1(old), k1(new))
+    said = Said(request.summary or "", place, asked.decided.dropped, asked.decided.filled)
+    text = migration_yaml(asked.suggestion, old, new, said)
+    number = len(chain.links) + 1
+    path = os.path.join(request.chain, f"{number:04d}_{_slug(request, asked)}.yaml")
+    migration = read_migration(text, path)
+    proof = prove(migration, old, new)
+    findings = [f"{each.severity}[{each.rule} {each.slug}] {each.message}" for each in proof.findings]
+    return Made(path, text, _linked(chain, migration)), findings if proof.failed else []
+
+
+def _linked(chain: Chain, migration: Migration) -> Link:
+    return link_up([*(link.migration for link in chain.links), migration]).links[-1]
+
+
+def _slug(request: Request, asked: Asked) -> str:
+    """The name that was given, else what the first change is called."""
+    if request.slug is not None:
+        if not _SLUG.fullmatch(request.slug):
+            raise UsageError(f"--slug {request.slug!r} should be words of a-z and 0-9 with _ between them")
+        return request.slug
+    for match in asked.suggestion.matches:
+        changed = [
+            name for name in match.targets[0].template if name not in (match.sources or match.targets)[0].template
+        ]
+        words = re.findall(r"[a-z0-9]+", "_".join(changed or match.targets[0].template[-2:]).lower())
+        if match.way != "rename" or changed:
+            return "_".join([match.way, *words])[:48].rstrip("_")
+    return "change"
+
+
+def _write(made: Made) -> None:
+    from ckptlint.formats.atomic import AtomicFile
+
+    Path(made.path).parent.mkdir(parents=True, exist_ok=True)
+    with AtomicFile(made.path, replace=False) as out:
+        out.file.write(made.text.encode())
+        out.commit()
+
+
+def _said(made: Made, form: str) -> str:
+    if form == "json":
+        place = made.link.migration.chain or ChainPlace()
+        entry = {"file": made.path, "revision": made.link.revision, "parent": place.parent}
+        return json.dumps({"version": 1, **entry, "from": place.before, "to": place.after})
+    return f"wrote {made.path}: {made.link.revision}, proved"
+
+
+def _as_json(questions: Iterable[Question]) -> str:
+    return json.dumps({"version": 1, "questions": [_question(each) for each in questions]}, indent=1)
+
+
+def _question(question: Question) -> dict[str, object]:
+    return {
+        "kind": question.kind,
+        "about": question.about,
+        "keys": list(question.keys),
+        "shape": list(question.shape),
+        "why": question.why,
+        "choices": [
+            {"answer": each.answer, "confidence": each.confidence, "evidence": list(each.evidence)}
+            for each in question.choices
+        ],
+    }
