@@ -16,7 +16,7 @@ from ckptlint.engine.suggest.answers import ANY, Answers, Decided, beneath, over
 from ckptlint.engine.suggest.families import HOLE, Family, Segments, fold, unfolded
 from ckptlint.engine.suggest.names import Synonyms
 from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
-from ckptlint.engine.suggest.suggestion import Match, Suggestion
+from ckptlint.engine.suggest.suggestion import Candidate, Match, Suggestion
 
 _SURE: Final = 0.97  # confidence from which names speak for a rename
 _MANY: Final = 4  # tensors that agree, which say it without names
@@ -155,20 +155,26 @@ def _questions(
         why = _doubt(unit, units, (open_old, open_new), (old, new))
         if why:
             yield _about_unit(unit, units, why)
-    for match in found.matches:
-        if match.way not in {"rename", "new"} and pattern(match.targets[0].template) not in answers.accept:
-            yield _about_join(match)
+    yield from (
+        _about_join(match)
+        for match in found.matches
+        if match.way not in {"rename", "new"} and pattern(match.targets[0].template) not in answers.accept
+    )
     chances = {each.source.template: each.candidates for each in found.ambiguities}
-    for family in open_old:
-        candidates = chances.get(family.template, ())
-        choices = [Choice(pattern(each.target.template), each.chance) for each in candidates]
-        kind: Kind = "rename" if choices else "drop"
-        why = "several things may have become of it" if choices else "nothing of the target can be made from it"
-        yield Question(kind, pattern(family.template), family.keys, family.shape, (*choices, _DROP), why)
-    for family in open_new:
-        yield Question(
-            "new", pattern(family.template), family.keys, family.shape, _FILLS, "nothing is certain to become it"
-        )
+    yield from (_about_source(family, chances.get(family.template, ())) for family in open_old)
+    yield from (_about_target(family) for family in open_new)
+
+
+def _about_source(family: Family, candidates: Iterable[Candidate]) -> Question:
+    choices = [Choice(pattern(each.target.template), each.chance) for each in candidates]
+    kind: Kind = "rename" if choices else "drop"
+    why = "several things may have become of it" if choices else "nothing of the target can be made from it"
+    return Question(kind, pattern(family.template), family.keys, family.shape, (*choices, _DROP), why)
+
+
+def _about_target(family: Family) -> Question:
+    why = "nothing is certain to become it"
+    return Question("new", pattern(family.template), family.keys, family.shape, _FILLS, why)
 
 
 _DROP: Final = Choice("drop", 0.0)
