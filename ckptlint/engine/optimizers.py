@@ -91,6 +91,8 @@ def carry_optimizers(
 def _carry(
     section: Section, work: Sequence[tuple[Section, Plan]], others: Sequence[Section], wishes: Wishes, carried: Carried
 ) -> None:
+    if all(_changes_nothing(plan, wishes.order) for _, plan in work):
+        return
     optimizer = read_optimizer(section)
     if all(_in_order(plan, wishes.order) for _, plan in work) and not (optimizer is not None and _has_names(optimizer)):
         return
@@ -110,6 +112,10 @@ def _in_order(plan: Plan, order: Sequence[str] | None) -> bool:
     """Whether every tensor has kept its place and its shape; a parameter with several names counts once, by the first."""
     same = not plan.steps and list(dict.fromkeys(plan.inputs.values())) == list(dict.fromkeys(plan.outputs.values()))
     return same and (order is None or [key for key in plan.outputs if key in set(order)] == list(order))
+
+
+def _changes_nothing(plan: Plan, order: Sequence[str] | None) -> bool:
+    return _in_order(plan, order) and list(plan.inputs) == list(plan.outputs)
 
 
 def _has_names(optimizer: Optimizer) -> bool:
