@@ -39,7 +39,9 @@ def carried(torch, tmp_path):
     def carry(state, name, *params, reverse=False, source=None):
         old, new = tmp_path / "old.pt", tmp_path / "new.pt"
         torch.save(state, old)
-        request = Request(str(old), (name,), str(new), sources.parameters(params), reverse=reverse, source=source, force=True)
+        request = Request(
+            str(old), (name,), str(new), sources.parameters(params), reverse=reverse, source=source, force=True
+        )
         migrate(request)
         return torch.load(new)
 
