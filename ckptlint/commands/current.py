@@ -105,7 +105,7 @@ def _text(path: str, chain: Chain, told: _Told) -> Iterator[str]:
         yield f"no nearest revision: without a {LOCK} of the head, or where no migration fits, there is nothing to measure by"
         return
     yield f"nearest: {chain.name(told.nearest.place)}; from there to the head it would differ from the lock by"
-    yield from (f"  {line}" for line in differences.text(told.nearest.difference, {}))
+    yield from (f"  {line}" for line in differences.text(told.nearest.difference))
 
 
 def _json(path: str, chain: Chain, told: _Told) -> Iterator[str]:
@@ -118,6 +118,6 @@ def _json(path: str, chain: Chain, told: _Told) -> Iterator[str]:
         "behind": None if place is None else len(chain.links) - place,
     }
     if told.nearest:
-        difference = json.loads("".join(differences.as_json(told.nearest.difference, {})))
+        difference = json.loads("".join(differences.as_json(told.nearest.difference)))
         said["nearest"] = {"revision": chain.name(told.nearest.place), "difference": difference}
     yield json.dumps(said, indent=1)

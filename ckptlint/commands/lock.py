@@ -118,7 +118,7 @@ def _differences(locking: Locking) -> list[str]:
     committed = read_lock(sources.read_text(locking.path), locking.path)
     if locking.text_of(committed) == locking.text:
         return []
-    found = list(differences.text(compare(committed, locking.schema), {}))
+    found = list(differences.text(compare(committed, locking.schema)))
     return [
         f"{locking.path}: the lock (-) and the model (+) differ",
         *found,

@@ -54,15 +54,15 @@ def stored(value: Value) -> Value:
     return value.state if isinstance(value, Dict) else None
 
 
-def walk(root: Value, *, states: bool = True) -> Iterator[tuple[str, Value]]:
+def walk(root: Value, *, states: bool = True, at: str = ROOT) -> Iterator[tuple[str, Value]]:
     """Every place of the tree with its value, outer before inner, in file order; what is shared comes once a place.
 
-    Without `states`, what objects store is left out. A cycle is not followed; a tree that unfolds to more than ten million places is a
+    Without `states`, what objects store is left out. `at` is where `root` itself is, in a larger tree. A cycle is not followed; a tree that unfolds to more than ten million places is a
     `FormatError`.
     """
-    yield ROOT, root
+    yield at, root
     entered = [id(root)]
-    pending = [_below(ROOT, root, states=states)]
+    pending = [_below(at, root, states=states)]
     open_nodes = set(entered)
     places = 0
     while pending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from math import isfinite
 from typing import TypeAlias
 
@@ -25,6 +26,7 @@ from ckptlint.core.tree import (
 
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
+_MOST_OPENED = 1_000_000  # places in objects; many objects may share what one stores
 _CONTAINERS = ((Dict, "dict"), (List, "list"), (Tuple, "tuple"))
 
 
@@ -45,6 +47,26 @@ def tree_notation(root: Value, digest: Callable[[Tensor], str] | None = None) ->
         entry = _entry(value, digest)
         if entry:
             tree[path] = entry
+    return tree
+
+
+def opened_notation(root: Value) -> dict[str, dict[str, Plain]]:
+    """Return `tree_notation` with what objects store below them, `/cfg@/lr`; what an object in several places stores comes once."""
+    tree: dict[str, dict[str, Plain]] = {}
+    opened: set[int] = set()
+    inside, room = None, _MOST_OPENED
+    for path, value in walk(root, states=False):
+        if inside is not None and path.startswith(inside):
+            continue
+        inside = f"{path}/" if isinstance(value, Opaque) else None
+        first = isinstance(value, Opaque) and id(value) not in opened
+        for place, held in islice(walk(value, at=path), max(room, 1)) if first else [(path, value)]:
+            room -= first
+            if isinstance(held, Opaque):
+                opened.add(id(held))
+            entry = _entry(held, None)
+            if entry:
+                tree[place] = entry
     return tree
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ckptlint.core.families import fold
+from ckptlint.engine.beside import Beside
 from ckptlint.engine.compare import Change, Difference
 from ckptlint.report.counts import counted
 from ckptlint.report.escape import escape
 
+_NOTHING = Beside()
 _LONGEST = 200  # characters of one value
 
 
-def text(difference: Difference, rest: Mapping[str, object]) -> Iterator[str]:
+def text(difference: Difference, rest: Beside = _NOTHING) -> Iterator[str]:
     """Yield one line a pattern, `-` for what is gone, `+` for what is new, `~` for what changed, `>` for what moved."""
     for move in difference.moved:
         yield escape(f"> {move.pattern}{_keys(move)}: prefix {move.before or '(none)'} -> {move.after or '(none)'}")
@@ -26,7 +29,7 @@ def text(difference: Difference, rest: Mapping[str, object]) -> Iterator[str]:
     yield _last_line(difference)
 
 
-def as_json(difference: Difference, rest: Mapping[str, object]) -> Iterator[str]:
+def as_json(difference: Difference, rest: Beside = _NOTHING) -> Iterator[str]:
     """Yield one object, which `docs/json.md` describes."""
     import json
 
@@ -40,9 +43,14 @@ def as_json(difference: Difference, rest: Mapping[str, object]) -> Iterator[str]
         "untied": [list(group) for group in difference.untied],
         "reordered": difference.reordered,
         "same": difference.same,
-        "rest": dict(rest),
+        "rest": _places(rest) if rest else {},
     }
     yield json.dumps(entry, indent=1)
+
+
+def _places(rest: Beside = _NOTHING) -> dict[str, object]:
+    changed = {path: {"before": was, "after": now} for path, (was, now) in rest.changed.items()}
+    return {"removed": dict(rest.removed), "added": dict(rest.added), "changed": changed}
 
 
 def _changes(changes: Sequence[Change]) -> list[dict[str, object]]:
@@ -52,25 +60,25 @@ def _changes(changes: Sequence[Change]) -> list[dict[str, object]]:
     ]
 
 
-def _beside(rest: Mapping[str, object]) -> Iterator[str]:
-    """Yield what the trees hold beside tensors, by deepdiff's kinds of change."""
-    for kind, changes in rest.items():
-        yield f"beside the tensors, {escape(kind.replace('_', ' '))}:"
-        members = changes.items() if isinstance(changes, Mapping) else ((each, None) for each in _listed(changes))
-        for place, change in members:
-            said = "" if change is None else f"  {_short(change)}"
-            yield escape(f"  {place}{said}")
+def _beside(rest: Beside = _NOTHING) -> Iterator[str]:
+    """Yield what the trees hold beside tensors, equal changes under folded paths."""
+    if rest:
+        yield "beside the tensors:"
+    yield from _marked("-", {path: _short(value) for path, value in rest.removed.items()})
+    yield from _marked("+", {path: _short(value) for path, value in rest.added.items()})
+    yield from _marked("~", {path: f"{_short(was)} -> {_short(now)}" for path, (was, now) in rest.changed.items()})
 
 
-def _listed(changes: object) -> Sequence[object]:
-    return changes if isinstance(changes, list) else [changes]
+def _marked(mark: str, changes: Mapping[str, str]) -> Iterator[str]:
+    paths: dict[str, list[str]] = {}
+    for path, said in changes.items():
+        paths.setdefault(said, []).append(path)
+    for said, alike in paths.items():
+        yield from (escape(f"  {mark} {family.pattern}  {said}") for family in fold(alike))
 
 
-def _short(change: object) -> str:
-    if isinstance(change, Mapping) and {"old_value", "new_value"} <= change.keys():
-        said = f"{change['old_value']!r} -> {change['new_value']!r}"
-    else:
-        said = repr(change)
+def _short(value: object) -> str:
+    said = repr(value)
     return said if len(said) <= _LONGEST else f"{said[:_LONGEST]} ..."
 
 

@@ -10,7 +10,7 @@ from ckptlint.core.checkpoint import Checkpoint, Section
 from ckptlint.core.families import fold
 from ckptlint.core.paths import ambiguous
 from ckptlint.core.tree import Composite, Tensor
-from ckptlint.engine.tree_notation import Plain, tree_notation
+from ckptlint.engine.tree_notation import Plain, opened_notation, tree_notation
 from ckptlint.report.escape import escape
 from ckptlint.report.plans import size
 
@@ -107,10 +107,11 @@ def _spec(tensor: Tensor | Composite) -> str:
 
 def _rest(checkpoint: Checkpoint, pattern: str, *, flat: bool) -> Iterator[str]:
     """Leaves outside of all sections, equal ones of one kind under folded paths; long lists of numbers are counted."""
-    inside = [section.path.rstrip("/") + "/" for section in checkpoint.sections] + [s.path for s in checkpoint.sections]
+    homes = [section.path for section in checkpoint.sections]
+    inside = tuple(home.rstrip("/") + mark for home in homes for mark in ("/", "@"))
     leaves: dict[tuple[str, str], list[str]] = {}
-    for path, leaf in tree_notation(checkpoint.root).items():
-        within = any(path == home or (home.endswith("/") and path.startswith(home)) for home in inside)
+    for path, leaf in opened_notation(checkpoint.root).items():
+        within = path in homes or path.startswith(inside)
         if not within and _path_selected(path, pattern):
             home = path if flat else _NUMBER.sub("/#", path.rpartition("/")[0])
             leaves.setdefault((home, _leaf(leaf)), []).append(path)

@@ -6,6 +6,7 @@ import pytest
 
 from ckptlint.core.finding import Coverage, Finding, Report, Severity
 from ckptlint.core.schema import Schema
+from ckptlint.engine.beside import beside
 from ckptlint.engine.compare import compare
 from ckptlint.errors import FormatError
 from ckptlint.report import REPORTERS, differences, github, markdown, text
@@ -198,26 +199,28 @@ def test_percentages_do_not_round_to_all_or_nothing(filled, expected):
 def test_differences_for_people():
     old = Schema.of("emb: f32[9,4]", "l.0.w: f32[4,4]", "l.1.w: f32[4,4]", "head\n: f32[2,4]")
     new = Schema.of("l.0.w: f32[4,8]", "emb: f32[9,4]", "l.1.w: f32[4,8]", "neck: f32[3]")
-    rest = {
-        "values_changed": {"root['/epoch']": {"old_value": 1, "new_value": 2}},
-        "dictionary_item_added": ["root['/x']"],
-    }
+    rest = beside(
+        {"/epoch": 1, "/groups/0/lr": 0.1, "/groups/1/lr": 0.1, "/gone": "a", "/one": 1},
+        {"/epoch": 2, "/groups/0/lr": 0.2, "/groups/1/lr": 0.2, "/x": None, "/one": True},
+    )
     assert list(differences.text(compare(old, new), rest)) == [
         "- head  f32[2,4]",
         "+ neck  f32[3]",
         "~ l.{0,1}.w  f32[4,4] -> f32[4,8] (2 keys)",
         "~ the keys that both have come in another order",
-        "beside the tensors, values changed:",
-        "  root['/epoch']  1 -> 2",
-        "beside the tensors, dictionary item added:",
-        "  root['/x']",
+        "beside the tensors:",
+        "  - /gone  'a'",
+        "  + /x  None",
+        "  ~ /epoch  1 -> 2",
+        "  ~ /groups/{0,1}/lr  0.1 -> 0.2",
+        "  ~ /one  1 -> True",
         "1 tensor the same, 0 moved, 1 removed, 1 added, 2 changed",
     ]
 
 
 def test_differences_for_machines():
     found = compare(Schema.of("a: f32[1]", "b: f32[1]"), Schema.of("m.a: f32[1]", "m.b: f32[1]"))
-    (said,) = differences.as_json(found, {})
+    (said,) = differences.as_json(found)
     assert json.loads(said) == {
         "version": 1,
         "added": [],
