@@ -53,6 +53,6 @@ def test_trees_with_nothing_in_common_are_told_apart_by_path(tmp_path):
 def test_an_object_in_two_places_is_opened_once(tmp_path):
     config = argparse.Namespace(lr=0.1)
     config.itself = config
-    torch.save({"w": torch.ones(2), "one": config, "two": config}, tmp_path / "a.pt")
+    torch.save({"model": {"w": torch.ones(2)}, "one": config, "two": config}, tmp_path / "a.pt")
     said = ckptlint(tmp_path, "inspect", "a.pt", "*lr").stdout
     assert said.count("@/lr") == 1

@@ -57,7 +57,8 @@ def stored(value: Value) -> Value:
 def walk(root: Value, *, states: bool = True, at: str = ROOT) -> Iterator[tuple[str, Value]]:
     """Every place of the tree with its value, outer before inner, in file order; what is shared comes once a place.
 
-    Without `states`, what objects store is left out. `at` is where `root` itself is, in a larger tree. A cycle is not followed; a tree that unfolds to more than ten million places is a
+    Without `states`, what objects store is left out. `at` is where `root` itself is in a larger tree.
+    A cycle is not followed; a tree that unfolds to more than ten million places is a
     `FormatError`.
     """
     yield at, root
