@@ -55,4 +55,21 @@ def make(**given: Any) -> None:
     finish(command.run, given)
 
 
-COMMANDS = (log, current, make)
+@click.command()
+@click.argument("chain", metavar="FOLDER")
+@click.option("--lock", metavar="FILE", help="Lock of the chain's head.  [default: FOLDER/schema.lock]")
+@click.option(
+    "--base", metavar="ANY", help="What the change starts from: the lock before it, or anything that has a schema."
+)
+@click.option(
+    "--against", metavar="REF", help="What the change starts from: the lock and chain as this revision of git has them."
+)
+@text_or_json
+def check(**given: Any) -> None:
+    """Check the chain in FOLDER: is it whole, does it end at the lock, and does it lead there from the base."""
+    import ckptlint.commands.check as command
+
+    finish(command.run, given)
+
+
+COMMANDS = (log, current, make, check)

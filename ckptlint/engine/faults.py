@@ -52,6 +52,18 @@ NO_CASE = FaultKind("CKM133", "no-single-case", "Of the migration's cases not ex
 BAD_CHAIN = FaultKind(
     "CKM134", "broken-chain", "Migrations are no single chain, or a checkpoint has no certain place in it."
 )
+LINKS_APART = FaultKind(
+    "CKG101", "links-apart", "A migration of a chain takes other keys than the one before it makes."
+)
+BASE_REWRITTEN = FaultKind(
+    "CKG102", "base-rewritten", "A migration that the base has was changed, moved or taken away."
+)
+LOCK_NOT_HEAD = FaultKind("CKG103", "lock-is-not-head", "The lock is not what the last migration of the chain makes.")
+BASE_UNSEEN = FaultKind("CKG104", "base-is-no-revision", "The base's lock is at no revision of the chain.")
+NUMBER_WRONG = FaultKind("CKG105", "number-is-not-place", "A file's number is not its place in the chain.")
+BASE_UNREACHED = FaultKind(
+    "CKB101", "no-way-from-base", "The new migrations do not make the lock's keys and shapes from the base's."
+)
 
 PYTHON = FaultKind(
     "CKM121", "python-code", "A step is Python code of the user's, of which only what it declares is known."
@@ -63,6 +75,7 @@ KINDS: dict[str, FaultKind] = {
         *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
         *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, REFUSED, BAD_PLACE, NO_CASE, BAD_CHAIN),
+        *(LINKS_APART, BASE_REWRITTEN, LOCK_NOT_HEAD, BASE_UNSEEN, NUMBER_WRONG, BASE_UNREACHED),
     )
 }
 

@@ -1,0 +1,50 @@
+"""Folders and files as a git revision has them: read as blobs, with nothing checked out and nothing of the work tree touched."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from ckptlint.errors import UsageError
+
+
+def known(ref: str, folder: Path) -> None:
+    """`UsageError` where the revision is not in the repository that the folder is in."""
+    if ref.startswith("-") or not ref:
+        raise UsageError(f"{ref!r} is no revision of git")
+    done = _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    if done.returncode:
+        hint = f"a shallow clone may lack it: git fetch --depth=1 origin {ref}"
+        raise UsageError(f"git knows no revision {ref!r} here", where=str(folder), hint=hint)
+
+
+def unpack(ref: str, folder: Path, into: Path) -> bool:
+    """Write the files that a folder has in a revision below `into`; false where it has none."""
+    listed = _git(folder, "ls-tree", "-r", "-z", "--name-only", ref, "./")
+    names = [name for name in listed.stdout.decode("utf-8", "surrogateescape").split("\0") if name]
+    for name in names:
+        place = into / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(_blob(ref, folder, name))
+    return bool(names)
+
+
+def blob(ref: str, path: Path) -> bytes | None:
+    """The bytes of a file in a revision; None where it has no such file."""
+    listed = _git(path.parent, "ls-tree", "-z", "--name-only", ref, f"./{path.name}")
+    return _blob(ref, path.parent, path.name) if listed.stdout else None
+
+
+def _blob(ref: str, folder: Path, name: str) -> bytes:
+    done = _git(folder, "show", f"{ref}:./{name}")
+    if done.returncode:
+        raise UsageError(f"git cannot read {name} of {ref}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, check=False)  # noqa: S603  git itself, with a checked revision
+    except OSError as error:
+        raise UsageError(f"git cannot be run: {error.strerror}") from error
