@@ -81,3 +81,33 @@ def test_without_a_lock_there_is_no_nearest(chain, tmp_path, capsys):
     save("x.pt", {"q": [9]})
     assert main(["current", "x.pt", "--chain", "chain"]) == 1
     assert "no nearest revision" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["new.pt", "new.safetensors", "new.safetensors.index.json"])
+def test_migrating_records_the_revision_and_it_is_read_again(chain, capsys, name):
+    save("x.pt", SHAPES[0])
+    more = ["--max-shard-size", "9B"] if name.endswith(".json") else []
+    output = name.removesuffix(".index.json")
+    assert main(["migrate", "x.pt", "--chain", "chain", "--to", "1", "-o", output, *more]) == 0
+    capsys.readouterr()
+    assert main(["current", name, "--chain", "chain", "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["revision"], told["by"], told["behind"]) == (chain[0], "stamp", 1)
+    if name == "new.pt":
+        assert list(torch.load(name)) == ["b", "z"]
+
+
+def test_going_back_to_the_base_records_nothing(chain, capsys):
+    save("x.pt", SHAPES[1])
+    assert main(["migrate", "x.pt", "--chain", "chain", "--to", "base", "-o", "old.pt"]) == 0
+    capsys.readouterr()
+    main(["current", "old.pt", "--chain", "chain", "--format", "json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["revision"], told["by"]) == ("base", "digest")
+
+
+def test_a_revision_whose_keys_are_not_there_is_not_recorded(chain, capsys):
+    save("x.pt", {**SHAPES[0], "more": [1]})
+    assert main(["migrate", "x.pt", "--chain", "chain", "--from", "base", "-o", "new.pt"]) == 0
+    assert "is not recorded" in capsys.readouterr().err
+    assert main(["current", "new.pt", "--chain", "chain"]) == 1

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from ckptlint.commands import sources
 from ckptlint.commands.planning import facts_of
+from ckptlint.commands.talk import talk
 from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.digest import k1
 from ckptlint.core.migration import Migration
+from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Value
-from ckptlint.engine.chain import Chain, Evidence, link_up, locate
+from ckptlint.engine.chain import BASE, Chain, Evidence, link_up, locate
 from ckptlint.engine.guards import Scene
 from ckptlint.engine.params import resolve_params
 from ckptlint.errors import PlanError, UsageError
@@ -21,12 +23,16 @@ from ckptlint.errors import PlanError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """What leads from where a checkpoint stands to where it shall be: migrations in the order of the way there, and names."""
+    """What leads from where a checkpoint stands to where it shall be: migrations in the order of the way there, and names.
+
+    `digest` is what the chain says of the keys there.
+    """
 
     migrations: tuple[Migration, ...]
     back: bool
     start: str
     end: str
+    digest: str = ""
 
 
 def read_chain(folder: str) -> Chain:
@@ -53,7 +59,19 @@ def leg(chain: Chain, checkpoint: Checkpoint, *, start: str | None, end: str, pa
     """Return the migrations that lead from where the checkpoint stands (or `start`) to the revision `end`."""
     here = chain.place(start) if start is not None else locate(chain, evidence(checkpoint, params)).place
     there = chain.place(end)
-    return Leg(chain.between(here, there), there < here, chain.name(here), chain.name(there))
+    return Leg(chain.between(here, there), there < here, chain.name(here), chain.name(there), chain.digest(there))
+
+
+def stamp(leg: Leg, made: Sequence[tuple[str, Schema]]) -> str:
+    """The revisions of state dicts by their paths as JSON, to be recorded in the file: of those that are what the chain says is there."""
+    if leg.end in ("", BASE):
+        return ""
+    held = [path for path, schema in made if not leg.digest or k1(schema).startswith(leg.digest)]
+    if len(held) < len(made):
+        talk(
+            f"warning: what comes out does not have the keys of {leg.end}, so that revision is not recorded in the file"
+        )
+    return json.dumps(dict.fromkeys(held, leg.end), separators=(",", ":")) if held else ""
 
 
 def evidence(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> Evidence:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ckptlint.commands import sources
 from ckptlint.commands.amounts import memory
-from ckptlint.commands.chaining import Leg, leg, read_chain
+from ckptlint.commands.chaining import Leg, leg, read_chain, stamp
 from ckptlint.commands.externals import Externals, python_calls
 from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
@@ -138,7 +138,7 @@ def _carried_out(
         talk(f"warning: {path} is a list of tensors that fits the weights by position, and stays as it is")
     outcome = carried.added_to(outcome)
     externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
-    writing = _writing(request, target, externals)
+    writing = _writing(request, target, externals, _stamp(target, way, outcome))
     refuse(outcome, writing)
     for call in python_calls(outcome.work):
         runs = "would run" if request.dry_run else "runs"
@@ -149,7 +149,12 @@ def _carried_out(
     return write(outcome, carried.replaced, writing)
 
 
-def _writing(request: Request, target: Target, externals: Externals) -> Writing:
+def _stamp(target: Target, way: Leg, outcome: Outcome) -> str:
+    made = [("/" if target.tensors_only else section.path, plan.target) for section, plan in outcome.placed]
+    return stamp(way, made)
+
+
+def _writing(request: Request, target: Target, externals: Externals, stamped: str) -> Writing:
     return Writing(
         target,
         force=request.force,
@@ -158,6 +163,7 @@ def _writing(request: Request, target: Target, externals: Externals) -> Writing:
         allow_expand=request.allow_expand,
         max_memory=request.max_memory,
         externals=externals,
+        stamp=stamped,
     )
 
 

@@ -15,6 +15,9 @@ from ckptlint.errors import UsageError
 from ckptlint.formats.atomic import AtomicFile
 from ckptlint.formats.staging import StagedFolder
 
+STAMP = "ckptlint"  # in metadata
+STAMP_RECORD = ".ckptlint/revisions.json"
+
 
 class Written(NamedTuple):
     """What is in place now: the file, the index of several, or the folder, and how many bytes and files it is."""
@@ -25,10 +28,21 @@ class Written(NamedTuple):
 
 
 class Container(NamedTuple):
-    """What a file says of itself beside its tensors: its metadata, and the protocol of its pickles."""
+    """What a file says of itself beside its tensors: metadata, the protocol of its pickles, and its revisions as JSON."""
 
     metadata: Mapping[str, str]
     protocol: int
+    stamp: str = ""
+
+    @property
+    def texts(self) -> Mapping[str, str]:
+        """The metadata with the stamp, for formats that have a place for texts."""
+        return {**self.metadata, **({STAMP: self.stamp} if self.stamp else {})}
+
+    @property
+    def records(self) -> Mapping[str, bytes]:
+        """The stamp as a member of a zip file, which torch.load passes over."""
+        return {STAMP_RECORD: self.stamp.encode()} if self.stamp else {}
 
 
 class Writer(Protocol):
@@ -143,7 +157,12 @@ def one_file(target: Target, assembly: Assembly, container: Container, *, force:
     from ckptlint.formats.torch_zip_writer import TorchZipWriter
 
     writer = TorchZipWriter(
-        assembly.root, target.path, replace=assembly.replace, protocol=container.protocol, names=assembly.names()
+        assembly.root,
+        target.path,
+        replace=assembly.replace,
+        protocol=container.protocol,
+        records=container.records,
+        names=assembly.names(),
     )
     return _OneFile(writer, target.path, force=force)
 
@@ -164,7 +183,7 @@ def sharded(target: Target, assembly: Assembly, container: Container, *, force: 
     members = [
         (name, _shard(target, name, shard, assembly, container)) for name, shard in zip(names, shards, strict=True)
     ]
-    content = index(tensors, list(zip(names, shards, strict=True)), container.metadata)
+    content = index(tensors, list(zip(names, shards, strict=True)), container.texts)
     last = os.path.basename(target.index)
     several = _Several(target.index, members, (last, content), StagedFolder(target.index, replace=force))
     there = os.listdir(os.path.realpath(folder or "."))
@@ -188,7 +207,7 @@ def _dense(assembly: Assembly) -> dict[str, Tensor]:
 def _safetensors(tensors: Mapping[str, Tensor], container: Container) -> Writer:
     from ckptlint.formats.safetensors_writer import SafetensorsWriter
 
-    return SafetensorsWriter(tensors, container.metadata)
+    return SafetensorsWriter(tensors, container.texts)
 
 
 def _legacy(assembly: Assembly, container: Container) -> Writer:

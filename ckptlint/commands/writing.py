@@ -39,7 +39,7 @@ class Writing:
     """What to write (nothing is named for a dry run without an output) and how.
 
     `alone` where a section was named, so that only its weights are wanted in a format that holds no more; `allow_expand` where elements
-    that the source repeats by strides may be written out.
+    that the source repeats by strides may be written out. `stamp` are the revisions to record, as JSON.
     """
 
     target: Target
@@ -49,6 +49,7 @@ class Writing:
     allow_expand: bool = False
     max_memory: int = 1 << 30
     externals: Externals | None = None
+    stamp: str = ""
 
 
 def refuse(outcome: Outcome, writing: Writing) -> None:
@@ -93,9 +94,10 @@ def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Out
     if left and target.form in (Form.TORCH, Form.LEGACY) and target.shard is None:
         talk(f"note: a .pt file has no place for the file's metadata: {', '.join(left)}")
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
+    container = Container(metadata, protocol, writing.stamp)
     if target.shard is not None:
-        return sharded(target, assembly, Container(metadata, protocol), force=writing.force)
-    return one_file(target, assembly, Container(metadata, protocol), force=writing.force)
+        return sharded(target, assembly, container, force=writing.force)
+    return one_file(target, assembly, container, force=writing.force)
 
 
 def _metadata(checkpoint: Checkpoint) -> dict[str, str]:

@@ -57,6 +57,13 @@ class Chain:
         """The revision that a place is behind."""
         return self.links[place - 1].revision if place else BASE
 
+    def digest(self, place: int) -> str:
+        """The `k1:` digest of the keys at a place, as far as the migrations beside it say; '' where they do not."""
+        beside = [self.links[place - 1].migration.chain] if place else []
+        after = next((each.after for each in beside if each), "")
+        following = self.links[place].migration.chain if place < len(self.links) else None
+        return after or (following.before if following else "")
+
 
 def link_up(migrations: Iterable[Migration]) -> Chain:
     """Order migrations by their parents; `PlanFaults` where they are no single chain, and names the files at fault."""
