@@ -72,4 +72,17 @@ def check(**given: Any) -> None:
     finish(command.run, given)
 
 
-COMMANDS = (log, current, make, check)
+@click.command()
+@click.argument("checkpoint")
+@click.argument("revision")
+@click.option("--chain", metavar="FOLDER", required=True, help="Folder of migrations that follow each other.")
+@click.option("-o", "--output", metavar="FILE", required=True, help="File to write.")
+@click.option("--force", is_flag=True, help="Replace an existing output.")
+def stamp(**given: Any) -> None:
+    """Record in a copy of CHECKPOINT that it stands at REVISION of a chain, whose keys it must have; nothing else changes."""
+    import ckptlint.commands.stamp as command
+
+    finish(command.run, given)
+
+
+COMMANDS = (log, current, make, check, stamp)

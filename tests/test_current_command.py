@@ -111,3 +111,15 @@ def test_a_revision_whose_keys_are_not_there_is_not_recorded(chain, capsys):
     assert main(["migrate", "x.pt", "--chain", "chain", "--from", "base", "-o", "new.pt"]) == 0
     assert "is not recorded" in capsys.readouterr().err
     assert main(["current", "new.pt", "--chain", "chain"]) == 1
+
+
+def test_a_stamp_changes_nothing_else_and_needs_the_keys(chain, tmp_path, capsys):
+    save("x.pt", SHAPES[1])
+    assert main(["stamp", "x.pt", "1", "--chain", "chain", "-o", "new.pt"]) == 0
+    capsys.readouterr()
+    main(["current", "new.pt", "--chain", "chain", "--format", "json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (told["revision"], told["by"]) == (chain[0], "stamp")
+    assert {key: value.shape for key, value in torch.load("new.pt").items()} == {"b": (2,), "z": (1,)}
+    assert main(["stamp", "x.pt", "2", "--chain", "chain", "-o", "other.pt"]) == 1
+    assert not (tmp_path / "other.pt").exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ckptlint.commands import sources
 from ckptlint.commands.amounts import memory
@@ -56,6 +56,7 @@ class Request:
     start: str | None = None
     end: str = "head"
     digests: str | None = None
+    stamps: bool = False  # to write the file as it is where it stands at `end` already, with that recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,8 @@ def _named(request: Request) -> Leg | None:
 def _leg(request: Request, checkpoint: Checkpoint) -> Leg:
     """The part of the chain that lies before this checkpoint."""
     chain = read_chain(str(request.chain))
-    return leg(chain, checkpoint, start=request.start, end=request.end, params=request.params)
+    way = leg(chain, checkpoint, start=request.start, end=request.end, params=request.params)
+    return way if way.migrations or not request.stamps else replace(way, migrations=(sources.migration(AS_IS),))
 
 
 def _planned(request: Request, checkpoint: Checkpoint, leg: Leg) -> Outcome:
