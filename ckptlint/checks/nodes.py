@@ -21,7 +21,13 @@ def objects(root: Value) -> Iterator[Node]:
         seen.add(id(value))
         yield value
         if isinstance(value, Dict):
-            waiting.extend([member for _, member in value.items])
+            for _, member in value.items:
+                if type(member) is Tensor and member.wrap is None:  # nearly all: nothing is in them
+                    if id(member) not in seen:
+                        seen.add(id(member))
+                        yield member
+                else:
+                    waiting.append(member)
             waiting.append(stored(value))
         elif not isinstance(value, Tensor) or value.wrap is not None:
             waiting.extend([member for _, member in _inside("", value)])

@@ -94,7 +94,7 @@ class _Judging:
 
     def report(self, path: str) -> Report:
         request = self._request
-        with sources.subject(path) as subject:
+        with no_collection(), sources.subject(path) as subject:
             name, model = self._model(path)
             if model is None and (request.only or request.allow_missing):
                 raise UsageError("--only and --allow-missing need a model to judge by")
@@ -103,13 +103,12 @@ class _Judging:
                 path, request.section or "", selection, tuple(request.only), tuple(request.allow_missing)
             )
             values = self._values(subject, model)
-            with no_collection():
-                report = lint(subject, model, self._rules, options, values)
-                if model is None or not report.failed():
-                    return report
-                from ckptlint.commands.cures import with_cure  # only a checkpoint that does not fit pays for it
+            report = lint(subject, model, self._rules, options, values)
+            if model is None or not report.failed():
+                return report
+            from ckptlint.commands.cures import with_cure  # only a checkpoint that does not fit pays for it
 
-                return with_cure(report, subject, self._reference(path), model, request.building)
+            return with_cure(report, subject, self._reference(path), model, request.building)
 
     def _values(self, subject: Checkpoint | Schema, model: Schema | None) -> Measured | None:
         if not self._request.values:

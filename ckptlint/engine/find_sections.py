@@ -70,7 +70,8 @@ class _Survey:
                 yield path, node
             if id(node) not in seen and not self._is_closed(node):
                 seen.add(id(node))
-                stack.extend((join(path, key), child, within or found) for key, child in reversed(list(children(node))))
+                inside = [each for each in children(node) if id(each[1]) in self._promising]  # few of very many
+                stack.extend((join(path, key), child, within or found) for key, child in reversed(inside))
 
     def _is_closed(self, node: Node) -> bool:
         """Whether nothing is looked for inside: what an optimizer or a pickled module holds belongs to it."""

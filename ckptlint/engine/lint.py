@@ -183,6 +183,8 @@ def _patterns(
     keys: Sequence[str], seen: Comparison, *, together: bool
 ) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Fold keys; `together` leaves them one group of several patterns. Facts about the whole have no key."""
+    if len(keys) == 1 and keys[0]:  # as most are where every tensor differs in its own way
+        return [((escaped(keys[0]),), (keys[0],))]
     distinct = tuple(key for key in dict.fromkeys(keys) if key)
     if not distinct:
         return [((), ())]

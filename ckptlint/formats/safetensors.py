@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from math import prod
+from operator import ge
 from typing import cast
 
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
@@ -102,7 +104,7 @@ def _metadata(value: Json, where: str) -> dict[str, str]:
 def _tensor(key: str, entry: Json, where: str) -> Tensor:
     """A tensor over a storage whose `start` still counts from the first data byte."""
     check_text(key, where)
-    if not isinstance(entry, dict) or entry.keys() != _FIELDS:
+    if not isinstance(entry, dict) or len(entry) != len(_FIELDS) or not all(map(entry.__contains__, _FIELDS)):
         names = ", ".join(entry) if isinstance(entry, dict) else "no fields"
         raise FormatError(f"the entry of {key!r} has {names}; it must have dtype, shape and data_offsets", where=where)
     name, shape, offsets = entry["dtype"], _sizes(entry["shape"]), _sizes(entry["data_offsets"])
@@ -146,7 +148,11 @@ def _check_tiling(tensors: Iterable[Tensor], source: ByteSource, first: int) -> 
     """The tensors' bytes must follow each other from the first data byte to the last of the file."""
     where, available = f"{source.name}: header", source.size - first
     end, before = 0, "the header"
-    for storage in sorted((tensor.storage for tensor in tensors), key=lambda s: (s.start, s.nbytes)):
+    storages = [tensor.storage for tensor in tensors]
+    starts = [storage.start for storage in storages]
+    if any(map(ge, starts, islice(starts, 1, None))):  # writers keep them in order; of equal starts the empty ones come first
+        storages.sort(key=lambda storage: (storage.start, storage.nbytes))
+    for storage in storages:
         if storage.start != end:
             what = (
                 f"overlaps {before!r} by {end - storage.start}"
