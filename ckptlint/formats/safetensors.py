@@ -150,7 +150,9 @@ def _check_tiling(tensors: Iterable[Tensor], source: ByteSource, first: int) -> 
     end, before = 0, "the header"
     storages = [tensor.storage for tensor in tensors]
     starts = [storage.start for storage in storages]
-    if any(map(ge, starts, islice(starts, 1, None))):  # writers keep them in order; of equal starts the empty ones come first
+    if any(
+        map(ge, starts, islice(starts, 1, None))
+    ):  # writers keep them in order; of equal starts the empty ones come first
         storages.sort(key=lambda storage: (storage.start, storage.nbytes))
     for storage in storages:
         if storage.start != end:
