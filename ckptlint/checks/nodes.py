@@ -21,13 +21,10 @@ def objects(root: Value) -> Iterator[Node]:
         seen.add(id(value))
         yield value
         if isinstance(value, Dict):
-            for _, member in value.items:
-                if type(member) is Tensor and member.wrap is None:  # nearly all: nothing is in them
-                    if id(member) not in seen:
-                        seen.add(id(member))
-                        yield member
-                else:
-                    waiting.append(member)
+            plain = {id(each): each for _, each in value.items if type(each) is Tensor and each.wrap is None}
+            yield from (each for number, each in plain.items() if number not in seen)  # nearly all: nothing is in them
+            seen.update(plain)
+            waiting.extend([member for _, member in value.items if id(member) not in plain])
             waiting.append(stored(value))
         elif not isinstance(value, Tensor) or value.wrap is not None:
             waiting.extend([member for _, member in _inside("", value)])

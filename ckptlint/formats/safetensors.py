@@ -104,7 +104,7 @@ def _metadata(value: Json, where: str) -> dict[str, str]:
 def _tensor(key: str, entry: Json, where: str) -> Tensor:
     """A tensor over a storage whose `start` still counts from the first data byte."""
     check_text(key, where)
-    if not isinstance(entry, dict) or len(entry) != len(_FIELDS) or not all(map(entry.__contains__, _FIELDS)):
+    if not isinstance(entry, dict) or entry.keys() != _FIELDS:
         names = ", ".join(entry) if isinstance(entry, dict) else "no fields"
         raise FormatError(f"the entry of {key!r} has {names}; it must have dtype, shape and data_offsets", where=where)
     name, shape, offsets = entry["dtype"], _sizes(entry["shape"]), _sizes(entry["data_offsets"])
