@@ -304,6 +304,33 @@ def migrations(**given: Any) -> None:
 
 
 @cli.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--select", multiple=True, metavar="CODES", help="Only these rules: codes or prefixes, comma-separated.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning", "info", "never"]),
+    default="warning",
+    show_default=True,
+    help="Severity from which the exit code is 1.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+@_config
+def hook(**given: Any) -> None:
+    """Check the loading code in PATHS, Python files or folders of them, by its syntax: nothing is imported or run."""
+    import ckptlint.commands.hook as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
 @click.argument("code")
 @click.option("--rules", "folders", multiple=True, metavar="FOLDER", help="Folder of rules of your own.")
 def explain(**given: Any) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from ckptlint.commands.hook import judge
 from ckptlint.core.case import Case
 from ckptlint.core.rule import Rule
+from ckptlint.core.selection import Selection
 from ckptlint.documents.rules import RuleFile, read_folder
 from ckptlint.engine.lint import LintOptions, lint
+from ckptlint.engine.selected import running
 from ckptlint.errors import FormatError
 from ckptlint.formats import open_checkpoint
 
@@ -16,6 +19,10 @@ CASES = [pytest.param(file, case, id=f"{file.rule.id}: {case.name}") for file in
 
 
 def patterns(rule: Rule, case: Case, folder: Path) -> list[str]:
+    if case.code:
+        rules = {each.rule.check: each for each in running([file.rule for file in RULES], Selection(select=("CKL",)))}
+        places, _ = judge(case.code.encode(), "x.py", rules)
+        return [f"{place.line}:{place.column}" for place in places if place.rule == rule.id]
     if case.file is not None or case.folder is not None or case.files:
         return [""] if refusal(case, folder) == rule.id else []
     options = LintOptions(section=case.section, only=case.only, allow_missing=case.allow_missing)

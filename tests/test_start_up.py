@@ -36,6 +36,7 @@ def files(tmp_path_factory):
     (folder / "up.yaml").write_text(
         'ckptlint: 1\nsummary: s\nrewrites:\n- rename: {"layers.{i:int}.w": "blocks.{i}.w"}\n'
     )
+    (folder / "load.py").write_text("import torch\nx = torch.load('x', weights_only=True)\n")
     ckptlint(folder, "lock", "keys.json", "-o", "schema.lock")
     return folder
 
@@ -47,6 +48,7 @@ def files(tmp_path_factory):
         (["lint", "model.safetensors", "--lock", "schema.lock"], NEVER | {"yaml", "asyncio"}),
         (["lint", "model.safetensors", "--against", "keys.json"], NEVER | {"yaml"}),
         (["inspect", "model.safetensors"], NEVER | {"yaml"}),
+        (["hook", "load.py"], NEVER | {"yaml", "asyncio"}),
         (["prove", "up.yaml"], NEVER),  # the hook for migration files
         (["prove", "up.yaml", "--source", "schema.lock"], NEVER),
         (["migrate", "model.safetensors", "-m", "up.yaml", "--dry-run"], NEVER),

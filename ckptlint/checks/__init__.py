@@ -9,6 +9,7 @@ from ckptlint.checks.dangers import DANGER_CHECKS
 from ckptlint.checks.dtypes import DTYPE_CHECKS
 from ckptlint.checks.keys import KEY_CHECKS
 from ckptlint.checks.leftovers import LEFTOVER_CHECKS
+from ckptlint.checks.loading_code import LOADING_CODE_CHECKS
 from ckptlint.checks.naming import NAMING_CHECKS
 from ckptlint.checks.policy import POLICY_CHECKS
 from ckptlint.checks.refusals import REFUSAL_CHECKS
@@ -42,4 +43,5 @@ CHECKS: dict[str, Check] = {
     **REFUSAL_CHECKS,
     **SEVERAL_FILES_CHECKS,
     **DANGER_CHECKS,
+    **LOADING_CODE_CHECKS,
 }

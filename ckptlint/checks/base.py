@@ -252,7 +252,7 @@ class Check:
     """A question that rules ask.
 
     `facts` yields what it sees, given an instance of `options`; `words` are those its facts carry, for the rule's message and
-    hint. It is asked only where there is what it `needs`: a model, a file, or a file that was refused (of which no comparison is made).
+    hint. It is asked only where there is what it `needs`: a model, a file, or what no comparison has: a file that was refused, code.
     """
 
     facts: Callable[[Comparison, Any], Iterator[Fact]]
@@ -274,4 +274,5 @@ MODEL = frozenset({"model"})
 CHECKPOINT = frozenset({"checkpoint"})
 REFUSED = frozenset({"refused"})
 VALUES = frozenset({"values"})
+CODE = frozenset({"code"})
 BOTH = MODEL | CHECKPOINT

@@ -63,6 +63,7 @@ class Case:
     `notes` are what a reader notes of a checkpoint in several files.
     Of what a scan finds: `names` the classes and functions that pickles name, each with what is done with it (`named`, `called`,
     `made`), `odd` the oddities by kind, `refusals` why torch.load does not take it.
+    Of a project's own code: `code`, a Python module; `expect` has the line and column of each finding in it (`3:1`).
     Of the call: `section`, `only`, `allow_missing`, and `with` in place of the rule's own options.
     """
 
@@ -97,6 +98,7 @@ class Case:
     names: Mapping[str, str] = field(default_factory=dict)
     odd: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
+    code: str = ""
     section: str = ""
     only: tuple[str, ...] = ()
     allow_missing: tuple[str, ...] = ()

@@ -132,6 +132,19 @@ def test_migrations_are_checked_by_themselves(repository):
     assert "ckpt/net/0002_bad.yaml:5:" in said
 
 
+def test_code_that_loads_checkpoints_is_checked(repository):
+    code, said = repository.run("ckptlint-code")  # net.py itself
+    assert code == 0, said
+    repository.stage("load.py", "import torch\n\ndef load(path):\n    return torch.load(path)\n")
+    code, said = repository.run("ckptlint-code")
+    assert code == 1, said
+    assert "load.py:4:12: warning[CKL102 torch-load-unsafe]" in said
+    repository.stage("load.py", "import torch\nx = torch.load('x')  # ckptlint: ignore[CKL102] our own file, of 2019\n")
+    code, said = repository.run("ckptlint-code")
+    assert code == 0, said
+    assert "1 ignored" in said
+
+
 @pytest.mark.torch
 def test_a_lock_must_be_what_the_model_gives(repository):
     pytest.importorskip("torch")
@@ -148,7 +161,7 @@ def test_a_lock_must_be_what_the_model_gives(repository):
 
 
 def test_each_hook_is_complete():
-    assert sorted(HOOKS) == ["ckptlint-lint", "ckptlint-lock", "ckptlint-migrations"]
+    assert sorted(HOOKS) == ["ckptlint-code", "ckptlint-lint", "ckptlint-lock", "ckptlint-migrations"]
     for hook in HOOKS.values():
         assert {"name", "entry", "language", "files"} <= set(hook)
         assert hook["language"] == ("python" if hook.get("pass_filenames", True) else "system")

@@ -1,0 +1,141 @@
+"""`ckptlint hook`: what a project's own loading code does carelessly, found in its syntax, without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ckptlint.commands.projects import settings
+from ckptlint.core.finding import Severity
+from ckptlint.core.selection import Selection
+from ckptlint.errors import CkptlintError, DocumentError
+from ckptlint.report import code as report
+from ckptlint.report.code import Checked, Place
+
+if TYPE_CHECKING:
+    import ast
+
+    from ckptlint.engine.loading_code import Spot
+    from ckptlint.engine.selected import Running
+
+_FAMILY = "CKL"
+_WORDS = (b"torch", b"state_dict", b"ckpt", b"checkpoint")  # a module with none of them loads no checkpoint
+_LONGEST = 80  # characters of code in a message
+_SKIPPED = ("node_modules", "__pycache__", "site-packages")
+
+
+def run(
+    *, paths: Sequence[str], form: str, fail_on: str, config: str | None, **codes: Sequence[str]
+) -> tuple[Iterable[str], int]:
+    checked = check(paths, _rules(config, **codes))
+    level = None if fail_on == "never" else Severity(fail_on)
+    failed = level is not None and any(place.severity.rank >= level.rank for place in checked.places)
+    code = max((error.exit_code for error in checked.errors), default=int(failed))
+    return report.FORMATS[form](checked), code
+
+
+def check(paths: Sequence[str], rules: Mapping[str, Running]) -> Checked:
+    """Look at files and at the modules in folders; one that does not parse hides no finding in the others."""
+    places: list[Place] = []
+    errors: list[CkptlintError] = []
+    files = list(_files(paths))
+    ignored = 0
+    for path in files:
+        try:
+            found, accepted = judge(_content(path), path, rules)
+        except CkptlintError as error:
+            errors.append(error)
+        else:
+            places += found
+            ignored += accepted
+    return Checked(tuple(places), tuple(errors), len(files), ignored)
+
+
+def judge(content: bytes, path: str, rules: Mapping[str, Running]) -> tuple[list[Place], int]:
+    """Return the findings in one module, and how many a comment accepts; `DocumentError` where it is no Python."""
+    if not any(word in content for word in _WORDS):
+        return [], 0
+    from ckptlint.documents.code_comments import accepted_lines
+    from ckptlint.engine.loading_code import spots
+
+    text, tree = _parsed(content, path)
+    comments = accepted_lines(text)
+    lines = text.split("\n")
+    places: list[Place] = []
+    ignored = 0
+    for spot in spots(tree):
+        each = rules.get(spot.check)
+        if each is None or each.ignored:
+            continue
+        at = [comments[line] for line in range(spot.node.lineno, (spot.node.end_lineno or 0) + 1) if line in comments]
+        meant = [comment for comment in at if comment.covers(each.rule.id, each.rule.slug)]
+        if any(comment.reason for comment in meant):
+            ignored += 1
+            continue
+        places.append(_place(path, lines, spot, each, unreasoned=bool(meant)))
+    return places, ignored
+
+
+def _rules(config: str | None, select: Sequence[str], ignore: Sequence[str]) -> Mapping[str, Running]:
+    """The selected rules about code, by their check."""
+    from ckptlint.documents.rules import load_rules
+    from ckptlint.engine.selected import running
+
+    known = settings(config).selection()
+    chosen = _codes(select) or tuple(code for code in known.select if code.startswith(_FAMILY)) or (_FAMILY,)
+    selection = Selection(select=chosen, ignore=(*known.ignore, *_codes(ignore)), severity=known.severity)
+    return {each.rule.check: each for each in running(load_rules(), selection) if each.rule.id.startswith(_FAMILY)}
+
+
+def _codes(given: Sequence[str]) -> tuple[str, ...]:
+    return tuple(code.strip() for text in given for code in text.split(",") if code.strip())
+
+
+def _place(path: str, lines: Sequence[str], spot: Spot, each: Running, *, unreasoned: bool) -> Place:
+    rule, node = each.rule, spot.node
+    one_line = node.end_lineno == node.lineno
+    before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
+    hint = "the ignore comment needs a reason behind the bracket" if unreasoned else rule.hint
+    source = lines[node.lineno - 1].encode()[node.col_offset : node.end_col_offset if one_line else None].decode()
+    shown = source if one_line and len(source) <= _LONGEST else f"{source[:_LONGEST]} ..."
+    message = rule.message.replace("{what}", spot.what or shown)
+    return Place(path, node.lineno, len(before) + 1, rule.id, rule.slug, each.severity, message, hint)
+
+
+def _parsed(content: bytes, path: str) -> tuple[str, ast.Module]:
+    import ast
+    import io
+    import tokenize
+    import warnings
+
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about escapes and the like, which are no concern of ours
+            return text, ast.parse(text)
+    except SyntaxError as error:
+        where = f"{path}:{error.lineno}:{error.offset or 1}" if error.lineno else path
+        raise DocumentError(f"is no Python that this version reads: {error.msg}", where=where) from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise DocumentError(f"is no Python: {str(error) or 'nested too deep'}", where=path) from error
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DocumentError(f"cannot be read: {error.strerror}", where=path) from error
+
+
+def _files(paths: Sequence[str]) -> Iterator[str]:
+    """The files that are named, and the modules in folders in the order of their names, without what is hidden or installed."""
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+            continue
+        for folder, below, names in os.walk(path):
+            below[:] = sorted(each for each in below if not each.startswith(".") and each not in _SKIPPED)
+            yield from (os.path.join(folder, name) for name in sorted(names) if name.endswith(".py"))
