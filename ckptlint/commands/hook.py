@@ -17,8 +17,9 @@ from ckptlint.report.code import Checked, Place
 if TYPE_CHECKING:
     import ast
 
-    from ckptlint.engine.loading_code import Spot
+    from ckptlint.documents.code_comments import Accepted
     from ckptlint.engine.selected import Running
+    from ckptlint.engine.syntax import Spot
 
 _FAMILY = "CKL"
 _WORDS = (b"torch", b"state_dict", b"ckpt", b"checkpoint")  # a module with none of them loads no checkpoint
@@ -69,13 +70,19 @@ def judge(content: bytes, path: str, rules: Mapping[str, Running]) -> tuple[list
         each = rules.get(spot.check)
         if each is None or each.ignored:
             continue
-        at = [comments[line] for line in range(spot.node.lineno, (spot.node.end_lineno or 0) + 1) if line in comments]
-        meant = [comment for comment in at if comment.covers(each.rule.id, each.rule.slug)]
+        meant = _comments_about(spot, each, comments)
         if any(comment.reason for comment in meant):
             ignored += 1
             continue
         places.append(_place(path, lines, spot, each, unreasoned=bool(meant)))
     return places, ignored
+
+
+def _comments_about(spot: Spot, each: Running, comments: Mapping[int, Accepted]) -> list[Accepted]:
+    """The comments on the lines of a finding that name its rule."""
+    lines = range(spot.node.lineno, (spot.node.end_lineno or 0) + 1)
+    found = [comments[line] for line in lines if line in comments]
+    return [comment for comment in found if comment.covers(each.rule.id, each.rule.slug)]
 
 
 def _rules(config: str | None, select: Sequence[str], ignore: Sequence[str]) -> Mapping[str, Running]:
