@@ -252,6 +252,7 @@ def suggest(**given: Any) -> None:
     "--strict-state", is_flag=True, help="Refuse where an optimizer would begin anew with some of its parameters."
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
+@click.option("--in-place", is_flag=True, help="Change CHECKPOINT itself, where no data has to move.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the checksums of what is read.")
 @click.option("--digests", metavar="FILE", help="Also write the output's digests, for `ckptlint verify`.")
@@ -265,6 +266,16 @@ def suggest(**given: Any) -> None:
 def migrate(**given: Any) -> None:
     """Bring CHECKPOINT up to date: write a new file, whole or not at all."""
     import ckptlint.commands.migrate as command
+
+    _finish(command.run, given)
+
+
+@cli.command()
+@click.argument("checkpoint")
+@click.option("--undo", is_flag=True, help="Take the change back instead.")
+def recover(**given: Any) -> None:
+    """Finish a change of CHECKPOINT in place (`migrate --in-place`) that was interrupted."""
+    import ckptlint.commands.recover as command
 
     _finish(command.run, given)
 

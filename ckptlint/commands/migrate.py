@@ -9,6 +9,7 @@ from ckptlint.commands import sources
 from ckptlint.commands.amounts import memory
 from ckptlint.commands.chaining import Leg, leg, read_chain, stamp
 from ckptlint.commands.externals import Externals, python_calls
+from ckptlint.commands.in_place import own_place, planned_in_place
 from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
@@ -57,6 +58,7 @@ class Request:
     end: str = "head"
     digests: str | None = None
     stamps: bool = False  # to write the file as it is where it stands at `end` already, with that recorded
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,9 @@ def migrate(request: Request) -> Migrated:
     named = _named(request)
     target = _target(request)
     with sources.opened(request.checkpoint) as checkpoint:
-        if target.path:  # an index names further files
+        if request.in_place:
+            target = own_place(request.checkpoint, checkpoint)
+        elif target.path:  # an index names further files
             check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
         way = named or _leg(request, checkpoint)
         if request.chain is not None and not way.migrations:
@@ -115,7 +119,9 @@ def migrate(request: Request) -> Migrated:
 def _target(request: Request) -> Target:
     """What is to be written; a target without a path is for a dry run alone."""
     output = request.output
-    if output is None and not request.dry_run:
+    if request.in_place and (output is not None or request.legacy or request.max_shard_size is not None):
+        raise UsageError("--in-place changes the file that is read", hint="-o names another one")
+    if output is None and not request.dry_run and not request.in_place:
         raise UsageError("no output is named", hint="-o FILE names it; --dry-run needs none")
     target = Target("", Form.TORCH) if output is None else parse_target(output, request.max_shard_size)
     if request.legacy:
@@ -144,6 +150,9 @@ def _carried_out(
     for call in python_calls(outcome.work):
         runs = "would run" if request.dry_run else "runs"
         talk(f"warning: {call} is Python code that the migration {runs}: nothing proves it")
+    if request.in_place:
+        changed = planned_in_place(outcome, carried.replaced, target)
+        return None if request.dry_run else changed.carry_out()
     if request.dry_run:
         return None
     externals.check(outcome.work)

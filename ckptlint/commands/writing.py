@@ -89,7 +89,7 @@ def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Out
         if any(plan.target.ties for _, plan in assembly.outcome.work):
             talk("note: a distributed checkpoint has no ties: the values are written under each name")
         return distributed(target, assembly, force=writing.force)
-    metadata = _metadata(checkpoint)
+    metadata = metadata_of(checkpoint)
     left = [name for name in metadata if name != "format"]
     if left and target.form in (Form.TORCH, Form.LEGACY) and target.shard is None:
         talk(f"note: a .pt file has no place for the file's metadata: {', '.join(left)}")
@@ -100,7 +100,7 @@ def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Out
     return one_file(target, assembly, container, force=writing.force)
 
 
-def _metadata(checkpoint: Checkpoint) -> dict[str, str]:
+def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
     """What the source says of itself, without what is ours, and what only sharding says."""
     pairs = (
         (name.removeprefix(_METADATA), text) for name, text in checkpoint.notes.items() if name.startswith(_METADATA)
@@ -112,15 +112,20 @@ def _verify(path: str, work: Work, target: Target) -> None:
     """Read the new file's header and compare it with what was planned; the file is not in place yet."""
     written = open_checkpoint(Path(path))
     try:
-        for section, plan in work:
-            have = _schema(written, "/" if target.tensors_only else section.path)
-            want = plan.target
-            untied = target.form is not Form.DCP and set(have.ties) != set(_ties(want))
-            if untied or list(have.tensors.items()) != list(want.tensors.items()):
-                text = f"what was written at {section.path} is not what was planned; nothing was put in place"
-                raise OutputError(text, where=path)
+        check_written(written, work, target)
     finally:
         written.close()
+
+
+def check_written(written: Checkpoint, work: Work, target: Target) -> None:
+    """`OutputError` where the new header is not what was planned."""
+    for section, plan in work:
+        have = _schema(written, "/" if target.tensors_only else section.path)
+        want = plan.target
+        untied = target.form is not Form.DCP and set(have.ties) != set(_ties(want))
+        if untied or list(have.tensors.items()) != list(want.tensors.items()):
+            text = f"what was written at {section.path} is not what was planned; nothing was put in place"
+            raise OutputError(text, where=written.origin)
 
 
 def _schema(written: Checkpoint, path: str) -> Schema:

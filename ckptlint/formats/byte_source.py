@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from ckptlint.errors import FormatError
+from ckptlint.formats.settled import check_settled
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _MANY_FILES = 1 << 16  # as many as a run of tens of thousands of ranks has
@@ -35,6 +36,7 @@ class FileSource:
     def open(cls, path: Path) -> Self:
         """Open a regular file; anything else (missing, folder, pipe, device, no permission) is a `FormatError`."""
         name = str(path)
+        check_settled(name)
         try:
             descriptor = _open(path)
         except (OSError, ValueError) as error:

@@ -33,7 +33,7 @@ class SafetensorsWriter:
         self._tensors = tensors
         spans = _spans(tensors, self._order)
         header: dict[str, object] = {"__metadata__": {"format": "pt", **_ties(tensors), **metadata}}
-        header.update((key, _entry(key, tensor, spans[key])) for key, tensor in tensors.items())
+        header.update((key, header_entry(key, tensor, spans[key])) for key, tensor in tensors.items())
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
         padded = -(-(len(text) + len(text) // 8 + 8) // _PAGE) * _PAGE - 8
         if padded > _MOST_HEADER:
@@ -65,7 +65,8 @@ def _spans(tensors: Mapping[str, Tensor], order: list[str]) -> dict[str, tuple[i
     return spans
 
 
-def _entry(key: str, tensor: Tensor, span: tuple[int, int]) -> dict[str, object]:
+def header_entry(key: str, tensor: Tensor, span: tuple[int, int]) -> dict[str, object]:
+    """What the header says of a tensor whose data is at `span`, counted from the first data byte."""
     dtype, shape = tensor.dtype.safetensors, list(tensor.shape)
     if tensor.dtype.name == "f4e2m1x2" and shape:  # torch counts bytes of two values, the format values
         dtype, shape[-1] = "F4", shape[-1] * 2

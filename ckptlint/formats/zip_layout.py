@@ -38,10 +38,10 @@ class Record:
         return self.payload + self.size
 
 
-def lay_out(members: list[tuple[str, int]]) -> list[Record]:
-    """Place members of these names and sizes one after the other, payloads aligned."""
+def lay_out(members: list[tuple[str, int]], *, start: int = 0) -> list[Record]:
+    """Place members of these names and sizes one after the other from byte `start` on, payloads aligned."""
     records: list[Record] = []
-    at = 0
+    at = start
     for name, size in members:
         encoded = name.encode()
         bare = at + _LOCAL.size + len(encoded) + len(_zip64_local(size))
@@ -64,20 +64,22 @@ def local_header(record: Record, checksum: int) -> bytes:
 
 def directory(records: list[Record], checksums: list[int]) -> bytes:
     """The central directory and the end records, as they stand after the last payload."""
-    entries = [_central(record, checksum) for record, checksum in zip(records, checksums, strict=True)]
-    start = records[-1].end if records else 0
-    size = sum(map(len, entries))
-    count = len(records)
+    entries = [central(record, checksum) for record, checksum in zip(records, checksums, strict=True)]
+    return b"".join(entries) + end_records(len(records), sum(map(len, entries)), records[-1].end if records else 0)
+
+
+def end_records(count: int, size: int, start: int) -> bytes:
+    """What follows a central directory of `count` entries in `size` bytes from byte `start` on."""
     wide = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, start)
     locator = struct.pack("<4sIQI", b"PK\6\7", 0, start + size, 1)
     short = min(count, 0xFFFF)
     end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, short, short, min(size, _FULL), min(start, _FULL), 0)
-    return b"".join(entries) + wide + locator + end
+    return wide + locator + end
 
 
 def total_size(records: list[Record]) -> int:
     """Bytes of the whole archive."""
-    sizes = [len(_central(record, 0)) for record in records]
+    sizes = [len(central(record, 0)) for record in records]
     return (records[-1].end if records else 0) + list(accumulate(sizes, initial=0))[-1] + 56 + 20 + 22
 
 
@@ -85,7 +87,8 @@ def _zip64_local(size: int) -> bytes:
     return struct.pack("<HHQQ", 1, 16, size, size) if size >= _FULL else b""
 
 
-def _central(record: Record, checksum: int) -> bytes:
+def central(record: Record, checksum: int) -> bytes:
+    """A record's entry in the central directory."""
     # the extra holds, in this order, only the fields whose 32-bit form is full
     wide = b""
     if record.size >= _FULL:
