@@ -98,7 +98,7 @@ def migrate(request: Request) -> Migrated:
     """Plan, and write unless it is a dry run; returns the plans once everything is in place."""
     _check(request)
     named = _named(request)
-    target = _target(request)
+    target = _no_target(request) if request.in_place else _target(request)
     with sources.opened(request.checkpoint) as checkpoint:
         if request.in_place:
             target = own_place(request.checkpoint, checkpoint)
@@ -116,12 +116,19 @@ def migrate(request: Request) -> Migrated:
         return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None)
 
 
+def _no_target(request: Request) -> Target:
+    """What stands for the file itself until it is open."""
+    if request.output is not None or request.legacy or request.max_shard_size is not None:
+        raise UsageError("--in-place changes the file that is read", hint="-o names another one")
+    if request.digests is not None and not request.force:
+        check_absent(request.digests)
+    return Target("", Form.TORCH)
+
+
 def _target(request: Request) -> Target:
     """What is to be written; a target without a path is for a dry run alone."""
     output = request.output
-    if request.in_place and (output is not None or request.legacy or request.max_shard_size is not None):
-        raise UsageError("--in-place changes the file that is read", hint="-o names another one")
-    if output is None and not request.dry_run and not request.in_place:
+    if output is None and not request.dry_run:
         raise UsageError("no output is named", hint="-o FILE names it; --dry-run needs none")
     target = Target("", Form.TORCH) if output is None else parse_target(output, request.max_shard_size)
     if request.legacy:
