@@ -314,3 +314,32 @@ def test_a_journal_of_another_file_or_a_torn_one_changes_nothing(folder, ckptlin
         Path(journal_of(str(path))).write_bytes(torn)
         assert "no whole journal" in ckptlint(folder, "recover", "model.pt", code=3).stderr
     assert path.read_bytes() == other
+
+
+def test_the_revision_that_a_file_had_does_not_stay_with_other_names(folder, ckptlint):
+    from ckptlint.formats.byte_source import FileSource
+    from ckptlint.formats.rewriting import torch_patches
+
+    path = folder / "model.pt"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model/.ckptlint/revisions.json", '{"/model": "0007"}')
+        tree = archive.read("model/data.pkl")
+    checkpoint = open_checkpoint(path)
+    assert checkpoint.notes["revisions"] == '{"/model": "0007"}'
+    checkpoint.close()
+    ckptlint(folder, "migrate", "model.pt", "-m", "m.yaml", "--in-place")
+    checkpoint = open_checkpoint(path)
+    assert "revisions" not in checkpoint.notes
+    checkpoint.close()
+    check_equal(torch.load(path, mmap=True)["model"])
+    assert b"0007" not in path.read_bytes()
+    source = FileSource.open(path)  # and with a revision to record
+    records = {"data.pkl": tree, ".ckptlint/revisions.json": b'{"/model": "0008"}'}
+    journal.change(str(path), torch_patches(source, records))
+    source.close()
+    checkpoint = open_checkpoint(path)
+    assert checkpoint.notes["revisions"] == '{"/model": "0008"}'
+    checkpoint.close()
+    check_equal(torch.load(path, mmap=True)["model"], key=lambda name: name)
+    assert zipfile.ZipFile(path).testzip() is None
+    ckptlint(folder, "scan", "model.pt", "--fail-on", "info")

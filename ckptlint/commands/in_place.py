@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ckptlint.commands.outputs import Written
+from ckptlint.commands.outputs import STAMP_RECORD, Container, Written
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.targets import Form, Target
 from ckptlint.commands.writing import check_written, metadata_of
@@ -51,7 +51,7 @@ def own_place(path: str, checkpoint: Checkpoint) -> Target:
     return Target(path, form)
 
 
-def planned_in_place(outcome: Outcome, replaced: Mapping[int, Node], target: Target) -> Changed:
+def planned_in_place(outcome: Outcome, replaced: Mapping[int, Node], target: Target, stamp: str) -> Changed:
     """Work out the new bytes and read them, before the file is touched; `UsageError` where data has to move."""
     checkpoint = outcome.checkpoint
     source = checkpoint.parts[0]
@@ -61,11 +61,14 @@ def planned_in_place(outcome: Outcome, replaced: Mapping[int, Node], target: Tar
             protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
             replace = _replacing(outcome, replaced)
             tree = pickles.write(checkpoint.root, protocol=protocol, storage_key=_key, replace=replace)
-            patches = torch_patches(source, tree)
+            container = Container({}, protocol, stamp)
+            patches = torch_patches(source, {"data.pkl": tree, **container.records}, without=[STAMP_RECORD])
             written = torch_zip.read(Patched(source, patches))
             _check_order(checkpoint, written)
         else:
-            patches = safetensors_patches(source, _dense(checkpoint.root), metadata_of(checkpoint))
+            patches = safetensors_patches(
+                source, _dense(checkpoint.root), Container(metadata_of(checkpoint), 0, stamp).texts
+            )
             written = safetensors.read(Patched(source, patches))
         check_written(written, outcome.placed, target)
     source.check_unchanged()

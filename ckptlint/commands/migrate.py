@@ -158,7 +158,7 @@ def _carried_out(
         runs = "would run" if request.dry_run else "runs"
         talk(f"warning: {call} is Python code that the migration {runs}: nothing proves it")
     if request.in_place:
-        changed = planned_in_place(outcome, carried.replaced, target)
+        changed = planned_in_place(outcome, carried.replaced, target, writing.stamp)
         return None if request.dry_run else changed.carry_out()
     if request.dry_run:
         return None

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 from zlib import crc32
 
@@ -36,29 +37,37 @@ class _Entry(NamedTuple):
     header: int
 
 
-def torch_patches(source: ByteSource, tree: bytes) -> list[Patch]:
-    """Return what gives a torch zip another `data.pkl`."""
+def torch_patches(source: ByteSource, fresh: Mapping[str, bytes], *, without: Collection[str] = ()) -> list[Patch]:
+    """Return what gives a torch zip the records `fresh`, by their names below the root, and takes those of `without` away."""
     root = find_root(Archive(source).records, source.name)  # the archive is sound, or this is an error
     directory = find_directory(source)
     entries = _entries(directory.content)
-    pickle = f"{root}data.pkl".encode()
-    old = next(entry for entry in entries if entry.name == pickle)
-    others = [entry for entry in entries if entry is not old]
-    end = min((entry.header for entry in others if entry.header > old.header), default=directory.start)
-    room = _room(root.encode(), {entry.name for entry in others}, old.header, end)
-    zeros = bytes(room.size)
-    (fresh,) = lay_out([(pickle.decode(), len(tree))], start=directory.start)
-    parts = [*(entry.raw for entry in others), central(room, crc32(zeros)), central(fresh, crc32(tree))]
-    listed = b"".join(parts)
-    tail = [local_header(fresh, crc32(tree)), tree, listed, end_records(len(parts), len(listed), fresh.end)]
-    before = source.read(old.header, end - old.header)
+    gone = {(root + name).encode() for name in (*fresh, *without)}
+    kept = [entry for entry in entries if entry.name not in gone]
+    ends = sorted([*(entry.header for entry in entries), directory.start])
+    names = {entry.name for entry in kept}
+    listed = [entry.raw for entry in kept]
+    patches: list[Patch] = []
+    for old in sorted((entry for entry in entries if entry.name in gone), key=lambda entry: entry.header):
+        room = _room(root.encode(), names, old.header, ends[bisect_right(ends, old.header)])
+        names.add(room.name)
+        zeros = bytes(room.size)
+        listed.append(central(room, crc32(zeros)))
+        before = source.read(old.header, room.end - old.header)
+        patches.append(Patch(old.header, before, local_header(room, crc32(zeros)) + zeros))
+    records = lay_out([(root + name, len(content)) for name, content in fresh.items()], start=directory.start)
+    tail: list[bytes] = []
+    for record, content in zip(records, fresh.values(), strict=True):
+        tail += [local_header(record, crc32(content)), content]
+        listed.append(central(record, crc32(content)))
+    tail += [*listed, end_records(len(listed), sum(map(len, listed)), records[-1].end)]
     return [
-        Patch(old.header, before, local_header(room, crc32(zeros)) + zeros),
+        *patches,
         Patch(directory.start, source.read(directory.start, source.size - directory.start), b"".join(tail)),
     ]
 
 
-def _room(root: bytes, taken: set[bytes], start: int, end: int) -> Record:
+def _room(root: bytes, taken: Collection[bytes], start: int, end: int) -> Record:
     """A record of zeros that fills the bytes from `start` to `end`."""
     number = 0
     while (name := root + b".ckptlint/room" + str(number).encode()) in taken:
