@@ -130,13 +130,17 @@ class _Journal(NamedTuple):
         if head != _MAGIC or sha256(body).digest() != digest:
             raise FormatError("is no whole journal of ckptlint", where=place, hint="the file beside it was not changed")
         line, _, blobs = body.partition(b"\n")
-        said = json.loads(line)
-        patches: list[Patch] = []
-        at = 0
-        for start, old, new in said["patches"]:
-            patches.append(Patch(start, blobs[at : at + old], blobs[at + old : at + old + new]))
-            at += old + new
-        return cls(tuple(patches), said["size"], said["witness"])
+        try:
+            said = json.loads(line)
+            patches: list[Patch] = []
+            at = 0
+            for start, old, new in said["patches"]:
+                patches.append(Patch(int(start), blobs[at : at + old], blobs[at + old : at + old + new]))
+                at += old + new
+            patches[-1]  # of none there is no journal
+            return cls(tuple(patches), int(said["size"]), str(said["witness"]))
+        except (ValueError, LookupError, TypeError, RecursionError) as error:  # whole, and no journal: somebody made it
+            raise FormatError("is no journal of ckptlint", where=place, hint="remove it") from error
 
     def keep(self, path: str, mode: int) -> None:
         """Write the journal, whole or not at all; one that is there is somebody else's change under way."""
