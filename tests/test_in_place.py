@@ -314,7 +314,14 @@ def test_a_journal_of_another_file_or_a_torn_one_changes_nothing(folder, ckptlin
     for torn in (b"", content[:40], content[:-1], content[:100] + b"x" + content[101:]):
         Path(journal_of(str(path))).write_bytes(torn)
         assert "no whole journal" in ckptlint(folder, "recover", "model.pt", code=3).stderr
-    for body in (b"", b"[]\n", b'{"patches": [1]}\n', b'{"patches": []}\n', b"[" * 100_000, b'{"patches": [["x", 1, 1]]}\n'):
+    for body in (
+        b"",
+        b"[]\n",
+        b'{"patches": [1]}\n',
+        b'{"patches": []}\n',
+        b"[" * 100_000,
+        b'{"patches": [["x", 1, 1]]}\n',
+    ):
         made = b"ckptlint-journal 1\n" + body + hashlib.sha256(body).digest()
         Path(journal_of(str(path))).write_bytes(made)
         assert "is no journal" in ckptlint(folder, "recover", "model.pt", code=3).stderr
