@@ -51,6 +51,11 @@ class Trace(NamedTuple):
     operations: int
 
 
+_BEHIND = (
+    64 << 10
+)  # bytes behind what merely looks like the beginning of a pickle: weights do every few hundred thousand bytes
+
+
 class Tracer:
     """The state of one run over `data` from `start`; handlers in `trace_ops` change it."""
 
@@ -199,7 +204,8 @@ class Tracer:
         """Look for names in what follows a fault: a reader that forgives it would meet them."""
         from ckptlint.checks.trust import Trust, judge
 
-        for found in _HIDDEN.finditer(self.data, start):
+        stop = len(self.data) if self.start == 0 else min(len(self.data), start + _BEHIND)
+        for found in _HIDDEN.finditer(self.data, start, stop):
             module, name = (found[1] or found[4]).decode("latin1"), (found[2] or found[6]).decode("latin1")
             if (
                 judge(module, name).trust is Trust.DANGEROUS
