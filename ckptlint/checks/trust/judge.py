@@ -33,6 +33,7 @@ _RENAMED = {
     "commands": "subprocess",
     "thread": "_thread",
 }
+_OLD_BUILTINS = {"long": "int", "unicode": "str", "xrange": "range"}  # what protocol 2 writes for today's names
 _OPEN = ("__main__", "__mp_main__", "__torch__", "__future__", "__new__", "__newobj__", "__newobj_ex__")
 
 
@@ -54,6 +55,8 @@ class Verdict(NamedTuple):
 
 def judge(module: str, name: str, *, called: bool = False) -> Verdict:
     """Judge a class or function by its full name; `called` where the pickle asks for its call, which an instance does not need."""
+    if module == "__builtin__":
+        name = _OLD_BUILTINS.get(name, name)
     module = _RENAMED.get(module, module)
     full = f"{module}.{name}"
     if full in ALLOWED:
