@@ -24,9 +24,8 @@ _DECAYING: Final[tuple[_Test, ...]] = (
 
 
 class Group(NamedTuple):
-    """One parameter group: its node, the list in it, the parameters' numbers or names, and their names where it notes them."""
+    """One parameter group: the list in it, the parameters' numbers or names, and their names where it notes them."""
 
-    node: Dict
     listed: List
     members: tuple[int | str, ...]
     noted: List | None
@@ -121,7 +120,7 @@ def _group(node: Dict) -> Group | None:
     named = isinstance(noted, List) and len(noted.items) == len(members)
     if len(members) < len(listed.items):
         return None
-    return Group(node, listed, members, noted if named and isinstance(noted, List) else None)
+    return Group(listed, members, noted if named and isinstance(noted, List) else None)
 
 
 def _by_name(names: tuple[str, ...], plan: Plan) -> Owners | None:

@@ -96,10 +96,13 @@ class Moments:
             if len(inputs) < len(step.inputs):
                 continue
             op = step.op.on_moment(order, inputs[0].dtype if inputs else usual)
-            made = self._made(replace(step, op=op), inputs) if op is not None else None
-            if op is not None and made is not None:
+            if op is None:
+                continue
+            moved = replace(step, op=op)
+            made = self._made(moved, inputs)
+            if made is not None:
                 self._specs.update(zip(step.outputs, made, strict=True))
-                self._steps.update(dict.fromkeys(step.outputs, replace(step, op=op)))
+                self._steps.update(dict.fromkeys(step.outputs, moved))
 
     @staticmethod
     def _made(step: Step, inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...] | None:

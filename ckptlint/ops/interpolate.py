@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from ckptlint.core.operation import Kit, Operation
-from ckptlint.errors import DocumentError, ShapeError
+from ckptlint.errors import DocumentError
 from ckptlint.ops.functions import rounded, widened
 from ckptlint.ops.resampling import MODES, SMOOTH, interpolation
-from ckptlint.ops.spec_kit import position
+from ckptlint.ops.spec_kit import positions
 
 T = TypeVar("T")
 _OTHER_NAMES = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
@@ -50,9 +50,7 @@ class Interpolate(Operation):
 
     def _resized(self, kit: Kit[T], x: T) -> T:
         spec = kit.spec(x)
-        places = [position(spec, dim) for dim in self.dims]
-        if len(set(places)) < len(places):
-            raise ShapeError(f"{spec}: a dimension is named twice")
+        places = positions(spec, self.dims)
         mode = _OTHER_NAMES.get(self.mode, self.mode)
         made = widened(kit, x)
         for dim, size in zip(places, self.to, strict=True):

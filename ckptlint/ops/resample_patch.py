@@ -9,7 +9,7 @@ from ckptlint.core.operation import Kit, Operation
 from ckptlint.errors import DocumentError
 from ckptlint.ops.functions import rounded, widened
 from ckptlint.ops.resampling import SMOOTH, interpolation, pseudo_inverse_transposed
-from ckptlint.ops.spec_kit import position
+from ckptlint.ops.spec_kit import positions
 
 T = TypeVar("T")
 
@@ -42,8 +42,7 @@ class ResamplePatch(Operation):
     def _resized(self, kit: Kit[T], x: T) -> T:
         spec = kit.spec(x)
         made = widened(kit, x)
-        for given, size in zip(self.dims, self.to, strict=True):
-            dim = position(spec, given)
+        for dim, size in zip(positions(spec, self.dims), self.to, strict=True):
             resize = interpolation(spec.shape[dim], size, self.mode, antialias=self.antialias)
             made = kit.contract(made, dim, pseudo_inverse_transposed(resize))
         return rounded(kit, made, spec.dtype)

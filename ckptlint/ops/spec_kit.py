@@ -167,6 +167,14 @@ def position(x: TensorSpec, dim: int, *, new: bool = False) -> int:
     return dim % rank
 
 
+def positions(x: TensorSpec, dims: Sequence[int]) -> list[int]:
+    """Count dimensions from 0; `ShapeError` where one is named twice."""
+    places = [position(x, dim) for dim in dims]
+    if len(set(places)) < len(places):
+        raise ShapeError(f"{x}: a dimension is named twice")
+    return places
+
+
 def _check_dim(x: TensorSpec, dim: int) -> None:
     if not 0 <= dim < len(x.shape):
         raise ShapeError(f"{x} has no dimension {dim}")

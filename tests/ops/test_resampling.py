@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import ShapeError
+from ckptlint.ops.interpolate import Interpolate
+from ckptlint.ops.resample_patch import ResamplePatch
 from ckptlint.ops.resampling import MODES, SMOOTH, interpolation, pseudo_inverse_transposed, solve, spline
+from ckptlint.ops.spec_kit import SpecKit
 
 FORMS = [(mode, corners, averaged) for mode in MODES for corners in (False, True) for averaged in (False, True)]
 FORMS = [form for form in FORMS if form[0] in SMOOTH or form[1:] == (False, False)]
@@ -65,3 +69,9 @@ def test_what_cannot_be_resampled_is_refused():
         solve([[1.0, 2.0], [2.0, 4.0]], [[1.0], [1.0]])
     with pytest.raises(ShapeError, match="four places"):
         spline((0.0, 1.0, 2.0), (0.5,))
+
+
+@pytest.mark.parametrize("op", [Interpolate(dims=(0, -2), to=(4, 4)), ResamplePatch(dims=(0, -2), to=(4, 4))])
+def test_a_dimension_is_resized_once(op):
+    with pytest.raises(ShapeError, match="a dimension is named twice"):
+        op.apply(SpecKit(), (TensorSpec.parse("f32[2,3]"),))
