@@ -20,10 +20,11 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One finished process: wall seconds, and peak resident memory in MB."""
+    """One finished process: wall and CPU seconds, and peak resident memory in MB."""
 
     seconds: float
     megabytes: float
+    processor: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def run(contender: Contender) -> Run:
         sys.exit(f"{contender.name} failed: {errors}")
     if process.stderr:
         process.stderr.close()
-    return Run(seconds, _megabytes(usage))
+    return Run(seconds, _megabytes(usage), usage.ru_utime + usage.ru_stime)
 
 
 def _megabytes(usage: resource.struct_rusage) -> float:

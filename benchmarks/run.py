@@ -6,5 +6,5 @@ import subprocess
 import sys
 from pathlib import Path
 
-for name in ("startup.py", "header.py", "lint.py", "migrate.py"):
+for name in ("startup.py", "header.py", "lint.py", "plan.py", "migrate.py"):
     subprocess.run([sys.executable, Path(__file__).parent / name, *sys.argv[1:]], check=True)

@@ -10,6 +10,7 @@ from ckptlint.commands.planning import Going, facts_of, step_up
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
 from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.collection import no_collection
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
 from ckptlint.engine.facts import HeaderFacts
@@ -44,7 +45,8 @@ def run(
     request = Request((*files, *migrations), **given)  # type: ignore[arg-type]  # click checked them
     if request.source is None:
         return _readable(request)
-    proved = prove_all(request)
+    with no_collection():
+        proved = prove_all(request)
     lines = proofs.RENDERERS[form](proved)
     return lines, 1 if any(proof.failed for _, proof in proved) else 0
 

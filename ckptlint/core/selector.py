@@ -146,6 +146,8 @@ class Selector:
 
     def matches(self, key: str) -> bool:
         if self._template is None:
+            if not key.endswith(self._ending):  # most keys of most files, at once
+                return False
             return _selects(self.segments, key.split("."))
         found = self._template.fullmatch(key)
         if found is None:
@@ -156,6 +158,12 @@ class Selector:
     def match(self, key: str) -> Mapping[str, int | str] | None:
         """As a template's, with nothing captured."""
         return _NOTHING if self.matches(key) else None
+
+    @cached_property
+    def _ending(self) -> str:
+        """The literal text that every key it matches ends with."""
+        last = self.segments[-1]
+        return last[-1] if last and isinstance(last[-1], str) else ""
 
     @cached_property
     def _template(self) -> re.Pattern[str] | None:

@@ -68,14 +68,13 @@ class Matcher:
             for branch in branches:
                 if branch.open:
                     found += branch.open
-                child = branch.literal.get(segment)
-                if child is not None:
-                    following.append(child)
+                if segment in branch.literal:
+                    following.append(branch.literal[segment])
                 if branch.other is not None:
                     following.append(branch.other)
-            branches = following
-            if not branches:
+            if not following:
                 return found
+            branches = following
         for branch in branches:
             found += branch.whole
             found += branch.open

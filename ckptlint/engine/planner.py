@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ckptlint.core.collection import no_collection
 from ckptlint.core.migration import Migration
 from ckptlint.core.plan import Edge, Plan
 from ckptlint.core.schema import Schema
@@ -45,6 +46,11 @@ def make_plan(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACT
 
 def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -> Draft:
     """Return the plan together with the bindings of every rewrite."""
+    with no_collection():
+        return _drafted(schema, migration, facts)
+
+
+def _drafted(schema: Schema, migration: Migration, facts: HeaderFacts) -> Draft:
     board = Board()
     inputs = _numbered(schema, board)
     values = dict(inputs)
