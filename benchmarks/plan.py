@@ -94,9 +94,7 @@ def main() -> None:
         file = Path(folder) / "migration.yaml"
         file.write_text(migration(given.rewrites), encoding="utf-8")
         for count in given.keys:
-            checkpoint = write_safetensors(
-                Path(folder) / f"{count}.safetensors", keys(count, given.rewrites // 5)
-            )
+            checkpoint = write_safetensors(Path(folder) / f"{count}.safetensors", keys(count, given.rewrites // 5))
             plans = [planned(file, checkpoint) for _ in range(given.rounds)]
             seconds, memory, steps, _ = (statistics.median(column) for column in zip(*plans, strict=True))
             prove = [sys.executable, "-m", "ckptlint", "prove", str(file), "--source", str(checkpoint)]
