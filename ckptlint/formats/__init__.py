@@ -23,7 +23,7 @@ class Closing(Protocol):
     def close(self) -> None: ...
 
 
-_WRAPPERS = frozenset({"gzip", "bzip2", "xz", "zstd"})
+_WRAPPERS = frozenset({"gzip", "bzip2", "xz", "lzma", "zlib", "zstd"})
 
 
 def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoint:
@@ -156,6 +156,12 @@ def _close_both(checkpoint: Checkpoint, inside: Closing) -> None:
     inside.close()
 
 
+def _pickle(source: ByteSource, part: int = 0) -> Checkpoint:
+    from ckptlint.formats import bare_pickle
+
+    return bare_pickle.read(source, part=part)
+
+
 def _npy(source: ByteSource, part: int = 0) -> Checkpoint:
     from ckptlint.formats import npy
 
@@ -237,6 +243,7 @@ READERS: dict[str, Callable[[ByteSource], Checkpoint]] = {
     "gguf": _gguf,
     "flax": _flax,
     "npy": _npy,
+    "bare-pickle": _pickle,
     "index": _sharded,
     "tar": _packed,
 }
@@ -249,5 +256,6 @@ _SINGLE: dict[str, Callable[[ByteSource, int], Checkpoint]] = {
     "gguf": _gguf,
     "flax": _flax,
     "npy": _npy,
+    "bare-pickle": _pickle,
     "tar": _packed,
 }

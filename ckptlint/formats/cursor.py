@@ -56,6 +56,20 @@ class Cursor:
             self._start, self._portion, self._at = self.position + length, b"", 0
             self._next = self._first  # what is skipped tells that little is to be read
 
+    def line(self, most: int) -> bytes:
+        """Return the bytes up to the next newline, and it; `FormatError` where there is none within `most` bytes."""
+        found = bytearray()
+        while len(found) < most:
+            if self._at == len(self._portion):
+                self._refill(1)
+            newline = self._portion.find(b"\n", self._at)
+            end = newline + 1 or len(self._portion)
+            found += self._portion[self._at : end]
+            self._at = end
+            if newline >= 0:
+                return bytes(found)
+        raise self.fail(f"has a line of more than {most} bytes")
+
     def number(self, code: str) -> int:
         """Return the next integer, of a `struct` code."""
         form = _form(self.order + code)

@@ -26,9 +26,12 @@ _FIRST_PORTION = 1 << 18  # bytes; the pickles of two thousand tensors
 _MOST_PICKLES = 256 << 20  # bytes of all five; fifty thousand tensors take six million
 
 
-def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
-    """Read the file's tree; its storages say they are in `part`. Sections are not looked for here."""
-    parts, start = _pickles(source)
+def read(source: ByteSource, *, part: int = 0, portion: int = _FIRST_PORTION) -> Checkpoint:
+    """Read the file's tree; its storages say they are in `part`. Sections are not looked for here.
+
+    `portion` are the bytes that are read first, where the pickles should be.
+    """
+    parts, start = _pickles(source, portion)
     magic, version, facts, body, keys = (pickle.root for pickle in parts)
     if magic != _MAGIC or version != _VERSION:
         raise FormatError(f"has the format version {str(version)[:20]}; torch reads {_VERSION}", where=source.name)
@@ -49,9 +52,9 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
     )
 
 
-def _pickles(source: ByteSource) -> tuple[list[pickles.Pickle], int]:
+def _pickles(source: ByteSource, portion: int) -> tuple[list[pickles.Pickle], int]:
     """Return the five pickles and the offset behind the last."""
-    size = min(_FIRST_PORTION, source.size)
+    size = min(portion, source.size)
     while True:
         content = source.read(0, size)
         try:

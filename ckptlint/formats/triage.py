@@ -6,14 +6,13 @@ import re
 
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.errors import FormatError
-from ckptlint.formats.triage_signs import FOREIGN_PICKLE, SIGNS, Sign
+from ckptlint.formats.triage_signs import SIGNS
 from ckptlint.formats.triage_text import judge_text
 
 HEAD = 4096  # bytes that are looked at
 
 _TABLE_MAGIC = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"  # ends a LevelDB table
 _TF_SHARD = re.compile(r"\.data-\d{5}-of-\d{5}\Z")
-_STORAGE_ID = re.compile(rb"(X\x07\0\0\0|\x8c\x07|U\x07)storage")  # a persistent id of torch.save, in protocols 2 to 5
 
 
 def recognise(source: ByteSource) -> str:
@@ -30,17 +29,9 @@ def recognise(source: ByteSource) -> str:
     sign = next((sign for sign in SIGNS if sign.pattern.match(head)), None)
     if sign is None:
         return judge_text(head, source) or _give_up(head, source)
-    return sign.reader or _refuse(sign, head, source)
-
-
-def _refuse(sign: Sign, head: bytes, source: ByteSource) -> str:
-    if sign.rule != FOREIGN_PICKLE:
+    if not sign.reader:
         raise FormatError(sign.what, where=source.name, hint=sign.hint, rule=sign.rule)
-    if _STORAGE_ID.search(head):
-        raise _unpacked(source)
-    from ckptlint.formats.triage_pickles import judge_pickle
-
-    raise judge_pickle(source)
+    return sign.reader
 
 
 def _is_safetensors(head: bytes) -> bool:
@@ -48,13 +39,6 @@ def _is_safetensors(head: bytes) -> bool:
     if re.match(rb'\{\s*["}]', head[8:]) is None:
         return False
     return int.from_bytes(head[:8], "little") < 1 << 40 or not head[:8].isascii()
-
-
-def _unpacked(source: ByteSource) -> FormatError:
-    """The pickle in a torch.save archive, without the archive's other records, which have the values."""
-    hint = "pack its folder again, from above: zip -0 -D -r checkpoint.pt FOLDER"
-    what = "is the data.pkl of an unpacked torch.save file: it names the tensors, and has none of their values"
-    return FormatError(what, where=source.name, hint=hint, rule="CKC106")
 
 
 def _give_up(head: bytes, source: ByteSource) -> str:

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.tree import Dict, List, Node, Opaque, Set, Tuple, Value
 from ckptlint.errors import FormatError
-from ckptlint.formats import pickles
+from ckptlint.formats.pickles import Pickle
 from ckptlint.formats.triage_signs import FOREIGN_PICKLE
 
-_MOST = 16 << 20  # bytes that are looked at; what is larger is judged by its names
 _LISTED = 4
 _NUMPY = "torch.save({name: torch.from_numpy(array) for name, array in loaded.items()}, NEW)"
+_WHAT = "is a bare pickle, which torch.save did not write"
+_SAVE = "save its tensors with torch.save"
+_STORAGE_ID = re.compile(rb"(X\x07\0\0\0|\x8c\x07|U\x07)storage")  # a persistent id of torch.save, in protocols 2 to 5
+_HEAD = 4096
 
 
-def judge_pickle(source: ByteSource) -> FormatError:
-    """Say what a bare pickle holds, as far as it can be told from its first bytes without running any of it."""
-    what, hint = "is a bare pickle, which torch.save did not write", "save its tensors with torch.save"
-    try:
-        pickle = pickles.read(source.read(0, min(source.size, _MOST)), source.name)
-    except FormatError as error:
-        if error.rule == "CKC103" and source.size <= _MOST:
-            return FormatError(
-                f"{what}; it is cut off", where=error.where, hint="fetch or save it again", rule="CKC103"
-            )
-        return FormatError(what, where=source.name, hint=hint, rule=FOREIGN_PICKLE)
-    named = f"{what}: it holds {_told(pickle.root)}"
+def judge_unread(source: ByteSource, error: FormatError) -> FormatError:
+    """Say what a pickle is that could not be read, and why it could not."""
+    if _STORAGE_ID.search(source.read(0, min(source.size, _HEAD))):
+        return unpacked(source)
+    if error.rule == "CKC103":
+        return FormatError(f"{_WHAT}; it is cut off", where=error.where, hint="fetch or save it again", rule="CKC103")
+    return FormatError(f"{_WHAT}; {error.message}", where=error.where, hint=_SAVE, rule=FOREIGN_PICKLE)
+
+
+def unpacked(source: ByteSource) -> FormatError:
+    """The pickle in a torch.save archive, without the archive's other records, which have the values."""
+    hint = "pack its folder again, from above: zip -0 -D -r checkpoint.pt FOLDER"
+    what = "is the data.pkl of an unpacked torch.save file: it names the tensors, and has none of their values"
+    return FormatError(what, where=source.name, hint=hint, rule="CKC106")
+
+
+def judge_pickle(source: ByteSource, pickle: Pickle) -> FormatError:
+    """Say what a pickle without tensors holds, and what loading it would import."""
+    hint = _SAVE
+    named = f"{_WHAT}: it holds {_told(pickle.root)}"
     libraries = dict.fromkeys(each.module.partition(".")[0] for each in pickle.globals)
     if "numpy" in libraries:
         hint = f"where its values are arrays: {_NUMPY}"

@@ -112,18 +112,13 @@ _TORCH = (
     _read(rb"(sys_info|pickle|storages|tensors)\0.{100,256}ustar", "torch-tar"),
     _read(rb".{257}ustar", "tar"),
     _read(rb"\x80[\x02-\x05](\x95.{8})?" + re.escape(_LEGACY_MAGIC), "torch-legacy"),
-    _refused(
-        FOREIGN_PICKLE,
-        rb"\x80[\x02-\x05][\x80-\xff]*[(\]}){cC\x8a\x8c\x95X\x58\x4b\x4a]|(\(dp|\(lp|ccopy_reg\n|ccollections\n)",
-        "is a bare pickle, which is not read yet",
-        "save it again with torch.save",
+    _read(
+        rb"\x80[\x02-\x05][\x80-\xff]*[(\]}){cC\x8a\x8c\x95X\x58\x4b\x4a]|(\(dp|\(lp|ccopy_reg\n|ccollections\n|cnumpy[\w.]*\n)"
+        rb"|[}\]]q\0[(XUK]",
+        "bare-pickle",
     ),
-    _refused(
-        "CKC122",
-        rb"x[\x01\x5e\x9c\xda]",
-        "is zlib data, as joblib writes",
-        "load it with joblib, and torch.save its state dict",
-    ),
+    _read(rb"x[\x01\x5e\x9c\xda]", "zlib"),
+    _read(rb"\x5d\0\0.\0\xff{8}", "lzma"),
 )
 _MSGPACK = (
     _read(rb"([\x81-\x8f]|\xde..|\xdf....)([\xa1-\xbf]|[\xd9].|\xda..)[\w./-]", "flax"),

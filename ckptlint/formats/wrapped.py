@@ -17,6 +17,7 @@ from ckptlint.errors import FormatError
 from ckptlint.formats.byte_source import FileSource
 
 _BLOCK = 1 << 20
+_PACKED = 1 << 16  # bytes that are taken at once of what is packed
 _MOST = 64 << 30  # bytes, where the caller does not say
 _FREELY = 1 << 30  # bytes; so much may come of a file of any size
 _RATIO = 100  # trained weights hardly shrink; files of zeros do, and need the caller's word
@@ -27,7 +28,7 @@ class _Stream(Protocol):
 
 
 def unpack(source: ByteSource, kind: str, *, most: int | None = None) -> FileSource:
-    """Unpack `source`, of kind gzip, bzip2, xz or zstd, into a source of its own; at most `most` bytes.
+    """Unpack `source`, of kind gzip, bzip2, xz, lzma, zlib or zstd, into a source of its own; at most `most` bytes.
 
     A stream that is cut off, damaged or too large is a `FormatError`, as is a disk that is full.
     """
@@ -115,6 +116,30 @@ def _xz(raw: io.BufferedReader, name: str) -> _Stream:
     return _Foreign(lzma.LZMAFile(raw), lzma.LZMAError)
 
 
+class _Zlib:
+    """A zlib stream, as joblib writes it."""
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        self._raw = raw
+        self._unpacking = zlib.decompressobj()
+
+    def read(self, size: int, /) -> bytes:
+        while not self._unpacking.eof:
+            packed = self._unpacking.unconsumed_tail or self._raw.read(_PACKED)
+            block = self._unpacking.decompress(packed, size)
+            if block:
+                return block
+            if not packed:
+                raise EOFError
+        if self._unpacking.unused_data or self._raw.read(1):
+            raise OSError("something follows its end")
+        return b""
+
+
+def _zlib(raw: io.BufferedReader, _: str) -> _Stream:
+    return _Zlib(raw)
+
+
 def _zstd(raw: io.BufferedReader, name: str) -> _Stream:
     try:
         import zstandard  # type: ignore[import-not-found]  # optional
@@ -142,5 +167,7 @@ _STREAMS: dict[str, Callable[[io.BufferedReader, str], _Stream]] = {
     "gzip": _gzip,
     "bzip2": _bzip2,
     "xz": _xz,
+    "lzma": _xz,
+    "zlib": _zlib,
     "zstd": _zstd,
 }

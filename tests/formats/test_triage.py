@@ -46,7 +46,7 @@ FILES = {
     + bytes(range(100, 150))
     + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb",
     "is a bare pickle": b"\x80\x02}q\0.",
-    "is zlib data, as joblib writes": b"x\x9c\x01\x02",
+    "is cut off: its compressed data does not end": b"x\x9c\x01\x02",
     "is no checkpoint that is known; it starts with the bytes f0 f1": b"\xf0\xf1\xf2\xf3",
 }
 

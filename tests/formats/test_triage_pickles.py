@@ -11,7 +11,7 @@ from ckptlint.formats import open_checkpoint
 
 np = pytest.importorskip("numpy")
 HELD = {
-    r"a dict of 2 entries \('weights', 'epoch'\); loading it would import numpy": {"weights": np.ones(3), "epoch": 1},
+    r"a dict of 2 entries \('names', 'epoch'\); loading it would import numpy": {"names": np.array(["a"]), "epoch": 1},
     "an object of decimal.Decimal; loading it would import decimal": decimal.Decimal("1.5"),
     "a list of 3 entries, the first a int": [1, 2, 3],
     "a dict of 5 entries .*0, 1, 2, 3, ": dict.fromkeys(range(5), "x"),

@@ -15,6 +15,7 @@ from ckptlint.formats.wrapped import unpack
 
 CONTENT = os.urandom(1_200_000)
 PACK = {"gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress}
+ALONE = {"lzma": lambda content: lzma.compress(content, lzma.FORMAT_ALONE), "zlib": zlib.compress}
 kinds = pytest.mark.parametrize("kind", PACK)
 
 
@@ -25,6 +26,17 @@ def test_what_was_packed_comes_out(kind, tmp_path, monkeypatch):
     assert source.read(0, source.size) == CONTENT
     assert list(tmp_path.iterdir()) == []
     source.close()
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_streams_that_joblib_writes_come_out(kind):
+    source = unpack(Counted(ALONE[kind](CONTENT)), kind)
+    assert source.read(0, source.size) == CONTENT
+    source.close()
+    with pytest.raises(FormatError, match="is cut off: its compressed data does not end"):
+        unpack(Counted(ALONE[kind](CONTENT)[:-700]), kind)
+    with pytest.raises(FormatError, match="the compressed data is damaged|its compressed data does not end"):
+        unpack(Counted(ALONE[kind](CONTENT) + b"more"), kind)
 
 
 @kinds

@@ -4,13 +4,16 @@ import bz2
 import gzip
 import io
 import json
+import pickle
 import struct
 import tarfile
 from pathlib import Path
 
+import numpy as np
 from formats.ggufs import Entry, gguf
+from formats.joblib_file import JOBLIB
 from formats.zips import archive
-from hostile.assemble import Build, Call, Name, New, Old, dump, tensor
+from hostile.assemble import Build, Call, Name, New, Old, dump, storage, tensor
 from hostile.containers import CONTAINERS, WEIGHTS, members, tar_of, torch_zip
 from hostile.payloads import PATHS
 
@@ -42,6 +45,21 @@ def trees() -> list[object]:
 
 def pickles() -> list[bytes]:
     return [dump(tree, protocol) for protocol in range(6) for tree in trees()]
+
+
+def bare_pickles() -> list[bytes]:
+    """Arrays as NumPy and joblib pickle them, and a tensor whose storage is a torch.save file of its own."""
+    arrays = {"w": np.ones((20, 4)), "b": np.arange(3, dtype=">i2"), "t": np.array(["a"]), "raw": b"x" * 300, "s": "y" * 300}
+    own = CONTAINERS["legacy"](dump(storage("0", 4)))
+    rebuilt = Call(
+        Name("torch._utils", "_rebuild_tensor_v2"),
+        (Call(Name("torch.storage", "_load_from_bytes"), (own,)), 0, (2, 2), (2, 1), False, Call(_ORDERED)),
+    )
+    return [
+        *(pickle.dumps({"model": arrays, "again": arrays["w"]}, protocol) for protocol in range(6)),
+        *(dump({"w": rebuilt}, protocol) for protocol in (2, 4)),
+        JOBLIB,
+    ]
 
 
 def torch_zips() -> list[bytes]:

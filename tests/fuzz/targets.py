@@ -127,6 +127,7 @@ _READER_SEEDS = {
     "npy": seeds.npys,
     "flax": seeds.flaxes,
     "tar": seeds.archives,
+    "bare-pickle": seeds.bare_pickles,
 }
 
 TARGETS: dict[str, Target] = {

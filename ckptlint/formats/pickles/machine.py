@@ -79,6 +79,11 @@ def read(
 
 def _read(state: State) -> Pickle:
     _run(state)
+    return finish(state)
+
+
+def finish(state: State) -> Pickle:
+    """Return what a run that came to STOP has made."""
     root = _root(state)
     if state.stopped - state.start > state.limits.depth:
         _check_depth(state, root)
@@ -89,7 +94,7 @@ def _read(state: State) -> Pickle:
 def _run(state: State) -> None:
     """Run to STOP. The end of the data needs no test: it is an `IndexError`, as HALT is."""
     data = state.data
-    handlers = _HANDLERS
+    handlers = HANDLERS
     position = state.start
     try:
         while True:
@@ -107,7 +112,7 @@ def _run(state: State) -> None:
 def run_until(state: State, position: int, end: int) -> int:
     """Run a part that must stop at `end`; return where it stopped."""
     data = state.data
-    handlers = _HANDLERS
+    handlers = HANDLERS
     operations = 0
     try:
         while position < end:
@@ -201,5 +206,5 @@ def _table() -> tuple[Handler, ...]:
     return tuple(known.get(code, _unknown) for code in range(256))
 
 
-_HANDLERS: Final = _table()
+HANDLERS: Final = _table()
 _NESTING: Final = (List, Tuple, Set, Dict, Opaque, Composite, Persistent)

@@ -30,7 +30,8 @@ def _reduce(state: State, position: int) -> int:
 
 def _find_maker(state: State, function: Global) -> Maker:
     state.called.add(function)
-    maker = state.makers[function] = MAKERS.get(modern(function.module, function.name), _opaque)
+    name = modern(function.module, function.name)
+    maker = state.makers[function] = state.own.get(name) or MAKERS.get(name, _opaque)
     return maker
 
 
@@ -99,7 +100,8 @@ def _make_bytes(state: State, function: Global, arguments: Tuple, position: int)
     return _opaque(state, function, arguments, position) if arguments.items else b""
 
 
-def _byte_array(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+def byte_array(state: State, function: Global, arguments: Tuple, position: int) -> Value:
+    """`bytearray()`, of bytes, or of a text of latin-1."""
     items = arguments.items
     if not items:
         return Bytes(b"")
@@ -236,7 +238,7 @@ MAKERS: dict[tuple[str, str], Maker] = {
     ("builtins", "set"): _set,
     ("builtins", "frozenset"): _set,
     ("builtins", "bytes"): _make_bytes,
-    ("builtins", "bytearray"): _byte_array,
+    ("builtins", "bytearray"): byte_array,
     ("builtins", "complex"): _complex,
     ("_codecs", "encode"): _encode,
     ("copyreg", "__newobj__"): _new,

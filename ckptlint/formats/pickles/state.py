@@ -47,7 +47,8 @@ class State:
     """One run of the machine. Handlers take it and the position after their opcode; they return the next position.
 
     `stack` holds the values since the last MARK, `outer` the stacks below. `memo` is a list, as writers number it densely; `absent`
-    fills its gaps. Nothing that comes from the file is hashed but strings and, by identity, nodes.
+    fills its gaps. `own` are makers of who runs the machine; `shift` is how many bytes were left out of the buffer so far, so that messages
+    name bytes of the file. Nothing that comes from the file is hashed but strings and, by identity, nodes.
     """
 
     __slots__ = (
@@ -66,9 +67,11 @@ class State:
         "objects",
         "origin",
         "outer",
+        "own",
         "protocol",
         "records",
         "rounds",
+        "shift",
         "sparse",
         "stack",
         "start",
@@ -76,7 +79,7 @@ class State:
         "storages",
     )
 
-    def __init__(self, data: bytes | memoryview, origin: str, limits: Limits, start: int) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview, origin: str, limits: Limits, start: int) -> None:
         self.data = data
         self.origin = origin
         self.limits = limits
@@ -96,6 +99,8 @@ class State:
         self.storages: dict[str, Storage] = {}
         self.notes: list[Note] = []
         self.objects: Mapping[str, Node] | None = None
+        self.own: Mapping[tuple[str, str], Maker] = {}
+        self.shift = 0
         self.protocol = 0
         self.frame_end = 0
         self.stopped = -1
@@ -103,11 +108,11 @@ class State:
 
     def fail(self, message: str, position: int) -> FormatError:
         """Return the error of a pickle that is malformed at a byte of the buffer."""
-        return FormatError(message, where=f"{self.origin}: byte {position}")
+        return FormatError(message, where=f"{self.origin}: byte {position + self.shift}")
 
     def ended(self, message: str, position: int) -> FormatError:
         """Return the error of a pickle that is not all there."""
-        return FormatError(message, where=f"{self.origin}: byte {position}", rule="CKC103")
+        return FormatError(message, where=f"{self.origin}: byte {position + self.shift}", rule="CKC103")
 
     def short(self, position: int) -> FormatError:
         """Return the error of an opcode that found too few bytes after it, or too few values before it."""
