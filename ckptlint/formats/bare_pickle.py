@@ -147,7 +147,9 @@ class _Reading:
         """`torch.storage._load_from_bytes(content)`: the content is a torch.save file that holds one storage."""
         content = arguments.items[0] if len(arguments.items) == 1 else None
         if isinstance(content, Left):
-            source: ByteSource = Window(self._source, content.start, content.length, f"{self._source.name}[{content.start}:]")
+            source: ByteSource = Window(
+                self._source, content.start, content.length, f"{self._source.name}[{content.start}:]"
+            )
             part, start = self._part, content.start
         elif isinstance(content, bytes):
             part, start = self._part + 1, self.held.add(content)

@@ -18,7 +18,9 @@ from ckptlint.formats.triage import recognise
 np = pytest.importorskip("numpy")
 PROTOCOLS = pytest.mark.parametrize("protocol", range(6))
 ARRAYS = {
-    **{code: np.arange(400).astype(code) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")},
+    **{
+        code: np.arange(400).astype(code) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+    },
     **{code: np.arange(400).astype(code) for code in ("c8", "c16", "?")},
     "short": np.arange(3, dtype="f4"),
     "matrix": np.arange(600.0).reshape(20, 30),
@@ -46,7 +48,13 @@ def wanted(array):
 
 @PROTOCOLS
 def test_arrays_are_what_numpy_pickled(protocol):
-    value = {"model": ARRAYS, "author": "x" * 300, "again": ARRAYS["matrix"], "raw": b"\xff" * 300, "more": bytearray(300)}
+    value = {
+        "model": ARRAYS,
+        "author": "x" * 300,
+        "again": ARRAYS["matrix"],
+        "raw": b"\xff" * 300,
+        "more": bytearray(300),
+    }
     checkpoint, _ = read(pickle.dumps(value, protocol))
     model = checkpoint.root.get("model")
     assert checkpoint.format == "pickle"
@@ -90,7 +98,7 @@ def test_tensors_that_python_pickled_are_what_they_were(protocol, tmp_path):
     (tmp_path / "keep.yaml").write_text("ckptlint: 1\nsummary: nothing changes\nrest: keep\n")
     migrate(path, tmp_path / "keep.yaml", tmp_path / "new.pt")
     again = torch.load(tmp_path / "new.pt", weights_only=True)["model"]
-    assert again._metadata == state._metadata  # noqa: SLF001  torch has no other name for it
+    assert again._metadata == state._metadata
     assert list(again) == list(state)
     assert all(torch.equal(again[key], state[key]) for key in state)
 

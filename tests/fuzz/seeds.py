@@ -49,7 +49,13 @@ def pickles() -> list[bytes]:
 
 def bare_pickles() -> list[bytes]:
     """Arrays as NumPy and joblib pickle them, and a tensor whose storage is a torch.save file of its own."""
-    arrays = {"w": np.ones((20, 4)), "b": np.arange(3, dtype=">i2"), "t": np.array(["a"]), "raw": b"x" * 300, "s": "y" * 300}
+    arrays = {
+        "w": np.ones((20, 4)),
+        "b": np.arange(3, dtype=">i2"),
+        "t": np.array(["a"]),
+        "raw": b"x" * 300,
+        "s": "y" * 300,
+    }
     own = CONTAINERS["legacy"](dump(storage("0", 4)))
     rebuilt = Call(
         Name("torch._utils", "_rebuild_tensor_v2"),

@@ -77,7 +77,9 @@ def joblib_array(state: State, described: Opaque, position: int) -> tuple[int, b
     shape = _shape(fields.get("shape")) if isinstance(fields, Dict) else None
     width = _width(dtype)
     if width is None or shape is None or not isinstance(fields, Dict):
-        raise state.fail("joblib stored an array of Python objects, or one of an unknown type, whose end nobody knows", position)
+        raise state.fail(
+            "joblib stored an array of Python objects, or one of an unknown type, whose end nobody knows", position
+        )
     return prod(shape) * width, fields.get("numpy_array_alignment_bytes") is not None
 
 
@@ -104,7 +106,9 @@ def _shape(value: Value) -> tuple[int, ...] | None:
 class Arrays:
     """Puts tensors in place of arrays. `locate` says where content lies, as (part, start), None where it has not that length."""
 
-    def __init__(self, behind: Mapping[int, Behind], locate: Locate, restore: Callable[[Left], Value], where: str) -> None:
+    def __init__(
+        self, behind: Mapping[int, Behind], locate: Locate, restore: Callable[[Left], Value], where: str
+    ) -> None:
         self._behind = behind
         self._locate = locate
         self._restore = restore
@@ -216,7 +220,9 @@ class Arrays:
         storage.swapped = found.swapped and found.dtype.bits > 8
         self.storages.append(storage)
         by_rows = contiguous(found.shape)
-        return Tensor(storage, found.dtype, found.shape, contiguous(found.shape[::-1])[::-1] if found.by_columns else by_rows)
+        return Tensor(
+            storage, found.dtype, found.shape, contiguous(found.shape[::-1])[::-1] if found.by_columns else by_rows
+        )
 
 
 def _described(state: Value) -> Elements | None:
