@@ -1,7 +1,7 @@
 """Read a bare pickle with arrays or tensors in it: what `pickle.dump` and joblib make of a state dict, detectron2's and Caffe2's zoos.
 
-The elements stay in the file where they lie there in one piece. Where they do not (protocols 0 to 2 write Python 3's bytes as text) they are
-held in memory. torch's tensors are pickled with their storage as a whole torch.save file in a byte string; that one is opened in place.
+The elements stay in the file where they lie there in one piece. Where they do not (protocols 0 to 2 write Python 3's bytes as text) they
+are held in memory. torch's tensors are pickled with their storage as a whole torch.save file in a byte string; that one is opened in place.
 A pickle without any of them is somebody else's, and is called by what it holds.
 """
 
@@ -13,10 +13,11 @@ from ckptlint.errors import FormatError
 from ckptlint.formats import legacy_pickle
 from ckptlint.formats.pickle_notes import pickle_notes
 from ckptlint.formats.pickles.arrays import Arrays
+from ckptlint.formats.pickles.left import Behind, Left
 from ckptlint.formats.pickles.machine import Pickle, children
 from ckptlint.formats.pickles.objects import byte_array
 from ckptlint.formats.pickles.state import Maker, State
-from ckptlint.formats.pickles.streaming import Behind, Left, read_apart
+from ckptlint.formats.pickles.streaming import read_apart
 from ckptlint.formats.triage_pickles import judge_pickle, judge_unread, unpacked
 from ckptlint.formats.window import Window
 

@@ -122,7 +122,7 @@ def test_python_2s_strings_hold_arrays(tmp_path):
     dtype = b"cnumpy\ndtype\nq\x04U\x02f4K\x00K\x01\x87Rq\x05(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
     array = b"cnumpy.core.multiarray\n_reconstruct\nq\x01cnumpy\nndarray\nq\x02K\x00\x85U\x01b\x87Rq\x03(K\x01K\x0aK\x0a\x86"
     body = array + dtype + b"\x89T" + len(content).to_bytes(4, "little") + content + b"tb"
-    checkpoint, source = read(b"\x80\x02}q\x00U\x05blobs}U\x01w" + body + b"ss.")
+    checkpoint, _ = read(b"\x80\x02}q\x00U\x05blobs}U\x01w" + body + b"ss.")
     tensor = checkpoint.root.get("blobs").get("w")
     assert (str(tensor.spec), tensor.storage.part) == ("f32[10,10]", 0)
     assert elements(checkpoint, tensor) == content

@@ -35,7 +35,7 @@ def test_streams_that_joblib_writes_come_out(kind):
     source.close()
     with pytest.raises(FormatError, match="is cut off: its compressed data does not end"):
         unpack(Counted(ALONE[kind](CONTENT)[:-700]), kind)
-    with pytest.raises(FormatError, match="the compressed data is damaged|its compressed data does not end"):
+    with pytest.raises(FormatError, match=r"the compressed data is damaged|its compressed data does not end"):
         unpack(Counted(ALONE[kind](CONTENT) + b"more"), kind)
 
 

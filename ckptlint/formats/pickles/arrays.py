@@ -15,10 +15,10 @@ from ckptlint.core.dtype import BY_TORCH, DType
 from ckptlint.core.spec import contiguous
 from ckptlint.core.tree import Bytes, Dict, Global, List, Node, Opaque, Set, Storage, Tensor, Tuple, Value
 from ckptlint.errors import FormatError
+from ckptlint.formats.pickles.left import Behind, Left
 from ckptlint.formats.pickles.machine import children
 from ckptlint.formats.pickles.names import modern
 from ckptlint.formats.pickles.state import State
-from ckptlint.formats.pickles.streaming import Behind, Left
 from ckptlint.formats.pickles.tensor_numbers import MOST
 
 _CODES: Final = {
@@ -68,6 +68,11 @@ def find_dtype(value: Value) -> tuple[DType, bool] | None:
     state = value.state()
     order = state.items[1] if isinstance(state, Tuple) and len(state.items) > 1 else "<"
     return found, order == ">"
+
+
+def describes_array(value: Opaque) -> bool:
+    """Whether an object is joblib's description of an array that lies behind it."""
+    return _named(value.call.function) == ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
 def joblib_array(state: State, described: Opaque, position: int) -> tuple[int, bool]:

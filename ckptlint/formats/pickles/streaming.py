@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from ckptlint.core.checkpoint import ByteSource
-from ckptlint.core.tree import Global, Node, Opaque, Value
+from ckptlint.core.tree import Opaque
 from ckptlint.errors import FormatError
 from ckptlint.formats.cursor import Cursor
 from ckptlint.formats.pickles import opcodes as op
+from ckptlint.formats.pickles.arrays import describes_array, joblib_array
+from ckptlint.formats.pickles.left import Behind, Left
 from ckptlint.formats.pickles.limits import DEFAULT, Limits
 from ckptlint.formats.pickles.machine import HANDLERS, Pickle, finish
 from ckptlint.formats.pickles.state import Maker, State
@@ -33,26 +35,6 @@ _COUNTED: Final = {
     **dict.fromkeys((op.BINUNICODE8, op.BINBYTES8, op.BYTEARRAY8), 8),
 }  # bytes of the length that stands before a payload
 _LEFT: Final = {op.BINSTRING: "text", op.BINBYTES: "bytes", op.BINBYTES8: "bytes", op.BYTEARRAY8: "bytearray"}
-
-
-class Left(Node):
-    """A byte string that was left in the file: `kind` is `bytes`, `bytearray` or `text` (Python 2's, which may be either)."""
-
-    __slots__ = ("kind", "length", "start")
-
-    def __init__(self, kind: str, start: int, length: int) -> None:
-        self.kind = kind
-        self.start = start
-        self.length = length
-
-
-class Behind(Node):
-    """What `joblib` writes behind the object that describes an array: from byte `start` on."""
-
-    __slots__ = ("start",)
-
-    def __init__(self, start: int) -> None:
-        self.start = start
 
 
 def read_apart(
@@ -146,14 +128,13 @@ class _Reading:
             HANDLERS[code](state, at + 1)
         except (IndexError, struct.error):
             raise state.short(at) from None
-        if code == op.BUILD and _describes_array(state.stack[-1]):
-            self._pass_array(state.stack[-1])
+        if code == op.BUILD:
+            described = state.stack[-1]
+            if isinstance(described, Opaque) and describes_array(described):
+                self._pass_array(described)
 
-    def _pass_array(self, described: Value) -> None:
+    def _pass_array(self, described: Opaque) -> None:
         """Pass over an array behind the object that describes it."""
-        from ckptlint.formats.pickles.arrays import joblib_array
-
-        assert isinstance(described, Opaque)
         length, aligned = joblib_array(self.state, described, len(self.data))
         before = self.cursor.position
         if aligned:
@@ -161,10 +142,3 @@ class _Reading:
         self.behind[id(described)] = Behind(self.cursor.position)
         self.cursor.skip(length)
         self.state.shift += self.cursor.position - before
-
-
-def _describes_array(value: Value) -> bool:
-    if not isinstance(value, Opaque):
-        return False
-    maker = value.call.function
-    return isinstance(maker, Global) and (maker.module, maker.name) == ("joblib.numpy_pickle", "NumpyArrayWrapper")
