@@ -80,11 +80,8 @@ class Held:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.size = 0
         self._content = bytearray()
-
-    @property
-    def size(self) -> int:
-        return len(self._content)
 
     def add(self, content: bytes) -> int:
         """Keep some bytes; return where they begin."""
@@ -96,6 +93,7 @@ class Held:
                 hint="load it with pickle, and pickle it again with protocol 5",
             )
         self._content += content
+        self.size = len(self._content)
         return start
 
     def read(self, offset: int, length: int) -> bytes:

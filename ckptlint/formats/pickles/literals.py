@@ -108,7 +108,7 @@ def _text_float(state: State, position: int) -> int:
     return stop
 
 
-def decode(state: State, content: bytes | memoryview, position: int) -> str:
+def decode(state: State, content: bytes | bytearray | memoryview, position: int) -> str:
     """Return UTF-8 as text; lone surrogates pass, as they do when Python writes them."""
     try:
         return str(content, "utf-8", "surrogatepass")

@@ -60,7 +60,7 @@ class _Layout(NamedTuple):
 
 
 @cache
-def _pattern() -> Callable[[bytes | memoryview, int], re.Match[bytes] | None]:
+def _pattern() -> Callable[[bytes | bytearray | memoryview, int], re.Match[bytes] | None]:
     return re.compile(b"".join(_PARTS), re.DOTALL).match
 
 
