@@ -15,7 +15,7 @@ from ckptlint.core.dtype import BY_TORCH, DType
 from ckptlint.core.spec import contiguous
 from ckptlint.core.tree import Bytes, Dict, Global, List, Node, Opaque, Set, Storage, Tensor, Tuple, Value
 from ckptlint.errors import FormatError
-from ckptlint.formats.pickles.left import Behind, Left
+from ckptlint.formats.left_in_file import Behind, Left
 from ckptlint.formats.pickles.machine import children
 from ckptlint.formats.pickles.names import modern
 from ckptlint.formats.pickles.state import State
