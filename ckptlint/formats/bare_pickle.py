@@ -11,13 +11,13 @@ from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.tree import Bytes, Global, Node, Storage, Tensor, Tuple, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats import legacy_pickle
-from ckptlint.formats.pickle_notes import pickle_notes
-from ckptlint.formats.pickled_arrays import Arrays
 from ckptlint.formats.left_in_file import Behind, Left
+from ckptlint.formats.pickle_notes import pickle_notes
+from ckptlint.formats.pickle_streaming import read_apart
+from ckptlint.formats.pickled_arrays import Arrays
 from ckptlint.formats.pickles.machine import Pickle, children
 from ckptlint.formats.pickles.objects import byte_array
 from ckptlint.formats.pickles.state import Maker, State
-from ckptlint.formats.pickle_streaming import read_apart
 from ckptlint.formats.triage_pickles import judge_pickle, judge_unread, unpacked
 from ckptlint.formats.window import Window
 

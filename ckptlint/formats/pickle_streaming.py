@@ -14,9 +14,9 @@ from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.tree import Opaque
 from ckptlint.errors import FormatError
 from ckptlint.formats.cursor import Cursor
-from ckptlint.formats.pickles import opcodes as op
-from ckptlint.formats.pickled_arrays import describes_array, joblib_array
 from ckptlint.formats.left_in_file import Behind, Left
+from ckptlint.formats.pickled_arrays import describes_array, joblib_array
+from ckptlint.formats.pickles import opcodes as op
 from ckptlint.formats.pickles.limits import DEFAULT, Limits
 from ckptlint.formats.pickles.machine import HANDLERS, Pickle, finish
 from ckptlint.formats.pickles.state import Maker, State
