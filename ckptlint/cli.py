@@ -18,6 +18,7 @@ from ckptlint.cli_options import finish as _finish
 from ckptlint.cli_options import model_options as _model
 from ckptlint.cli_options import options as _options
 from ckptlint.cli_options import text_or_json as _text_or_json
+from ckptlint.cli_options import undo_file as _undo_file
 from ckptlint.errors import CkptlintError, OutputError
 
 FORMATS = ("text", "json", "github", "markdown")
@@ -238,6 +239,7 @@ def suggest(**given: Any) -> None:
 @_params
 @click.option("--reverse", is_flag=True, help="Run the inverse, or say which step loses data.")
 @click.option("--source", metavar="ANY", help="With --reverse: the old schema, where the new one does not decide it.")
+@_undo_file
 @_section
 @click.option(
     "--model",

@@ -34,6 +34,11 @@ model_options = options(
         "--timeout", type=float, default=120.0, show_default=True, help="Seconds that building the model may take."
     ),
 )
+undo_file = click.option(
+    "--undo-file",
+    metavar="FILE",
+    help="Write what the output lacks of CHECKPOINT; with --reverse: take it from there, so that the way back is exact.",
+)
 text_or_json = click.option(
     "--format",
     "form",

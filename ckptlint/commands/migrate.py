@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -14,6 +15,7 @@ from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target
+from ckptlint.commands.undoing import UndoWish
 from ckptlint.commands.verify import check_absent, write_for
 from ckptlint.commands.writing import Writing, refuse, write
 from ckptlint.core.checkpoint import Checkpoint, SectionKind
@@ -21,11 +23,13 @@ from ckptlint.core.collection import no_collection
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Tensor
-from ckptlint.engine.optimizers import Wishes, carry_optimizers
+from ckptlint.engine.assemble import Assembly
+from ckptlint.engine.optimizers import Carried, Wishes, carry_optimizers
 from ckptlint.engine.passage import Outcome
 from ckptlint.engine.positional import stale_lists
 from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
+from ckptlint.formats.atomic import check_output
 from ckptlint.report import plans
 
 AS_IS = "as-is"  # the shipped migration that is meant where none is named: another format, and nothing else
@@ -59,6 +63,7 @@ class Request:
     digests: str | None = None
     stamps: bool = False  # to write the file as it is where it stands at `end` already, with that recorded
     in_place: bool = False
+    undo_file: str | None = None  # written beside the output, or read on the way back
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Migrated:
     written: Written | None = None
     changes: tuple[TreeChange, ...] = ()
     leg: Leg | None = None
+    undo: str = ""  # what an undo file would keep, or what it gave back
     warnings: tuple[str, ...] = ()  # what the command would say beside its output; only `ckptlint.migrate` gathers it
 
 
@@ -107,13 +113,36 @@ def migrate(request: Request) -> Migrated:
         way = named or _leg(request, checkpoint)
         if request.chain is not None and not way.migrations:
             return Migrated(checkpoint.origin, (), leg=way)
-        with no_collection():
-            outcome = _planned(request, checkpoint, way)
-        written = _carried_out(request, target, checkpoint, way, outcome)
-        if written is not None and request.digests is not None:
-            write_for(written.path, request.digests, force=request.force)
-        placed = tuple((section.path, plan) for section, plan in outcome.placed)
-        return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None)
+        if request.undo_file is not None and way.back:
+            done = _put_back(request, target, checkpoint, way)
+        else:
+            done = _gone(request, target, checkpoint, way)
+        if done.written is not None and request.digests is not None:
+            write_for(done.written.path, request.digests, force=request.force)
+        return done
+
+
+def _gone(request: Request, target: Target, checkpoint: Checkpoint, way: Leg) -> Migrated:
+    """Carry the migrations out, in their direction."""
+    if request.undo_file is not None:
+        files = (request.checkpoint, *(part.name for part in checkpoint.parts))
+        check_output(request.undo_file, files, force=request.force or request.dry_run)
+    with no_collection():
+        outcome = _planned(request, checkpoint, way)
+    written, undo = _carried_out(request, target, checkpoint, way, outcome)
+    placed = tuple((section.path, plan) for section, plan in outcome.placed)
+    return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None, undo)
+
+
+def _put_back(request: Request, target: Target, checkpoint: Checkpoint, way: Leg) -> Migrated:
+    """Write the old checkpoint again, of the new one and its undo file."""
+    from ckptlint.commands.restoring import Restoring, put_back
+
+    migrations = () if request.chain is None and not request.migrations else way.migrations
+    wanted = Restoring(str(request.undo_file), migrations, dry_run=request.dry_run, verify=request.verify)
+    writing = Writing(target, force=request.force, verify=request.verify, max_memory=request.max_memory)
+    written, said = put_back(checkpoint, wanted, writing)
+    return Migrated(checkpoint.origin, (), written, leg=way if request.chain else None, undo=said)
 
 
 def _no_target(request: Request) -> Target:
@@ -142,8 +171,8 @@ def _target(request: Request) -> Target:
 
 def _carried_out(
     request: Request, target: Target, checkpoint: Checkpoint, way: Leg, outcome: Outcome
-) -> Written | None:
-    """Write what was planned, unless it is a dry run, which refuses what a run would."""
+) -> tuple[Written | None, str]:
+    """Write what was planned, unless it is a dry run, which refuses what a run would; say what an undo file would keep."""
     wishes = _wishes(request, checkpoint)
     carried = carry_optimizers(outcome.checkpoint.sections, way.migrations, outcome.placed, wishes)
     for line in carried.said:
@@ -159,11 +188,23 @@ def _carried_out(
         talk(f"warning: {call} is Python code that the migration {runs}: nothing proves it")
     if request.in_place:
         changed = planned_in_place(outcome, carried.replaced, target, writing.stamp)
-        return None if request.dry_run else changed.carry_out()
+        return None if request.dry_run else changed.carry_out(), ""
     if request.dry_run:
-        return None
+        return None, _undo_in_words(request, target, checkpoint, outcome, carried)
     externals.check(outcome.work)
-    return write(outcome, carried.replaced, writing)
+    if request.undo_file is not None:
+        writing = replace(writing, undo=UndoWish(request.undo_file, checkpoint, way, force=request.force))
+    return write(outcome, carried.replaced, writing), ""
+
+
+def _undo_in_words(request: Request, target: Target, checkpoint: Checkpoint, outcome: Outcome, carried: Carried) -> str:
+    if request.undo_file is None:
+        return ""
+    from ckptlint.commands.undoing import plan_undo, summary
+
+    with no_collection():
+        assembly = Assembly(outcome, carried.replaced, strided=target.strided)
+        return summary(plan_undo(checkpoint, outcome, assembly, target))
 
 
 def _stamp(target: Target, way: Leg, outcome: Outcome) -> str:
@@ -185,16 +226,37 @@ def _writing(request: Request, target: Target, externals: Externals, stamped: st
 
 
 def _check(request: Request) -> None:
-    if request.migrations and request.chain is not None:
-        raise UsageError("needs either -m FILE or --chain DIR", hint="--chain takes a folder of migrations")
-    if not request.migrations and request.chain is None and request.output is None:
-        raise UsageError(
-            "needs -m FILE or --chain DIR", hint="with -o alone every tensor is kept as it is, in the format of OUT"
-        )
+    _check_undo(request)
+    _check_named(request)
     if request.chain is not None and request.reverse:
         raise UsageError("--reverse is for -m", hint="with --chain, --to REV leads back where REV is behind")
     if request.chain is None and (request.start is not None or request.end != "head"):
         raise UsageError("--from and --to are for --chain")
+
+
+def _check_named(request: Request) -> None:
+    """Refuse where nothing, or too much, says what to do."""
+    if request.migrations and request.chain is not None:
+        raise UsageError("needs either -m FILE or --chain DIR", hint="--chain takes a folder of migrations")
+    undoing = request.undo_file is not None and request.reverse
+    if not request.migrations and request.chain is None and request.output is None and not undoing:
+        raise UsageError(
+            "needs -m FILE or --chain DIR", hint="with -o alone every tensor is kept as it is, in the format of OUT"
+        )
+
+
+def _check_undo(request: Request) -> None:
+    """Refuse what an undo file does not go with."""
+    undo = request.undo_file
+    if undo is None:
+        return
+    if request.in_place:
+        hint = "an undo file goes with an output: -o OUT"
+        raise UsageError("--in-place only changes names, which it can change back", hint=hint)
+    if request.output is not None and os.path.realpath(undo) == os.path.realpath(request.output):
+        raise UsageError("the undo file and the output are one file", where=undo)
+    if request.reverse and request.source is not None:
+        raise UsageError("the undo file knows the old schema", hint="leave --source out")
 
 
 def _named(request: Request) -> Leg | None:
@@ -257,12 +319,16 @@ def _text(request: Request) -> Iterator[str]:
         for path, plan in done.plans:
             yield from plans.text(path, plan)
         yield from plans.tree_text(done.changes)
+        if done.undo:
+            yield done.undo
         yield "dry run: nothing was written"
         return
     for path, plan in done.plans:
         yield plans.summary(path, plan)
     if done.changes:
         yield f"tree: {len(done.changes)} changes"
+    if done.undo:
+        yield done.undo
     path, nbytes, files = done.written
     several = f" in {files} files" if files > 1 else ""
     yield f"wrote {path}, {plans.size(nbytes)}{several}; its header is what was planned"
@@ -282,4 +348,5 @@ def _json(request: Request) -> Iterator[str]:
     written = done.written and done.written.path
     said = {"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}
     stations = {"chain": {"from": done.leg.start, "to": done.leg.end}} if done.leg else {}
-    yield json.dumps({**said, **stations, "tree": plans.tree_entries(done.changes)}, indent=1)
+    undo = {"undo": done.undo} if done.undo else {}
+    yield json.dumps({**said, **stations, **undo, "tree": plans.tree_entries(done.changes)}, indent=1)

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ckptlint.commands.externals import Externals
 from ckptlint.commands.planning import Work
-from ckptlint.core.checkpoint import ByteSource, Checkpoint
+from ckptlint.core.checkpoint import ByteSource, Checkpoint, Section, SectionKind
 from ckptlint.core.pieces import Check, Composed, Piece, Range, stored
-from ckptlint.core.tree import Storage, Tensor
-from ckptlint.engine.assemble import Assembly, Made, Origin, Taken
+from ckptlint.core.plan import Plan
+from ckptlint.core.schema import Schema
+from ckptlint.core.tree import Dict, Storage, Tensor
+from ckptlint.engine.assemble import Made, Origin, Taken
 from ckptlint.engine.ingredients import made_of
 
 if TYPE_CHECKING:
     from ckptlint.kits.numpy_kit import Array
     from ckptlint.runners.local import LocalRunner
 
+_NO_SECTION: Final = -1  # whose runner knows no plan: a checkpoint may have no state dict
+_NOTHING: Final = (
+    Section("", SectionKind.OTHER, Dict([]), {}),
+    Plan(Schema({}), Schema({}), (), (), {}, {}, ()),
+)
+
+
+class Laid(Protocol):
+    """What a writer's storages hold, by their identity, and what to call them."""
+
+    @property
+    def origins(self) -> Mapping[int, Origin]: ...
+
+    def names(self) -> Mapping[int, str]: ...
+
 
 class Supplier:
     """A supply for the writers. Its checks follow the pieces; a record that is copied whole is compared on its way, and needs none."""
 
     def __init__(
-        self, checkpoint: Checkpoint, work: Work, assembly: Assembly, *, memory: int, externals: Externals | None = None
+        self, checkpoint: Checkpoint, work: Work, assembly: Laid, *, memory: int, externals: Externals | None = None
     ) -> None:
         self._checkpoint = checkpoint
         self._work = work
@@ -59,7 +76,7 @@ class Supplier:
         elif isinstance(origin, Made):
             yield from self._runner(origin.section).pieces(origin.value)
         else:
-            yield from self._runner(0).kept(origin.tensor)
+            yield from self._runner(_NO_SECTION).kept(origin.tensor)
 
     def _checks_behind(self, made: Made) -> Iterator[Check]:
         """The checks of all records that a value is made of, each once."""
@@ -102,7 +119,7 @@ class Supplier:
             from ckptlint.kits.numpy_kit import NumpyKit
             from ckptlint.runners.local import LocalRunner
 
-            section, plan = self._work[number]
+            section, plan = self._work[number] if number != _NO_SECTION else _NOTHING
             dense = {key: tensor for key, tensor in section.tensors.items() if isinstance(tensor, Tensor)}
             self._runners[number] = LocalRunner(
                 plan, dense, self._checkpoint, NumpyKit(self._externals), memory=self._memory

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.externals import Externals
@@ -31,6 +33,10 @@ from ckptlint.engine.passage import Outcome
 from ckptlint.errors import OutputError
 from ckptlint.formats import open_checkpoint
 
+if TYPE_CHECKING:
+    from ckptlint.commands.undoing import UndoWish
+    from ckptlint.core.undo import Digests
+
 _METADATA = "metadata."  # how notes about it begin
 
 
@@ -39,7 +45,8 @@ class Writing:
     """What to write (nothing is named for a dry run without an output) and how.
 
     `alone` where a section was named, so that only its weights are wanted in a format that holds no more; `allow_expand` where elements
-    that the source repeats by strides may be written out. `stamp` are the revisions to record, as JSON.
+    that the source repeats by strides may be written out. `stamp` are the revisions to record, as JSON. `undo` says where an undo file
+    is written too, `restores` what the tensors must be.
     """
 
     target: Target
@@ -50,6 +57,8 @@ class Writing:
     max_memory: int = 1 << 30
     externals: Externals | None = None
     stamp: str = ""
+    undo: UndoWish | None = None
+    restores: Digests | None = None
 
 
 def refuse(outcome: Outcome, writing: Writing) -> None:
@@ -77,10 +86,29 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
         load_arithmetic()
     with unwinding(), output as out, progress(output.data_nbytes, Path(target.path).name) as moved:
         out.fill(supply, moved, verify=writing.verify)
-        _verify(out.temporary, outcome.placed, target)
-        for part in checkpoint.parts:
-            part.check_unchanged()
-        return out.commit()
+        with closing(open_checkpoint(Path(out.temporary))) as written:  # it is not in place yet
+            check_written(written, outcome.placed, target)
+            if writing.restores is not None:
+                from ckptlint.commands.undoing import check_restored
+
+                check_restored(written, writing.restores)
+            with _undoable(outcome, assembly, written, writing):
+                for part in checkpoint.parts:
+                    part.check_unchanged()
+                return out.commit()
+
+
+def _undoable(
+    outcome: Outcome, assembly: Assembly, written: Checkpoint, writing: Writing
+) -> AbstractContextManager[None]:
+    """Have the undo file in place, where one is wished for, while the output is put in its own."""
+    wish = writing.undo
+    if wish is None:
+        return nullcontext()
+    from ckptlint.commands.undoing import plan_undo, undo_written
+
+    keeping = plan_undo(wish.source, outcome, assembly, writing.target)
+    return undo_written(wish, keeping, written, writing.max_memory)
 
 
 def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Output:
@@ -106,15 +134,6 @@ def metadata_of(checkpoint: Checkpoint) -> dict[str, str]:
         (name.removeprefix(_METADATA), text) for name, text in checkpoint.notes.items() if name.startswith(_METADATA)
     )
     return {name: text for name, text in pairs if not name.startswith("ckptlint") and name != "total_size"}
-
-
-def _verify(path: str, work: Work, target: Target) -> None:
-    """Read the new file's header and compare it with what was planned; the file is not in place yet."""
-    written = open_checkpoint(Path(path))
-    try:
-        check_written(written, work, target)
-    finally:
-        written.close()
 
 
 def check_written(written: Checkpoint, work: Work, target: Target) -> None:

@@ -115,6 +115,19 @@ class Grade(StrEnum):
     ONE_WAY = "one-way"
 
 
+class Remainder(NamedTuple):
+    """What to keep beside the outputs of an operation so that its inputs can be had back bit for bit.
+
+    `keep`, applied to the inputs, makes what may be kept; `kept` are the places of those of its outputs that are. `back` are operations
+    that, one after the other, make the inputs again of the slots in `order`: output n is n, kept tensor n is ~n.
+    """
+
+    keep: Operation
+    kept: tuple[int, ...]
+    order: tuple[int, ...]
+    back: tuple[Operation, ...]
+
+
 class Operation(ABC):
     """Tensors in, tensors out. An operation knows no keys, no files and no framework.
 
@@ -145,6 +158,11 @@ class Operation(ABC):
     def undone_from(self, outputs: tuple[TensorSpec, ...]) -> Operation | None:
         """Return the inverse where the outputs alone decide it, None where the inputs must be known."""
         del outputs
+        return None
+
+    def remainder(self, inputs: tuple[TensorSpec, ...]) -> Remainder | None:
+        """Return the part of the inputs that the outputs lack, where that is less than all of them; None where all must be kept."""
+        del inputs
         return None
 
     def on_moment(self, order: int, dtype: DType) -> Operation | None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
 from ckptlint.core.dtype import DType
-from ckptlint.core.operation import Kit, Operation
+from ckptlint.core.operation import Kit, Operation, Remainder
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
 from ckptlint.ops.pad import Pad
+from ckptlint.ops.rows import missing_rows
 from ckptlint.ops.spec_kit import position
 
 T = TypeVar("T")
@@ -60,6 +61,14 @@ class RemapRows(Operation):
     def undone_from(self, outputs: tuple[TensorSpec, ...]) -> RemapRows | None:
         del outputs
         return RemapRows(self.new, self.old, self.dim) if set(self.old) <= set(self.new) else None
+
+    def remainder(self, inputs: tuple[TensorSpec, ...]) -> Remainder | None:
+        """The rows of names that are gone, and those beyond the old names."""
+        (x,) = inputs
+        size = x.shape[position(x, self.dim)]
+        places = {name: at for at, name in enumerate(self.old)}
+        made = size  # stands for rows that are no old ones
+        return missing_rows(size, [places.get(name, made) for name in self.new], self.dim)
 
     def on_moment(self, order: int, dtype: DType) -> RemapRows:
         """Rows that are new have had no gradient."""

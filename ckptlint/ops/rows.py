@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from ckptlint.core.operation import Kit, Operation
+from ckptlint.core.operation import Kit, Operation, Remainder
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
+from ckptlint.ops.join import Concat, Split
 from ckptlint.ops.spec_kit import position
 
 T = TypeVar("T")
@@ -31,6 +33,20 @@ class Slice(Operation):
     def inverse(self, inputs: tuple[TensorSpec, ...]) -> Slice | None:
         (x,) = inputs
         return self if self._bounds(x) == (0, x.shape[self.dim]) and self.step == 1 else None
+
+    def remainder(self, inputs: tuple[TensorSpec, ...]) -> Remainder | None:
+        """What lies before and behind; with steps between, every entry that is passed over."""
+        (x,) = inputs
+        size = x.shape[position(x, self.dim)]
+        start, stop = self._bounds(x)
+        if self.step != 1:
+            return missing_rows(size, range(start, stop, self.step), self.dim)
+        if not 0 < stop - start < size:
+            return None
+        sizes = (start, stop - start, size - stop)
+        kept = tuple(place for place in (0, 2) if sizes[place])
+        order = tuple(0 if place == 1 else ~kept.index(place) for place in range(3) if sizes[place])
+        return Remainder(Split(self.dim, sizes), kept, order, (Concat(self.dim),))
 
     def _cut(self, kit: Kit[T], x: T) -> T:
         spec = kit.spec(x)
@@ -64,10 +80,29 @@ class Index(Operation):
         (x,) = inputs
         return self._undo(x.shape[self.dim])
 
+    def remainder(self, inputs: tuple[TensorSpec, ...]) -> Remainder | None:
+        (x,) = inputs
+        return missing_rows(x.shape[position(x, self.dim)], self.ids, self.dim)
+
     def _undo(self, size: int) -> Index | None:
         if sorted(self.ids) != list(range(size)):
             return None
         return Index(tuple(sorted(range(size), key=self.ids.__getitem__)), self.dim)
+
+
+def missing_rows(size: int, taken: Sequence[int], dim: int) -> Remainder | None:
+    """What an operation lacks whose output has the entries `taken`, in this order, of `size` along `dim`; None where it has none."""
+    place: dict[int, int] = {}
+    for at, row in enumerate(taken):
+        place.setdefault(row, at)
+    missing = [row for row in range(size) if row not in place]
+    if not any(row < size for row in place):
+        return None
+    place.update((row, len(taken) + at) for at, row in enumerate(missing))
+    ids = Index(tuple(place[row] for row in range(size)), dim)
+    if not missing:
+        return Remainder(ids, (), (0,), (ids,))
+    return Remainder(Index(tuple(missing), dim), (0,), (0, ~0), (Concat(dim), ids))
 
 
 @dataclass(frozen=True, slots=True)
