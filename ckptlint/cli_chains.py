@@ -85,4 +85,59 @@ def stamp(**given: Any) -> None:
     finish(command.run, given)
 
 
-COMMANDS = (log, current, make, check, stamp)
+_chain = click.argument("chain", metavar="FOLDER")
+_dry_run = click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+_source = click.option(
+    "--source",
+    metavar="ANY",
+    help="The schema before what is proved, where neither a lock nor the history of git has it.",
+)
+
+
+@click.command()
+@_chain
+@click.option("--onto", metavar="REV", help="The revision of the chain that the other branch goes behind.")
+@click.option("--against", metavar="REF", help="The revision of git whose chain stays as it is, such as origin/main.")
+@_source
+@_dry_run
+def rebase(**given: Any) -> None:
+    """Put one branch of the chain in FOLDER behind the other; only where it is proved that their order does not matter."""
+    import ckptlint.commands.rebase as command
+
+    finish(command.run, given)
+
+
+@click.command()
+@_chain
+@_source
+@_dry_run
+def merge(**given: Any) -> None:
+    """Join the heads of the chain in FOLDER by a migration that follows them; for branches that are released, proved as for rebase."""
+    import ckptlint.commands.merge as command
+
+    finish(command.run, given)
+
+
+@click.command()
+@_chain
+@click.argument("span", metavar="FIRST..LAST")
+@click.option("--slug", metavar="NAME", help="Name of the file behind its number.  [default: squash]")
+@_source
+@_dry_run
+def squash(**given: Any) -> None:
+    """Write one migration that does what FIRST to LAST do; their files move to FOLDER/squashed, where their ids stay known."""
+    import ckptlint.commands.squash as command
+
+    finish(command.run, given)
+
+
+@click.command()
+@_chain
+def seal(**given: Any) -> None:
+    """Write the chain.sum of the chain in FOLDER anew, after migrations were written or changed by hand."""
+    import ckptlint.commands.seal as command
+
+    finish(command.run, given)
+
+
+COMMANDS = (log, current, make, check, stamp, rebase, merge, squash, seal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from ckptlint.errors import UsageError
@@ -33,6 +34,30 @@ def blob(ref: str, path: Path) -> bytes | None:
     """The bytes of a file in a revision; None where it has no such file."""
     listed = _git(path.parent, "ls-tree", "-z", "--name-only", ref, f"./{path.name}")
     return _blob(ref, path.parent, path.name) if listed.stdout else None
+
+
+def history(path: Path) -> Iterator[bytes]:
+    """What a file was in every commit of every branch that changed it, the newest first, each content once; nothing outside of git."""
+    folder = path.parent if path.parent.is_dir() else Path()
+    asked = (
+        "log",
+        "--all",
+        "--format=",
+        "--raw",
+        "--no-abbrev",
+        "-z",
+        "--diff-merges=separate",
+        "--",
+        f"./{path.name}",
+    )
+    listed = _git(folder, *asked)
+    if listed.returncode:
+        return
+    fields = (each.split(b" ") for each in listed.stdout.split(b"\0") if each.startswith(b":"))
+    for name in dict.fromkeys(field[3] for field in fields if len(field) > 3 and field[3].strip(b"0")):
+        done = _git(folder, "cat-file", "blob", name.decode())
+        if not done.returncode:
+            yield done.stdout
 
 
 def _blob(ref: str, folder: Path, name: str) -> bytes:

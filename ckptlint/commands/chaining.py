@@ -15,10 +15,13 @@ from ckptlint.core.digest import k1
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Value
-from ckptlint.engine.chain import BASE, Chain, Evidence, link_up, locate
+from ckptlint.engine.chain import BASE, Chain, link_up, with_heads
 from ckptlint.engine.guards import Scene
 from ckptlint.engine.params import resolve_params
+from ckptlint.engine.standing import Evidence, locate
 from ckptlint.errors import PlanError, UsageError
+
+SQUASHED = "squashed"  # folder in a chain's folder: the files that a squash replaces, for files that stand between them
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,28 @@ class Leg:
 
 def read_chain(folder: str) -> Chain:
     """Read every `*.yaml` of a folder as one chain."""
+    return link_up(_migrations(folder))
+
+
+def read_heads(folder: str) -> Chain:
+    """Read a folder as a chain that may have several heads."""
+    return with_heads(_migrations(folder))
+
+
+def _migrations(folder: str) -> list[Migration]:
+    """What is in a folder, and below it what was squashed."""
     place = Path(folder)
     if not place.is_dir():
         raise UsageError("is no folder of migrations", where=folder)
-    files = sorted(path for path in place.iterdir() if path.suffix in (".yaml", ".yml"))
+    files = sorted(path for each in (place, place / SQUASHED) for path in migration_files(each))
     if not files:
         raise UsageError("holds no migrations", where=folder, hint="a chain is a folder of NNNN_name.yaml files")
-    return link_up(sources.migration(str(path)) for path in files)
+    return [sources.migration(str(path)) for path in files]
+
+
+def migration_files(folder: Path) -> list[Path]:
+    """The migrations that lie in a folder itself."""
+    return [path for path in folder.iterdir() if path.suffix in (".yaml", ".yml")] if folder.is_dir() else []
 
 
 def begun(folder: str) -> Chain:
@@ -51,15 +69,15 @@ def begun(folder: str) -> Chain:
     place = Path(folder)
     if place.is_file():
         raise UsageError("is no folder of migrations", where=folder)
-    there = place.is_dir() and any(path.suffix in (".yaml", ".yml") for path in place.iterdir())
-    return read_chain(folder) if there else Chain(())
+    return read_chain(folder) if migration_files(place) else Chain(())
 
 
 def leg(chain: Chain, checkpoint: Checkpoint, *, start: str | None, end: str, params: Mapping[str, int | str]) -> Leg:
     """Return the migrations that lead from where the checkpoint stands (or `start`) to the revision `end`."""
     here = chain.place(start) if start is not None else locate(chain, evidence(checkpoint, params)).place
     there = chain.place(end)
-    return Leg(chain.between(here, there), there < here, chain.name(here), chain.name(there), chain.digest(there))
+    back = chain.goes_back(here, there)
+    return Leg(chain.between(here, there), back, chain.name(here), chain.name(there), chain.digest(there))
 
 
 def stamp(leg: Leg, made: Sequence[tuple[str, Schema]]) -> str:

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptlint.commands import blobs, sources
+from ckptlint.commands.chain_folder import LOCK, SUM, read_seals
 from ckptlint.commands.chaining import begun
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Finding, Severity
 from ckptlint.documents.lock_reader import read_lock
+from ckptlint.engine.chain import Chain
 from ckptlint.engine.gate import Base, gate
+from ckptlint.engine.seal import check_seals
 from ckptlint.errors import PlanError, UsageError
 from ckptlint.report.escape import escape
-
-LOCK = "schema.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +51,16 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     head = sources.schema(lock, Building()) if Path(lock).is_file() else None
     base = _base(request, Path(lock))
     try:
-        return gate(begun(request.chain), head, base)
+        chain = begun(request.chain)
+        return (*gate(chain, head, base), *_sealed(request.chain, chain))
     except PlanFaults as error:
         return error.findings
+
+
+def _sealed(folder: str, chain: Chain) -> tuple[Finding, ...]:
+    """What is wrong with the chain's sum; it may be absent where nobody wrote one."""
+    said = read_seals(folder)
+    return check_seals(chain, said, str(Path(folder) / SUM)) if said is not None else ()
 
 
 def _base(request: Request, lock: Path) -> Base | None:

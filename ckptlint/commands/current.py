@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptlint.commands import sources
+from ckptlint.commands.chain_folder import LOCK
 from ckptlint.commands.chaining import evidence, read_chain
 from ckptlint.commands.planning import Going, plan_up
 from ckptlint.commands.sources import Building
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.schema import Schema
-from ckptlint.engine.chain import Chain, Standing, locate
+from ckptlint.engine.chain import Chain
 from ckptlint.engine.compare import Difference, compare
+from ckptlint.engine.standing import Standing, locate
 from ckptlint.errors import PlanError
 from ckptlint.report import differences
 from ckptlint.report.escape import escape
-
-LOCK = "schema.lock"  # the lock of the head, beside the chain
 
 
 @dataclass(frozen=True, slots=True)

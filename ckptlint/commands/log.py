@@ -40,7 +40,8 @@ def _entry(link: Link) -> dict[str, object]:
         "number": link.number,
         "file": link.migration.origin,
         "summary": link.migration.summary,
-        "parent": place.parent if place else "",
+        "parent": link.place.parent,
+        "parents": list(link.place.parents),
         "from": place.before if place else "",
         "to": place.after if place else "",
     }

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ckptlint.commands import sources
+from ckptlint.commands.chain_folder import put, write_seals
 from ckptlint.commands.chaining import begun
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
+from ckptlint.core.chain import number_of
 from ckptlint.core.digest import k1, short
 from ckptlint.core.migration import ChainPlace, Migration
 from ckptlint.core.schema import Schema
@@ -74,7 +76,7 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     if reasons:
         talk("the migration does not make the target, and is not written:")
         return reasons, 1
-    _write(made)
+    _write(request.chain, chain, made)
     return [_said(made, form)], 0
 
 
@@ -102,10 +104,10 @@ def _made(request: Request, chain: Chain, asked: Asked, schemas: tuple[Schema, S
     from ckptlint.documents.suggested import Said, migration_yaml
 
     old, new = schemas
-    place = ChainPlace(chain.links[-1].revision if chain.links else "", k1(old), k1(new))
+    place = ChainPlace(tuple(link.revision for link in chain.heads), k1(old), k1(new))
     said = Said(request.summary or "", place, asked.decided.dropped, asked.decided.filled)
     text = migration_yaml(asked.suggestion, old, new, said)
-    number = len(chain.links) + 1
+    number = 1 + max((number_of(link.revision) for link in chain.heads), default=0)
     path = os.path.join(request.chain, f"{number:04d}_{_slug(request, asked)}.yaml")
     migration = read_migration(text, path)
     proof = prove(migration, old, new)
@@ -133,13 +135,10 @@ def _slug(request: Request, asked: Asked) -> str:
     return "change"
 
 
-def _write(made: Made) -> None:
-    from ckptlint.formats.atomic import AtomicFile
-
-    Path(made.path).parent.mkdir(parents=True, exist_ok=True)
-    with AtomicFile(made.path, replace=False) as out:
-        out.file.write(made.text.encode())
-        out.commit()
+def _write(folder: str, chain: Chain, made: Made) -> None:
+    """Write the migration, and the sum behind it."""
+    put(Path(made.path), made.text, new=True)
+    write_seals(folder, link_up([*(link.migration for link in chain.links), made.link.migration]))
 
 
 def _said(made: Made, form: str) -> str:

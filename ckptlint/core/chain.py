@@ -7,7 +7,7 @@ import re
 
 from ckptlint.errors import DocumentError
 
-_REVISION = re.compile(r"[0-9]{4,}-[0-9a-f]{6}")
+_REVISION = re.compile(r"[0-9]{4,9}-[0-9a-f]{6}")
 _DIGEST = re.compile(r"k1:[0-9a-f]{4,64}")
 
 
@@ -26,6 +26,11 @@ def key_digest(text: str) -> str:
 
 
 def revision_id(number: int, parent: str, body: str) -> str:
-    """The id of the migration number `number` that follows `parent` ('' for the first) and says `body`."""
+    """The id of the migration number `number` that follows `parent` ('' for the first, several for a merge) and says `body`."""
     digest = hashlib.sha256(f"{parent}\n{body}".encode()).hexdigest()
     return f"{number:04d}-{digest[:6]}"
+
+
+def number_of(revision: str) -> int:
+    """The number that an id begins with."""
+    return int(revision.partition("-")[0])

@@ -195,12 +195,21 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class ChainPlace:
-    """`chain`: the id of the migration before it ('' for the first), and the `k1:` digests of the keys before and after it."""
+    """`chain`: the ids of the migrations before it, and the `k1:` digests of the keys before and after it.
 
-    parent: str = ""
+    The first of a chain follows none, a merge several. `replaces` are the ids of those, in order, that a squash stands for.
+    """
+
+    parents: tuple[str, ...] = ()
     before: str = ""
     after: str = ""
     where: str = ""
+    replaces: tuple[str, ...] = ()
+
+    @property
+    def parent(self) -> str:
+        """What an id is made with: the ids of all that it follows, '' where there is none."""
+        return " ".join(self.parents)
 
 
 @dataclass(frozen=True, slots=True)

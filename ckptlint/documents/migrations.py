@@ -44,9 +44,10 @@ CASE = {
     "tree": TOP["tree"],
 }
 CHAIN = {
-    "parent": "the id of the migration before it; the first of a chain has none",
+    "parent": "the id of the migration before it, or of the heads that it merges; the first of a chain has none",
     "from": "the k1 digest of the keys that it takes",
     "to": "the k1 digest of the keys that it makes",
+    "replaces": "the ids of the migrations, in their order, that this one does at once",
 }
 STAGE = {"rewrites": TOP["rewrites"], "rest": TOP["rest"]}
 PREFIX = {"strip": "prefixes to take away, however they are nested", "add": "a prefix to put before every key"}
@@ -135,13 +136,21 @@ def _case(node: Node, scope: Scope) -> Case:
 
 def _chain(node: Node) -> ChainPlace:
     node.only(*CHAIN)
-    parent, before, after = (node.find(key) for key in CHAIN)
+    parent, before, after, replaces = (node.find(key) for key in CHAIN)
     return ChainPlace(
-        parent.read(revision) if parent else "",
+        _revisions(parent),
         before.read(key_digest) if before else "",
         after.read(key_digest) if after else "",
         node.where,
+        _revisions(replaces),
     )
+
+
+def _revisions(node: Node | None) -> tuple[str, ...]:
+    found = tuple(each.read(revision) for each in node.one_or_more()) if node else ()
+    if node and len(set(found)) < len(found):
+        raise node.fail("names one migration twice")
+    return found
 
 
 def _stage(node: Node, scope: Scope) -> Stage:

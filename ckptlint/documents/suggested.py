@@ -48,14 +48,24 @@ def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iter
     yield "ckptlint: 1"
     yield f"summary: {_quoted(said.summary or _summary(suggestion, old, new))}"
     if said.chain is not None:
-        parent = f"parent: {said.chain.parent}, " if said.chain.parent else ""
-        yield f'chain: {{{parent}from: "{said.chain.before}", to: "{said.chain.after}"}}'
+        yield chain_line(said.chain)
     yield from _body(suggestion, new, said)
     if any(match.way != "rename" for match in suggestion.matches):
         yield "optimizer: reset"
     yield from _ambiguous(suggestion.ambiguities[:_MOST])
     yield from _left("source", suggestion.open_sources)
     yield from _left("target", suggestion.open_targets)
+
+
+def chain_line(place: ChainPlace) -> str:
+    """The line of a file that says its place in a chain."""
+    said = [f"{name}: {_ids(ids)}" for name, ids in (("parent", place.parents), ("replaces", place.replaces)) if ids]
+    said += [f'{side}: "{digest}"' for side, digest in (("from", place.before), ("to", place.after)) if digest]
+    return f"chain: {{{', '.join(said)}}}"
+
+
+def _ids(ids: Sequence[str]) -> str:
+    return ids[0] if len(ids) == 1 else f"[{', '.join(ids)}]"
 
 
 def _count(families: Iterable[Family]) -> int:

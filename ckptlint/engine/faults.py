@@ -61,6 +61,8 @@ BASE_REWRITTEN = FaultKind(
 LOCK_NOT_HEAD = FaultKind("CKG103", "lock-is-not-head", "The lock is not what the last migration of the chain makes.")
 BASE_UNSEEN = FaultKind("CKG104", "base-is-no-revision", "The base's lock is at no revision of the chain.")
 NUMBER_WRONG = FaultKind("CKG105", "number-is-not-place", "A file's number is not its place in the chain.")
+SUM_DIFFERS = FaultKind("CKG106", "sum-differs", "The chain.sum is not what the migrations of the chain give.")
+CLASH = FaultKind("CKG107", "branches-clash", "The migrations of two branches give another result in another order.")
 BASE_UNREACHED = FaultKind(
     "CKB101", "no-way-from-base", "The new migrations do not make the lock's keys and shapes from the base's."
 )
@@ -76,6 +78,7 @@ KINDS: dict[str, FaultKind] = {
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
         *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, REFUSED, BAD_PLACE, NO_CASE, BAD_CHAIN),
         *(LINKS_APART, BASE_REWRITTEN, LOCK_NOT_HEAD, BASE_UNSEEN, NUMBER_WRONG, BASE_UNREACHED),
+        *(SUM_DIFFERS, CLASH),
     )
 }
 

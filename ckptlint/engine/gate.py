@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
+from ckptlint.core.chain import number_of
 from ckptlint.core.digest import k1, short
 from ckptlint.core.finding import Finding, Severity
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
 from ckptlint.engine.chain import Chain, Link
+from ckptlint.engine.commute import clashes
 from ckptlint.engine.faults import (
     BASE_REWRITTEN,
     BASE_UNREACHED,
     BASE_UNSEEN,
+    CLASH,
     LINKS_APART,
     LOCK_NOT_HEAD,
     NUMBER_WRONG,
@@ -43,33 +45,28 @@ def gate(chain: Chain, lock: Schema | None, base: Base | None) -> tuple[Finding,
         return faults.findings()
     if base.chain is not None and not _kept(chain, base.chain, faults):
         return faults.findings()
-    start = len(base.chain.links) if base.chain is not None else _start(chain, base.schema)
+    start = _behind(chain, base.chain) if base.chain is not None else _start(chain, base.schema)
     if start is None:
         text = f"no revision of the chain has the keys of the base ({short(k1(base.schema))})"
         faults.add(
             BASE_UNSEEN, text, hint="migrations that were merged may be missing, or it is the lock of another model"
         )
         return faults.findings()
-    return (*faults.findings(), *_composed(chain.between(start, len(chain.links)), base.schema, lock))
+    return (*faults.findings(), *_led(chain, start, base.schema, lock))
 
 
 def _check_links(chain: Chain, faults: Faults) -> None:
     for link in chain.links:
         name = link.migration.origin.replace("\\", "/").rpartition("/")[2]
         number = name.partition("_")[0]
-        if len(number) >= 4 and number.isascii() and number.isdigit() and int(number) != link.number:
-            text = f"{name} is number {link.number} of the chain"
+        if 4 <= len(number) < 10 and number.isascii() and number.isdigit() and int(number) != number_of(link.revision):
+            text = f"{name} is number {number_of(link.revision)} of the chain"
             faults.add(NUMBER_WRONG, text, where=link.migration.origin, severity=Severity.WARNING)
-    for before, after in pairwise(chain.links):
-        made, taken = _side(before.migration, after=True), _side(after.migration, after=False)
-        if made and taken and not _same(made, taken):
-            text = f"{before.revision} makes {short(made)}, and {after.revision} takes {short(taken)}"
-            faults.add(LINKS_APART, text, where=after.migration.origin)
-
-
-def _side(migration: Migration, *, after: bool) -> str:
-    place = migration.chain
-    return (place.after if after else place.before) if place else ""
+        for place in link.follows if len(link.follows) == 1 else ():
+            made, taken = chain.links[place - 1].place.after if place else "", link.place.before
+            if made and taken and not _same(made, taken):
+                text = f"{chain.name(place)} makes {short(made)}, and {link.revision} takes {short(taken)}"
+                faults.add(LINKS_APART, text, where=link.migration.origin)
 
 
 def _same(one: str, other: str) -> bool:
@@ -78,7 +75,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _check_lock(last: Link, lock: Schema, faults: Faults) -> None:
-    made = _side(last.migration, after=True)
+    made = last.place.after
     if made and not _same(k1(lock), made):
         text = f"the lock has the keys {short(k1(lock))}, and {last.revision} at the head makes {short(made)}"
         hint = "`ckptlint make` writes the migration that is missing; `ckptlint lock` a lock that is stale"
@@ -86,30 +83,65 @@ def _check_lock(last: Link, lock: Schema, faults: Faults) -> None:
 
 
 def _kept(chain: Chain, base: Chain, faults: Faults) -> bool:
-    """Whether the base's migrations are the first of the chain, as they were."""
-    here = {link.number: link for link in chain.links}
+    """Whether the base's migrations are part of the chain, as they were; of those that were squashed the last one is."""
+    here = {link.revision for link in chain.links} | chain.gone.keys()
     for link in base.links:
-        mine = here.get(link.number)
-        if mine is None or mine.revision != link.revision:
-            now = f"{mine.revision} is in its place" if mine else "it is gone"
-            text = f"{link.revision} is part of the base, and {now}"
-            hint = "files out there may stand at it: write a further migration in the place of changing it"
-            faults.add(BASE_REWRITTEN, text, where=mine.migration.origin if mine else "", hint=hint)
-            return False
+        if link.revision in here:
+            continue
+        number = number_of(link.revision)
+        mine = next((each for each in chain.links if number_of(each.revision) == number), None)
+        now = f"{mine.revision} is in its place" if mine else "it is gone"
+        text = f"{link.revision} is part of the base, and {now}"
+        hint = "files out there may stand at it: write a further migration in the place of changing it"
+        faults.add(BASE_REWRITTEN, text, where=mine.migration.origin if mine else "", hint=hint)
+        return False
     return True
+
+
+def _behind(chain: Chain, base: Chain) -> int:
+    """The place in the chain at which the base's head stands."""
+    return chain.place(base.links[-1].revision) if base.links else 0
 
 
 def _start(chain: Chain, schema: Schema) -> int | None:
     """The latest place whose keys are those of the base; 0 for a chain without a migration."""
     digest = k1(schema)
-    found = [0] if not chain.links else []
-    for link in chain.links:
-        sides = (
-            (_side(link.migration, after=False), link.number - 1),
-            (_side(link.migration, after=True), link.number),
-        )
-        found += [place for side, place in sides if side and digest.startswith(side)]
+    places = range(len(chain.links) + 1)
+    found = [place for place in places if not chain.links or _is_at(chain.digest(place), digest)]
     return max(found, default=None)
+
+
+def _is_at(recorded: str, digest: str) -> bool:
+    return bool(recorded) and digest.startswith(recorded)
+
+
+def _led(chain: Chain, start: int, base: Schema, lock: Schema) -> Iterator[Finding]:
+    """What keeps the migrations behind a place from making the lock out of the base, or branches from being merged."""
+    head = len(chain.links)
+    yield from _composed(chain.between(start, head), base, lock)
+    for link in chain.ways(start, head):
+        if len(link.follows) > 1 and chain.done(start) <= _common(chain, link):
+            yield from _clashing(chain, link, start, base)
+
+
+def _common(chain: Chain, merge: Link) -> frozenset[int]:
+    """What all branches of a merge have behind them."""
+    return frozenset.intersection(*(chain.done(place) for place in merge.follows))
+
+
+def _clashing(chain: Chain, merge: Link, start: int, base: Schema) -> Iterator[Finding]:
+    common = _common(chain, merge)
+    try:
+        for link in chain.links:
+            if link.number in common - chain.done(start):
+                base = draft(base, link.migration).plan.target
+    except PlanFaults:
+        return  # said already, by what composes all of them
+    branches = [[link for link in chain.links if link.number in chain.done(place) - common] for place in merge.follows]
+    faults = Faults()
+    for clash in clashes(base, branches):
+        faults.add(CLASH, clash.text, keys=clash.keys, where=clash.where or merge.migration.origin, hint=clash.hint)
+    yield from faults.findings()
 
 
 def _composed(migrations: tuple[Migration, ...], base: Schema, lock: Schema) -> Iterator[Finding]:

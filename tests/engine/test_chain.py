@@ -4,8 +4,9 @@ import pytest
 
 from ckptlint.core.chain import revision_id
 from ckptlint.documents.migrations import read_migration
-from ckptlint.engine.chain import Evidence, link_up, locate
+from ckptlint.engine.chain import link_up
 from ckptlint.engine.faults import PlanFaults
+from ckptlint.engine.standing import Evidence, locate
 from ckptlint.errors import UsageError
 
 

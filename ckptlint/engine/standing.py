@@ -1,0 +1,105 @@
+"""Where in a chain a checkpoint stands, by what it tells of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ckptlint.core.guard import Guard
+from ckptlint.core.migration import Migration
+from ckptlint.core.tree import Value
+from ckptlint.core.tree_steps import SetValue
+from ckptlint.engine.chain import BASE, Chain
+from ckptlint.engine.faults import BAD_CHAIN, fault
+from ckptlint.engine.guards import tree_holds
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a checkpoint tells of its place: stamped revisions by section, `k1:` digests of its state dicts, and its tree.
+
+    `holds` decides the condition of a migration, `look` gives what is at a path of the tree.
+    """
+
+    stamps: Mapping[str, str]
+    digests: Sequence[str]
+    holds: Callable[[Migration], bool]
+    look: Callable[[str], Sequence[Value]]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A place in a chain, and what told it: stamp, digest or condition."""
+
+    place: int
+    by: str
+
+
+def locate(chain: Chain, evidence: Evidence) -> Standing:
+    """The place at which a checkpoint stands: by its stamp, else by the digest of its keys, else by the migrations' conditions.
+
+    A stamp of another chain tells nothing. `PlanFaults` where nothing does, it could be at several places, or its stamps differ.
+    """
+    known = {link.revision: link.number for link in chain.links} | {BASE: 0}
+    said = frozenset(evidence.stamps.values())
+    for revision in sorted(said & chain.gone.keys()):
+        raise chain.lost(revision)
+    stamped = sorted(said & known.keys())
+    if len(stamped) > 1:
+        text = f"the checkpoint says that it is at {' and '.join(stamped)}"
+        raise fault(BAD_CHAIN, text, hint="--from REV says where it stands")
+    if stamped:
+        return Standing(known[stamped[0]], "stamp")
+    by_digest, by_condition = (sorted(set(way(chain, evidence))) for way in (_by_digest, _by_condition))
+    if len(by_digest) == 1:
+        return Standing(by_digest[0], "digest")
+    if len(by_condition) == 1:
+        return Standing(by_condition[0], "condition")
+    if by_condition or by_digest:
+        names = ", ".join(chain.name(each) for each in by_condition or by_digest)
+        raise fault(BAD_CHAIN, f"the checkpoint may stand at each of {names}", hint="--from REV says at which")
+    raise fault(
+        BAD_CHAIN, "nothing tells where in the chain the checkpoint stands", hint="--from REV says it: base, or an id"
+    )
+
+
+def _by_digest(chain: Chain, evidence: Evidence) -> Iterator[int]:
+    for link in chain.links:
+        place = link.migration.chain
+        if place is None:
+            continue
+        before = link.follows[0] if len(link.follows) == 1 else 0
+        for digest, at in ((place.before, before), (place.after, link.number)):
+            if digest and any(each.startswith(digest) for each in evidence.digests):
+                yield at
+
+
+def _by_condition(chain: Chain, evidence: Evidence) -> Iterator[int]:
+    """Before a migration whose condition holds; at the head where what the last one sets is there, and its condition does not hold."""
+    for link in chain.links:
+        if link.migration.when is not None and evidence.holds(link.migration):
+            yield max(link.follows)
+    last = chain.links[-1].migration if chain.links else None
+    if last is not None and last.when is not None and not evidence.holds(last) and _is_set(last, evidence):
+        yield len(chain.links)
+
+
+def _is_set(migration: Migration, evidence: Evidence) -> bool:
+    """Whether what the migration's condition looks at is what its steps make of it."""
+    made = {
+        step.action.target.text: step.action.value
+        for step in migration.tree
+        if isinstance(step.action, SetValue) and not step.each and step.when is None
+    }
+    looked = [path for path in _looked_at(migration.when) if path in made]
+    return bool(looked) and all(tree_holds("tree", evidence.look(path), made[path]) for path in looked)
+
+
+def _looked_at(guard: Guard | None) -> Iterator[str]:
+    if guard is None:
+        return
+    if guard.test == "tree":
+        yield str(guard.arguments[0])
+    for part in guard.arguments:
+        if isinstance(part, Guard):
+            yield from _looked_at(part)
