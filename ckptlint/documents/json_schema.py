@@ -31,6 +31,8 @@ _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _SLOT = {"type": "integer", "minimum": 0}
 _SLOTS = {"type": "array", "items": _SLOT}
 _DTYPE = {"$ref": "#/$defs/dtype"}
+_REVISION = {"type": "string", "pattern": "^[0-9]{4,9}-[0-9a-f]{6}$"}
+_REVISIONS = {"anyOf": [_REVISION, {"type": "array", "items": _REVISION, "minItems": 1}]}
 _PLACE = {"type": "string", "pattern": "^/|^\\./|^\\.$"}
 
 
@@ -149,9 +151,10 @@ _TOP: dict[str, Schema] = {
         _described(
             migrations.CHAIN,
             {
-                "parent": {"type": "string", "pattern": "^[0-9]{4,}-[0-9a-f]{6}$"},
+                "parent": _REVISIONS,
                 "from": {"type": "string", "pattern": "^k1:[0-9a-f]{4,64}$"},
                 "to": {"type": "string", "pattern": "^k1:[0-9a-f]{4,64}$"},
+                "replaces": _REVISIONS,
             },
         )
     ),
