@@ -4,7 +4,7 @@ import json
 from itertools import permutations
 from pathlib import Path
 
-import numpy
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -60,7 +60,7 @@ class Repo:
     def at(self, name, shapes):
         """A file with these keys and distinct values."""
         tensors = {
-            key: numpy.arange(numpy.prod(s), dtype="f4").reshape(s) + n for n, (key, s) in enumerate(shapes.items())
+            key: np.arange(np.prod(s), dtype="f4").reshape(s) + n for n, (key, s) in enumerate(shapes.items())
         }
         save_file(tensors, name)
         return tensors
@@ -89,7 +89,7 @@ def forked(repo):
 
 
 def test_two_heads_are_refused_until_one_is_put_behind_the_other(forked):
-    repo, ours, theirs = forked
+    repo, _, theirs = forked
     assert "has 2 heads" in repo.run("check", "chain", code=1)
     repo.run("rebase", "chain", "--onto", theirs, "--source", "base.json", "--dry-run")
     assert "has 2 heads" in repo.run("check", "chain", code=1)
