@@ -59,9 +59,7 @@ class Repo:
 
     def at(self, name, shapes):
         """A file with these keys and distinct values."""
-        tensors = {
-            key: np.arange(np.prod(s), dtype="f4").reshape(s) + n for n, (key, s) in enumerate(shapes.items())
-        }
+        tensors = {key: np.arange(np.prod(s), dtype="f4").reshape(s) + n for n, (key, s) in enumerate(shapes.items())}
         save_file(tensors, name)
         return tensors
 
