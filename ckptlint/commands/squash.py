@@ -59,18 +59,19 @@ def _span(chain: Chain, span: str) -> list[Link]:
             f"{names[0]} to {names[1]} is no span of two migrations or more", hint="FIRST is the earlier one"
         )
     links = [link for link in chain.links if start <= link.number <= end]
+    _check_straight(links)
+    inside = {link.number for link in links[:-1]}
+    beside = next((each for each in chain.links if each.number > end and inside & {*each.follows}), None)
+    if beside:
+        text = f"{beside.revision} begins a branch between {names[0]} and {names[1]}"
+        raise UsageError(text, where=beside.migration.origin)
+    return links
+
+
+def _check_straight(links: Sequence[Link]) -> None:
     for before, link in zip([None, *links], links, strict=False):
         if len(link.follows) > 1 or (before and link.follows != (before.number,)):
             raise UsageError(f"{link.revision} does not simply follow what is before it", where=link.migration.origin)
-    beside = next(
-        (each for each in chain.links if each not in links and {*each.follows} & {link.number for link in links[:-1]}),
-        None,
-    )
-    if beside:
-        raise UsageError(
-            f"{beside.revision} begins a branch between {names[0]} and {names[1]}", where=beside.migration.origin
-        )
-    return links
 
 
 def _named(slug: str | None) -> str:

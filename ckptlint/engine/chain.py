@@ -165,15 +165,19 @@ def with_heads(migrations: Iterable[Migration]) -> Chain:
         gone |= _stand_in(squash, known)
     _check_parents(known)
     numbers = {revision: number for number, revision in enumerate(_ordered(known), 1)}
+    links = _links(known, numbers)
+    beside = [each for each in squashes if known[_replaced(each)[-1]] is not each]
+    return Chain(links, tuple(_shortcut(each, numbers, links) for each in beside), gone)
+
+
+def _links(known: Mapping[str, Migration], numbers: Mapping[str, int]) -> tuple[Link, ...]:
     links: list[Link] = []
     for revision, number in numbers.items():
         place = known[revision].chain or _NO_PLACE
         follows = tuple(numbers[parent] for parent in place.parents) or (0,)
         done = frozenset({number}).union(*(links[each - 1].done for each in follows if each))
         links.append(Link(revision, number, known[revision], follows, done))
-    beside = [each for each in squashes if known[_replaced(each)[-1]] is not each]
-    shortcuts = tuple(_shortcut(each, numbers, links) for each in beside)
-    return Chain(tuple(links), shortcuts, gone)
+    return tuple(links)
 
 
 def own_id(migration: Migration) -> str:
