@@ -97,9 +97,7 @@ class Chain:
             return len(self.links)
         if revision == BASE:
             return 0
-        found = [link.number for link in self.links if revision and link.revision.startswith(revision)]
-        if revision.isascii() and revision.isdigit() and len(revision) < 9:
-            found = [link.number for link in self.links if number_of(link.revision) == int(revision)]
+        found = self._called(revision)
         if not found and revision in self.gone:
             raise self.lost(revision)
         if len(found) != 1:
@@ -107,6 +105,12 @@ class Chain:
             text = f"{revision!r} is {'several revisions' if found else 'no revision'} of the chain"
             raise UsageError(text, hint=f"there are {there}; also `head` and `base`")
         return found[0]
+
+    def _called(self, revision: str) -> list[int]:
+        """The places that a number or the start of an id may mean."""
+        if revision.isascii() and revision.isdigit() and len(revision) < 9:
+            return [link.number for link in self.links if number_of(link.revision) == int(revision)]
+        return [link.number for link in self.links if revision and link.revision.startswith(revision)]
 
     def lost(self, revision: str) -> PlanFaults:
         """The fault of a revision whose file is gone."""
