@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ckptlint.commands.externals import Externals
 from ckptlint.commands.planning import Work
+from ckptlint.commands.summing import Summing
 from ckptlint.core.checkpoint import ByteSource, Checkpoint, Section, SectionKind
 from ckptlint.core.pieces import Check, Composed, Piece, Range, stored
 from ckptlint.core.plan import Plan
@@ -39,7 +41,14 @@ class Supplier:
     """A supply for the writers. Its checks follow the pieces; a record that is copied whole is compared on its way, and needs none."""
 
     def __init__(
-        self, checkpoint: Checkpoint, work: Work, assembly: Laid, *, memory: int, externals: Externals | None = None
+        self,
+        checkpoint: Checkpoint,
+        work: Work,
+        assembly: Laid,
+        *,
+        memory: int,
+        externals: Externals | None = None,
+        verify: bool = True,
     ) -> None:
         self._checkpoint = checkpoint
         self._work = work
@@ -49,7 +58,8 @@ class Supplier:
         self._runners: dict[int, LocalRunner[Array]] = {}
         self._behind: dict[int, Mapping[int, frozenset[int]]] = {}
         self._keys: dict[int, dict[int, str]] = {}
-        self._asked: set[int] = set()
+        self._sums = Summing(checkpoint) if verify else None
+        self._left: dict[int, _Uses] = {}
         self._met: set[tuple[ByteSource, int]] = set()  # records that are compared already
         self._whole = {
             id(origin.storage)
@@ -79,19 +89,19 @@ class Supplier:
             yield from self._runner(_NO_SECTION).kept(origin.tensor)
 
     def _checks_behind(self, made: Made) -> Iterator[Check]:
-        """The checks of all records that a value is made of, each once."""
+        """The checks of all records that nothing else than this value is still to be made of."""
         section, plan = self._work[made.section]
         if made.section not in self._behind:
             self._behind[made.section] = made_of(plan)
             self._keys[made.section] = {value: key for key, value in reversed(tuple(plan.inputs.items()))}
-        behind = self._behind[made.section][made.value]
-        if id(behind) not in self._asked:  # the many pieces of one tensor have one set
-            self._asked.add(id(behind))
-            for value in sorted(behind):
-                key = self._keys[made.section][value]
-                tensor = section.tensors[key]
-                if isinstance(tensor, Tensor):  # nothing is computed from the others
-                    yield from self._check(tensor.storage, key)
+            outputs = (each for each in self._assembly.origins.values() if isinstance(each, Made))
+            values = [each.value for each in outputs if each.section == made.section]
+            self._left[made.section] = _Uses(self._behind[made.section], values)
+        for value in self._left[made.section].done(made.value):
+            key = self._keys[made.section][value]
+            tensor = section.tensors[key]
+            if isinstance(tensor, Tensor):  # nothing is computed from the others
+                yield from self._check(tensor.storage, key)
 
     def _check(self, storage: Storage, name: str) -> Iterator[Check]:
         source = self._checkpoint.parts[storage.part]
@@ -105,7 +115,8 @@ class Supplier:
         place = (source, storage.start)
         if checksum is not None and place not in self._met and id(storage) not in self._whole:
             self._met.add(place)
-            yield Check(source, storage.start, storage.nbytes, checksum, name)
+            if self._sums is None or self._sums.found(storage) != checksum:
+                yield Check(source, storage.start, storage.nbytes, checksum, name)
 
     def check_equal(self) -> None:
         """Compare what is going to be tied; `PlanError` where it differs."""
@@ -122,9 +133,33 @@ class Supplier:
             section, plan = self._work[number] if number != _NO_SECTION else _NOTHING
             dense = {key: tensor for key, tensor in section.tensors.items() if isinstance(tensor, Tensor)}
             self._runners[number] = LocalRunner(
-                plan, dense, self._checkpoint, NumpyKit(self._externals), memory=self._memory
+                plan,
+                dense,
+                self._checkpoint,
+                NumpyKit(self._externals),
+                memory=self._memory,
+                read=self._sums.read if self._sums else None,
             )
         return self._runners[number]
+
+
+class _Uses:
+    """Which source values no output is still to be made of. The many outputs of one step are made of one set of values."""
+
+    def __init__(self, behind: Mapping[int, frozenset[int]], outputs: Iterable[int]) -> None:
+        self._behind = behind
+        self._outputs = Counter(id(behind[output]) for output in outputs)
+        sets = {id(behind[output]): behind[output] for output in behind if id(behind[output]) in self._outputs}
+        self._sets = Counter(value for each in sets.values() for value in each)
+
+    def done(self, output: int) -> list[int]:
+        """An output is made: return the source values that it was the last one of."""
+        behind = self._behind[output]
+        self._outputs[id(behind)] -= 1
+        if self._outputs[id(behind)]:
+            return []
+        self._sets.subtract(behind)
+        return sorted(value for value in behind if self._sets[value] == 0)
 
 
 def _resolved(pieces: Iterable[Piece]) -> Iterator[Piece]:

@@ -79,7 +79,14 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
         check_believed_ties(checkpoint, section)
     with no_collection():
         assembly = Assembly(outcome, replaced, strided=target.strided)
-        supply = Supplier(checkpoint, outcome.work, assembly, memory=writing.max_memory, externals=writing.externals)
+        supply = Supplier(
+            checkpoint,
+            outcome.work,
+            assembly,
+            memory=writing.max_memory,
+            externals=writing.externals,
+            verify=writing.verify,
+        )
         output = _output(checkpoint, assembly, writing)
     supply.check_equal()
     if any(plan.steps for _, plan in outcome.work):

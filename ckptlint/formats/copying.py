@@ -25,7 +25,6 @@ BLOCK = (
     256 << 10
 )  # bytes of a buffer: large enough that a call's cost is nothing, small enough to stay in a core's own cache
 _PART = 8 << 20  # bytes that the system copies at once, and that are sent to the disk at once
-_LENT = 8 << 20  # bytes of blocks that may wait to be summed
 _SMALL = 256 << 10  # bytes up to which a thread costs more than it saves
 _FATAL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})  # writing by hand would fail as well
 
@@ -62,7 +61,6 @@ class Copier:
         self._verify = verify
         self._by_system = hasattr(os, "copy_file_range")
         self._behind = WriteBehind(file)
-        self._lent = 0
         self._runs: defaultdict[ByteSource, Runs] = defaultdict(Runs)  # of the records that are copied in parts
         self._in_parts: set[tuple[ByteSource, int]] = set()
         self._later: list[Check] = []
@@ -90,28 +88,37 @@ class Copier:
 
     def _copy(self, pieces: Iterable[Piece | Check], expected: int, name: str, total: Sum | None) -> None:
         written = 0
+        tail = Sum()  # of the blocks since the last range: they are summed while they are in the cache
         for piece in pieces:
             if isinstance(piece, Check):
                 self._compare(piece)
             elif isinstance(piece, Range):
+                tail = self._joined(tail, total, expected)
                 self._range(piece, expected, name, total)
                 written += piece.length
             else:
                 block = memoryview(piece).cast("B")
-                self._block(block, expected, total)
+                self._block(block, None if total is None else tail)
                 written += len(block)
+        self._joined(tail, total, expected)
         if written != expected:
             raise OutputError(f"{name} has {written} bytes where {expected} were planned")
 
-    def _block(self, block: memoryview, expected: int, total: Sum | None) -> None:
-        if total is not None:
-            self._in_turn(partial(total.add, block), expected)
-        self._file.write(block)
-        self._moved(len(block))
-        self._lent += len(block)
-        if self._lent > _LENT:
-            self._aside.finish()  # blocks are kept alive until they are summed
-            self._lent = 0
+    def _joined(self, tail: Sum, total: Sum | None, expected: int) -> Sum:
+        """Add a sum to the total, after what is being summed beside the copying; return the next one."""
+        if total is None or not tail.length:
+            return tail
+        self._in_turn(partial(total.join, tail), expected)
+        return Sum()
+
+    def _block(self, block: memoryview, tail: Sum | None) -> None:
+        """Write a block in parts: of much at once Linux makes huge pages, which take it longer to find."""
+        for start in range(0, len(block), BLOCK):
+            part = block[start : start + BLOCK]
+            if tail is not None:
+                tail.add(part)
+            self._file.write(part)
+            self._moved(len(part))
 
     def _range(self, piece: Range, expected: int, name: str, total: Sum | None) -> None:
         """Copy a range; its own checksum, computed once, serves all who want to know."""

@@ -7,8 +7,8 @@ order than they are made. Each is made when it is first asked for, and let go wh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Final, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.dtype import DType
@@ -25,13 +25,25 @@ from ckptlint.ops.strides import Box
 from ckptlint.runners.gather import ArrayKit, Buffer, Gatherer
 
 T = TypeVar("T")
+Read: TypeAlias = Callable[[Storage, int, int], bytes]
 _KIT: Final = LayoutKit()
 
 
 class Holdings(Generic[T]):
-    """`sources` are the source tensors by value number; `follow` adds what steps make of them."""
+    """`sources` are the source tensors by value number; `follow` adds what steps make of them.
 
-    def __init__(self, sources: Mapping[int, Tensor], checkpoint: Checkpoint, arrays: ArrayKit[T]) -> None:
+    `read` takes the place of `checkpoint.read` where somebody wants to see what is read.
+    """
+
+    def __init__(
+        self,
+        sources: Mapping[int, Tensor],
+        checkpoint: Checkpoint,
+        arrays: ArrayKit[T],
+        *,
+        read: Read | None = None,
+    ) -> None:
+        self._read = read or checkpoint.read
         self._sources = dict(sources)
         self._checkpoint = checkpoint
         self._arrays = arrays
@@ -95,7 +107,7 @@ class Holdings(Generic[T]):
         if tensor is None:
             return memoryview(self._result(base))[low : low + length]
         check_inside(tensor.storage, low, length)
-        data = self._checkpoint.read(tensor.storage, low, length)
+        data = self._read(tensor.storage, low, length)
         return self._arrays.swapped(data, dtype) if _is_swapped(tensor) else data
 
     def held(self, base: Gathered) -> Buffer | None:

@@ -18,7 +18,7 @@ from ckptlint.errors import CkptlintError, PlanError, ShapeError
 from ckptlint.ops.layout_runs import Run, blocks, runs, simplified
 from ckptlint.ops.layout_values import POINTWISE, Gathered, Value, View, parts_of
 from ckptlint.runners.gather import ArrayKit, conversions
-from ckptlint.runners.holdings import Holdings, as_it_lies
+from ckptlint.runners.holdings import Holdings, Read, as_it_lies
 from ckptlint.runners.streams import first_difference
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class LocalRunner(Generic[T]):
     """The supply of one section's new tensors.
 
     `tensors` are the section's tensors by key, `arrays` the kit that gathers and computes, `memory` the bytes that gathering a block may
-    take. Only `pieces`, `kept` and `check_equal` read data.
+    take; `read` sees what is read to be gathered. Only `pieces`, `kept` and `check_equal` read data.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class LocalRunner(Generic[T]):
         arrays: ArrayKit[T],
         *,
         memory: int = 1 << 30,
+        read: Read | None = None,
     ) -> None:
         self._plan = plan
         self._checkpoint = checkpoint
         self._arrays = arrays
         self._memory = memory
         sources = {number: tensors[key] for key, number in plan.inputs.items()}  # names of one number are of one tensor
-        self._holdings = Holdings(sources, checkpoint, arrays)
+        self._holdings = Holdings(sources, checkpoint, arrays, read=read)
         for step in plan.steps:
             self._holdings.follow(step, plan.specs)
         self._values = self._holdings.values
