@@ -5,39 +5,35 @@ from __future__ import annotations
 from collections import defaultdict
 from zlib import crc32
 
-from ckptlint.core.checkpoint import Checkpoint
+from ckptlint.core.checkpoint import ByteSource, Checkpoint
+from ckptlint.core.pieces import Range
 from ckptlint.core.tree import Storage
-from ckptlint.formats.checksums import Runs
+from ckptlint.formats.checksums import RecordSums
 
 _CRUMB = 64 << 10  # bytes below which joining sums costs more than reading the record once more
 
 
 class Summing:
-    """Reads a checkpoint's storages as `Checkpoint.read` does, and knows the CRC-32 of those that were read whole."""
+    """Reads a checkpoint's storages as `Checkpoint.read` does, and keeps the CRC-32 of what is read, and copied, of records that have one."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
-        self._runs: defaultdict[tuple[int, int], Runs] = defaultdict(Runs)
-        self._found: dict[tuple[int, int], int] = {}
+        self._records: defaultdict[tuple[ByteSource, int], RecordSums] = defaultdict(RecordSums)
 
     def read(self, storage: Storage, start: int, length: int) -> bytes:
         """Return bytes of a storage from `start` on."""
         block = self._checkpoint.read(storage, start, length)
-        place = (storage.part, storage.start)
-        if place in self._checkpoint.checksums and place not in self._found:
-            if length == storage.nbytes:
-                self._found[place] = crc32(block)
-            elif length >= _CRUMB:
-                self._runs[place].add(start, length, crc32(block))
-                self._finish(place, storage.nbytes)
+        if (storage.part, storage.start) in self._checkpoint.checksums and length >= min(_CRUMB, storage.nbytes):
+            place = (self._checkpoint.parts[storage.part], storage.start)
+            self._records[place].read.add(storage.start + start, length, crc32(block))
         return block
 
-    def found(self, storage: Storage) -> int | None:
-        """The checksum of a storage, None where not all of it was read, or only in crumbs."""
-        return self._found.get((storage.part, storage.start))
+    def noting(self, piece: Range) -> Range:
+        """Return a range that tells its checksum when it is copied, where it is only a part of a record."""
+        if piece.record is None:
+            return piece
+        return piece._replace(sums=self._records[piece.source, piece.record[0]])
 
-    def _finish(self, place: tuple[int, int], nbytes: int) -> None:
-        whole = self._runs[place].whole(0, nbytes)
-        if whole is not None:
-            self._found[place] = whole
-            del self._runs[place]
+    def taken(self, source: ByteSource, start: int) -> RecordSums | None:
+        """The checksums that are known of the parts of the record that starts there, None for none; they are kept no longer."""
+        return self._records.pop((source, start), None)

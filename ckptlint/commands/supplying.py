@@ -73,7 +73,7 @@ class Supplier:
         for piece in _resolved(self._pieces(origin)):
             if isinstance(piece, Range) and piece.checksum is not None:
                 self._met.add((piece.source, piece.offset))
-            yield piece
+            yield self._sums.noting(piece) if self._sums is not None and isinstance(piece, Range) else piece
         if isinstance(origin, Made):
             yield from self._checks_behind(origin)
         else:
@@ -115,8 +115,8 @@ class Supplier:
         place = (source, storage.start)
         if checksum is not None and place not in self._met and id(storage) not in self._whole:
             self._met.add(place)
-            if self._sums is None or self._sums.found(storage) != checksum:
-                yield Check(source, storage.start, storage.nbytes, checksum, name)
+            sums = self._sums.taken(source, storage.start) if self._sums is not None else None
+            yield Check(source, storage.start, storage.nbytes, checksum, name, sums)
 
     def check_equal(self) -> None:
         """Compare what is going to be tied; `PlanError` where it differs."""

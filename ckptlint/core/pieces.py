@@ -13,10 +13,22 @@ from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.tree import Storage
 
 
+class Sums(Protocol):
+    """The checksums of the parts of a record that were met, in any order."""
+
+    def add(self, start: int, length: int, checksum: int) -> None:
+        """Note a part by its first byte, its length in bytes and its CRC-32."""
+        ...
+
+    def whole(self, start: int, length: int) -> int | None:
+        """Return the CRC-32 of this stretch where its parts were all met, each once."""
+        ...
+
+
 class Range(NamedTuple):
     """`length` bytes of `source` from `offset` on; `checksum` is their stored CRC-32 where the source has one for just this range.
 
-    `record` is the offset and length of the record that they are only a part of, where that has a stored CRC-32.
+    `record` is the offset and length of the record that they are only a part of, where that has a stored CRC-32; `sums` wants to know theirs.
     """
 
     source: ByteSource
@@ -24,13 +36,14 @@ class Range(NamedTuple):
     length: int
     checksum: int | None = None
     record: tuple[int, int] | None = None
+    sums: Sums | None = None
 
 
 class Check(NamedTuple):
     """Nothing to write: bytes of a source that others were made of, to be compared with their stored CRC-32.
 
     Whoever cuts, casts or reorders the data of a record never reads it in one piece, so nobody would meet what is damaged in it.
-    `name` says whose data it is.
+    `name` says whose data it is. `sums` may know the checksum already, when everything before the check has been copied.
     """
 
     source: ByteSource
@@ -38,6 +51,7 @@ class Check(NamedTuple):
     length: int
     checksum: int
     name: str
+    sums: Sums | None = None
 
 
 Piece: TypeAlias = Range | bytes | memoryview

@@ -8,6 +8,7 @@ Source: Mark Adler's `crc32_combine` in zlib: appending n zero bytes multiplies 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -50,11 +51,35 @@ class Runs:
             end = right.end
         self._runs[first:last] = [_Run(start, end, checksum)]
 
+    def __iter__(self) -> Iterator[_Run]:
+        return iter(self._runs)
+
     def whole(self, start: int, length: int) -> int | None:
         """Return the checksum of just this stretch where its parts were all met, and none beside it."""
         at = bisect_right(self._runs, start, key=_start)
         run = self._runs[at - 1] if at else None
         return run.checksum if run is not None and run[:2] == (start, start + length) else None
+
+
+class RecordSums:
+    """The checksums of a record's parts, of which some are copied and others read, in two threads."""
+
+    __slots__ = ("copied", "read")
+
+    def __init__(self) -> None:
+        self.copied = Runs()
+        self.read = Runs()
+
+    def add(self, start: int, length: int, checksum: int) -> None:
+        """Note a part that was copied."""
+        self.copied.add(start, length, checksum)
+
+    def whole(self, start: int, length: int) -> int | None:
+        """Return the checksum of just this stretch; asked for when nothing is copied or read any more."""
+        together = Runs()
+        for run in (*self.copied, *self.read):
+            together.add(run.start, run.end - run.start, run.checksum)
+        return together.whole(start, length)
 
 
 def _start(run: _Run) -> int:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import BinaryIO
 from zlib import crc32
 
-from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.pieces import Check, Piece, Range
 from ckptlint.errors import FormatError, OutputError
 from ckptlint.formats.checking import Aside
-from ckptlint.formats.checksums import Runs, combine
+from ckptlint.formats.checksums import combine
 
 BLOCK = (
     256 << 10
@@ -61,8 +59,6 @@ class Copier:
         self._verify = verify
         self._by_system = hasattr(os, "copy_file_range")
         self._behind = WriteBehind(file)
-        self._runs: defaultdict[ByteSource, Runs] = defaultdict(Runs)  # of the records that are copied in parts
-        self._in_parts: set[tuple[ByteSource, int]] = set()
         self._later: list[Check] = []
 
     def store(self, pieces: Iterable[Piece | Check], expected: int, name: str) -> Sum:
@@ -79,11 +75,12 @@ class Copier:
         """Wait for the checksums; `FormatError` where data is damaged."""
         self._aside.finish()
         for check in self._later:
-            found = self._runs[check.source].whole(check.offset, check.length)
-            if found is None:  # parts of it were left out
+            found = check.sums.whole(check.offset, check.length) if check.sums is not None else None
+            if found is None:  # parts of it were left out, or met twice
                 self._read_and_compare(check)
             else:
                 _confirm(found, Range(*check[:4]), check.name)
+        self._later.clear()
         self._aside.finish()
 
     def _copy(self, pieces: Iterable[Piece | Check], expected: int, name: str, total: Sum | None) -> None:
@@ -122,7 +119,7 @@ class Copier:
 
     def _range(self, piece: Range, expected: int, name: str, total: Sum | None) -> None:
         """Copy a range; its own checksum, computed once, serves all who want to know."""
-        in_parts = self._is_in_parts(piece)
+        in_parts = self._verify and piece.sums is not None
         trusted = None if self._verify else piece.checksum
         checked = self._verify and piece.checksum is not None
         own = Sum() if trusted is None and (total is not None or in_parts or checked) else None
@@ -133,15 +130,8 @@ class Copier:
         if trusted is not None:
             own = Sum(trusted, piece.length)
         if own is not None:
-            then = partial(self._summed, own, piece, total, name, in_parts=in_parts)
+            then = partial(_summed, own, piece, total, name)
             self._in_turn(then, max(piece.length, expected))
-
-    def _is_in_parts(self, piece: Range) -> bool:
-        """Whether the checksums of a record's parts are worth having: one that is small is quickly read once more."""
-        if not self._verify or piece.record is None or piece.record[1] <= _SMALL:
-            return False
-        self._in_parts.add((piece.source, piece.record[0]))
-        return True
 
     def _in_turn(self, task: Callable[[], None], nbytes: int) -> None:
         """Do something after what is being summed beside the copying, where there is enough of it to be so."""
@@ -149,14 +139,6 @@ class Copier:
             self._aside.add(task)
         else:
             task()
-
-    def _summed(self, own: Sum, piece: Range, total: Sum | None, name: str, *, in_parts: bool) -> None:
-        if piece.checksum is not None:
-            _confirm(own.value, piece, name)
-        if total is not None:
-            total.join(own)
-        if in_parts:
-            self._runs[piece.source].add(piece.offset, piece.length, own.value)
 
     def _move_and_sum(self, piece: Range, own: Sum | None) -> None:
         for part in _parts(piece, _PART):
@@ -167,8 +149,8 @@ class Copier:
     def _compare(self, check: Check) -> None:
         if not self._verify:
             return
-        if (check.source, check.offset) in self._in_parts:
-            self._later.append(check)  # its parts are summed as they are copied
+        if check.sums is not None:
+            self._later.append(check)  # its parts are summed as they are copied and read
         else:
             self._read_and_compare(check)
 
@@ -250,6 +232,15 @@ def _parts(piece: Range, most: int) -> Iterator[Range]:
 def _sum(piece: Range, own: Sum) -> None:
     for part in _parts(piece, BLOCK):
         own.add(part.source.read(part.offset, part.length))
+
+
+def _summed(own: Sum, piece: Range, total: Sum | None, name: str) -> None:
+    if piece.checksum is not None:
+        _confirm(own.value, piece, name)
+    if total is not None:
+        total.join(own)
+    if piece.sums is not None:
+        piece.sums.add(piece.offset, piece.length, own.value)
 
 
 def _confirm(found: int, piece: Range, name: str) -> None:

@@ -12,6 +12,7 @@ from ckptlint.core.pieces import Check, Piece, Range
 from ckptlint.errors import FormatError
 from ckptlint.formats.byte_source import FileSource
 from ckptlint.formats.checking import Aside
+from ckptlint.formats.checksums import RecordSums
 from ckptlint.formats.copying import Copier, Sum
 
 RECORD = 1 << 20
@@ -54,8 +55,9 @@ def copy(path: Path, outputs: list[list[Piece | Check]], *, verify: bool = True)
 
 def thirds(source: Watched, checksum: int) -> list[list[Piece | Check]]:
     cuts = [0, THIRD, 2 * THIRD, RECORD]
-    parts = [Range(source, start, end - start, record=(0, RECORD)) for start, end in itertools.pairwise(cuts)]
-    return [[parts[0], Check(source, 0, RECORD, checksum, "old.w")], [parts[1]], [parts[2]]]
+    sums = RecordSums()
+    parts = [Range(source, at, end - at, record=(0, RECORD), sums=sums) for at, end in itertools.pairwise(cuts)]
+    return [[parts[0], Check(source, 0, RECORD, checksum, "old.w", sums)], [parts[1]], [parts[2]]]
 
 
 def test_a_record_in_three_parts_is_summed_once(source: Watched, tmp_path: Path) -> None:
