@@ -1,5 +1,6 @@
 """How much of a source is read: what is needed, each byte once, whatever is made of it."""
 
+import itertools
 import os
 
 import pytest
@@ -67,7 +68,7 @@ class Watch:
         found = set()
         for start, stop in self.data:
             edges = sorted({start, stop, *(min(max(at, start), stop) for each in ranges for at in each)})
-            for low, high in zip(edges, edges[1:], strict=False):
+            for low, high in itertools.pairwise(edges):
                 found.add(sum(1 for first, last in ranges if first <= low and high <= last))
         return found
 

@@ -14,7 +14,7 @@ _CRUMB = 64 << 10  # bytes below which joining sums costs more than reading the 
 
 
 class Summing:
-    """Reads a checkpoint's storages as `Checkpoint.read` does, and keeps the CRC-32 of what is read, and copied, of records that have one."""
+    """Reads a checkpoint's storages as `Checkpoint.read` does, and keeps the CRC-32 of what is read or copied of records that have one."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint

@@ -28,7 +28,7 @@ class Sums(Protocol):
 class Range(NamedTuple):
     """`length` bytes of `source` from `offset` on; `checksum` is their stored CRC-32 where the source has one for just this range.
 
-    `record` is the offset and length of the record that they are only a part of, where that has a stored CRC-32; `sums` wants to know theirs.
+    `record` is the offset and length of the record that they are only a part of, where that has a stored CRC-32; `sums` wants theirs.
     """
 
     source: ByteSource
