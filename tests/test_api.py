@@ -181,6 +181,14 @@ def test_prove(renaming):
     assert ckptlint.prove(renaming, OLD, OLD).failed
 
 
+def test_prove_of_several(renaming, tmp_path):
+    later = tmp_path / "later.yaml"
+    later.write_text("ckptlint: 1\nrewrites: [{rename: {gone: here}}]\nrest: keep\n", encoding="utf-8")
+    proofs = ckptlint.prove([renaming, later, renaming], OLD)
+    assert [proof.plan is None for proof in proofs] == [False, True]
+    assert len(ckptlint.prove([renaming], OLD, NEW)) == 1
+
+
 def test_prove_with_params_of_a_file(torch, tmp_path):
     path = tmp_path / "m.yaml"
     path.write_text(

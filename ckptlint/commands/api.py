@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, overload
 
 from ckptlint.commands import sources
 from ckptlint.commands.sources import Building
@@ -178,6 +178,7 @@ def _told(choices: MigrateChoices) -> dict[str, Any]:
     return told
 
 
+@overload
 def prove(
     migration: PathLike,
     source: Source,
@@ -185,25 +186,51 @@ def prove(
     *,
     params: Params | None = None,
     section: str | None = None,
-) -> Proof:
-    """Prove from schemas alone what a migration does to `source`, and whether it makes `target`.
+) -> Proof: ...
 
-    For a chain of migrations, the next proof starts from `proof.plan.target`.
+
+@overload
+def prove(
+    migration: list[PathLike] | tuple[PathLike, ...],
+    source: Source,
+    target: Source | None = None,
+    *,
+    params: Params | None = None,
+    section: str | None = None,
+) -> list[Proof]: ...
+
+
+def prove(
+    migration: PathLike | Sequence[PathLike],
+    source: Source,
+    target: Source | None = None,
+    *,
+    params: Params | None = None,
+    section: str | None = None,
+) -> Proof | list[Proof]:
+    """Prove from headers alone what a migration does to `source`, and whether it makes `target`.
+
+    Of several migrations, each is proved for what the one before it makes, the last one for `target`; the list of their proofs ends with
+    the first that does not fit.
 
     Raises:
         CkptlintError: something cannot be read. That the migration does not fit is no error but a finding.
     """
-    from ckptlint.commands.planning import facts_of
+    from ckptlint.commands.planning import Going
+    from ckptlint.commands.prove import prove_checkpoint
     from ckptlint.engine.facts import HeaderFacts
-    from ckptlint.engine.prove import prove as decide
+    from ckptlint.engine.prove import prove_chain
 
-    loaded = sources.migration(os.fspath(migration))
+    one = isinstance(migration, str | os.PathLike)
+    files = [migration] if isinstance(migration, str | os.PathLike) else migration
+    loaded = [sources.migration(os.fspath(file)) for file in files]
     wanted = None if target is None else snapshot(target)
-    if not (isinstance(source, str | os.PathLike) and sources.is_checkpoint(os.fspath(source))):
-        return decide(loaded, snapshot(source, section=section), wanted, HeaderFacts(params=params or {}))
-    with sources.opened(os.fspath(source)) as checkpoint:
-        schema = sources.weights(checkpoint, section).schema(checkpoint.origin)
-        return decide(loaded, schema, wanted, facts_of(checkpoint, params or {}))
+    if isinstance(source, str | os.PathLike) and sources.is_checkpoint(os.fspath(source)):
+        going = Going(loaded, params or {}, section)
+        proofs = [proof for _, proof in prove_checkpoint(os.fspath(source), wanted, going)]
+    else:
+        proofs = prove_chain(loaded, snapshot(source, section=section), wanted, HeaderFacts(params=params or {}))
+    return proofs[0] if one else proofs
 
 
 def diff(old: Source, new: Source) -> Difference:

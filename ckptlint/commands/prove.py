@@ -16,7 +16,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.faults import PlanFaults
 from ckptlint.engine.passage import Passage
-from ckptlint.engine.prove import Proof, prove
+from ckptlint.engine.prove import Proof, prove, prove_chain
 from ckptlint.errors import CkptlintError, UsageError
 from ckptlint.report import proofs
 
@@ -58,27 +58,25 @@ def prove_all(request: Request) -> list[tuple[str, Proof]]:
     params = sources.parameters(request.params)
     reference = str(request.source)
     if not sources.is_checkpoint(reference):
-        schema = sources.schema(reference, request.building)
-        return _of_schema(loaded, schema, target, HeaderFacts(params=params))
+        return _of_schema(loaded, sources.schema(reference, request.building), target, HeaderFacts(params=params))
+    return prove_checkpoint(reference, target, Going(loaded, params, request.section))
+
+
+def prove_checkpoint(reference: str, target: Schema | None, going: Going) -> list[tuple[str, Proof]]:
+    """Prove migrations for a checkpoint, whose tree counts where one of them edits it."""
     with sources.opened(reference) as checkpoint:
-        if any(migration.edits_tree for migration in loaded):
-            return _of_tree(loaded, checkpoint, target, Going(loaded, params, request.section))
-        section = sources.weights(checkpoint, request.section)
-        facts = facts_of(checkpoint, params, section.path)
-        return _of_schema(loaded, section.schema(reference), target, facts)
+        if any(migration.edits_tree for migration in going.migrations):
+            return _of_tree(going.migrations, checkpoint, target, going)
+        section = sources.weights(checkpoint, going.section)
+        facts = facts_of(checkpoint, going.params, section.path)
+        return _of_schema(going.migrations, section.schema(reference), target, facts)
 
 
 def _of_schema(
     migrations: Sequence[Migration], schema: Schema, target: Schema | None, facts: HeaderFacts
 ) -> list[tuple[str, Proof]]:
-    proved: list[tuple[str, Proof]] = []
-    for number, migration in enumerate(migrations):
-        proof = prove(migration, schema, target if number == len(migrations) - 1 else None, facts)
-        proved.append((migration.origin, proof))
-        if proof.plan is None:
-            break
-        schema = proof.plan.target
-    return proved
+    proofs = prove_chain(migrations, schema, target, facts)
+    return [(migration.origin, proof) for migration, proof in zip(migrations, proofs, strict=False)]
 
 
 def _of_tree(

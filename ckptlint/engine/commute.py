@@ -56,11 +56,11 @@ def _between(source: Schema, one: Sequence[Link], other: Sequence[Link]) -> Iter
             yield _both_take(source, one, other) or both
             return
         plans.append(both)
-    differing = _differing(*plans)
-    if differing:
+    apart = differing(*plans)
+    if apart:
         names = f"{_names(one)} and {_names(other)}"
         text = f"is made otherwise where {names} change places"
-        yield _both_take(source, one, other) or Clash(text, differing, other[0].migration.origin)
+        yield _both_take(source, one, other) or Clash(text, apart, other[0].migration.origin)
 
 
 def _composed(source: Schema, links: Sequence[Link]) -> Plan | Clash:
@@ -115,17 +115,17 @@ def _place(edge: Edge) -> str:
     return edge.where.replace("\\", "/").rpartition("/")[2] or "a rewrite"
 
 
-def _differing(one: Plan, other: Plan) -> tuple[str, ...]:
+def differing(one: Plan, other: Plan) -> tuple[str, ...]:
     """The keys that two plans from one source do not make alike."""
     known: dict[object, int] = {}
     mine, theirs = (_meanings(each, known) for each in (one, other))
     keys = dict.fromkeys((*mine, *theirs))
-    differing = [key for key in keys if mine.get(key) != theirs.get(key)]
+    apart = [key for key in keys if mine.get(key) != theirs.get(key)]
     ties = {*one.target.ties} ^ {*other.target.ties}
     tied = {key for group in ties for key in group}
     return tuple(
         dict.fromkeys(
-            (*differing, *(key for key in keys if key in tied and _partners(key, one) != _partners(key, other)))
+            (*apart, *(key for key in keys if key in tied and _partners(key, one) != _partners(key, other)))
         )
     )
 
@@ -148,7 +148,7 @@ def _meanings(plan: Plan, known: dict[object, int]) -> dict[str, int]:
 
 def same_meaning(one: Plan, other: Plan) -> bool:
     """Whether two plans from one source make the same keys, in one order, of the same things."""
-    return list(one.outputs) == list(other.outputs) and not _differing(one, other)
+    return list(one.outputs) == list(other.outputs) and not differing(one, other)
 
 
 def _in_tree(one: Sequence[Link], other: Sequence[Link]) -> Iterator[Clash]:

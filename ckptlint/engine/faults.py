@@ -70,12 +70,20 @@ BASE_UNREACHED = FaultKind(
 PYTHON = FaultKind(
     "CKM121", "python-code", "A step is Python code of the user's, of which only what it declares is known."
 )
+CROSSED = FaultKind("CKM122", "names-crossed", "Tensors of one spec get names that speak for each other.")
+ORDER_MATTERS = FaultKind(
+    "CKM123", "order-matters", "Two migrations fit in both orders, and make different things of a checkpoint."
+)
+NUMBERING = FaultKind(
+    "CKM124", "numbers-with-gap", "A computed number leaves a list of modules that does not count 0, 1, 2 ..."
+)
 
 KINDS: dict[str, FaultKind] = {
     kind.code: kind
     for kind in (
         *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
+        *(CROSSED, ORDER_MATTERS, NUMBERING),
         *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, REFUSED, BAD_PLACE, NO_CASE, BAD_CHAIN),
         *(LINKS_APART, BASE_REWRITTEN, LOCK_NOT_HEAD, BASE_UNSEEN, NUMBER_WRONG),
         *(SUM_DIFFERS, CLASH, BASE_UNREACHED),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ckptlint.core.finding import Finding, Severity
@@ -12,17 +12,21 @@ from ckptlint.core.migration import Migration
 from ckptlint.core.operation import Grade
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
+from ckptlint.engine.crossed import note_crossed
+from ckptlint.engine.exchange import Order, other_order
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.faults import (
     IRREVERSIBLE,
     MATCHES_NOTHING,
     NOT_IDEMPOTENT,
+    ORDER_MATTERS,
     OTHER_RESULT,
     PYTHON,
     Faults,
     PlanFaults,
 )
 from ckptlint.engine.invert import Loss, undo
+from ckptlint.engine.numbering import note_numbering
 from ckptlint.engine.planner import NO_FACTS, Draft, draft, make_plan
 from ckptlint.engine.stage import StageRun
 from ckptlint.engine.tree_inverse import invert_tree
@@ -76,6 +80,7 @@ class Proof:
     grade: Grade | None = None
     again: Again | None = None
     tree: tuple[TreeProof, ...] = ()
+    swapped: Order | None = None  # where another migration was proved before it: what if they changed places
 
     @property
     def failed(self) -> bool:
@@ -106,6 +111,8 @@ def prove(
     for run in made.stages:
         _note_idle(run, faults)
         note_swaps(run, faults)
+        note_crossed(run, faults)
+        note_numbering(run, faults)
     note_square(made, faults)
     _note_python(made, faults)
     _note_losses(undone.losses, faults)
@@ -115,6 +122,34 @@ def prove(
             faults.add(IRREVERSIBLE, step.reason, where=step.where, severity=Severity.INFO)
     grade = Grade.ONE_WAY if any(step.reason for step in tree) else undone.grade
     return Proof(made.plan, faults.findings(), tuple(_rewrites(made, undone.losses)), grade, again, tree)
+
+
+def prove_chain(
+    migrations: Sequence[Migration], schema: Schema, target: Schema | None = None, facts: HeaderFacts = NO_FACTS
+) -> list[Proof]:
+    """Prove migrations that follow one another, each for what the one before it makes; stop at the first that does not fit."""
+    proofs: list[Proof] = []
+    for number, migration in enumerate(migrations):
+        proof = prove(migration, schema, target if number == len(migrations) - 1 else None, facts)
+        if proof.plan is not None and proofs and proofs[-1].plan is not None:
+            proof = with_order(proof, migrations[number - 1], migration, proofs[-1].plan.source, facts)
+        proofs.append(proof)
+        if proof.plan is None:
+            break
+        schema = proof.plan.target
+    return proofs
+
+
+def with_order(proof: Proof, before: Migration, migration: Migration, schema: Schema, facts: HeaderFacts) -> Proof:
+    """Add to the proof of a migration whether it and the one before it may change places."""
+    swapped = other_order(before, migration, schema, facts)
+    if swapped is not Order.MATTERS:
+        return replace(proof, swapped=swapped)
+    text = f"before {before.origin} it fits too, and something else comes out"
+    hint = "a condition (`when`) in one of them makes the other order an error"
+    faults = Faults()
+    faults.add(ORDER_MATTERS, text, where=migration.origin, hint=hint, severity=Severity.WARNING)
+    return replace(proof, swapped=swapped, findings=(*proof.findings, *faults.findings()))
 
 
 def _tree(made: Draft, when: Guard | None) -> Iterator[TreeProof]:

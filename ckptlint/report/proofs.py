@@ -21,6 +21,8 @@ def text(proved: Proved) -> Iterator[str]:
             yield escape(f"  {_rewrite(rewrite)}")
         for step in proof.tree:
             yield escape(f"  {_step(step)}")
+        if proof.swapped is not None:
+            yield f"  in the other order: {proof.swapped}"
         for finding in proof.findings:
             yield escape(f"  {finding.severity}[{finding.rule} {finding.slug}] {finding.message}")
             if finding.hint:
@@ -89,6 +91,7 @@ def _entry(path: str, proof: Proof) -> dict[str, object]:
         "failed": proof.failed,
         "grade": str(proof.grade) if proof.grade else None,
         "again": str(proof.again) if proof.again else None,
+        "swapped": str(proof.swapped) if proof.swapped else None,
         "rewrites": [
             {
                 "where": each.where,

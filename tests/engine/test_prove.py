@@ -90,7 +90,11 @@ def test_tensors_that_could_be_exchanged_are_told():
 
 def test_names_that_change_hands_are_told():
     found = proof("- rename: {a: b, b: a}")
-    assert codes(found) == [("CKM112", "warning", "{b,a}"), ("CKM111", "info", "{b,a}")]
+    assert codes(found) == [
+        ("CKM112", "warning", "{b,a}"),
+        ("CKM111", "info", "{b,a}"),
+        ("CKM122", "warning", "a"),
+    ]
     assert found.again is Again.CHANGES
 
 
