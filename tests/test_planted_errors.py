@@ -40,7 +40,12 @@ PLANTED = {
         [
             *QKV,
             *PROJ,
-            {"from": "h.{i:int}.experts.{e:int}.w", "to": "x.{i}.w", "over": "e", "ops": [{"stack": {"over": "e", "dim": 0}}]},
+            {
+                "from": "h.{i:int}.experts.{e:int}.w",
+                "to": "x.{i}.w",
+                "over": "e",
+                "ops": [{"stack": {"over": "e", "dim": 0}}],
+            },
         ],
     ),
     "layers one off": (

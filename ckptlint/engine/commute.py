@@ -124,9 +124,7 @@ def differing(one: Plan, other: Plan) -> tuple[str, ...]:
     ties = {*one.target.ties} ^ {*other.target.ties}
     tied = {key for group in ties for key in group}
     return tuple(
-        dict.fromkeys(
-            (*apart, *(key for key in keys if key in tied and _partners(key, one) != _partners(key, other)))
-        )
+        dict.fromkeys((*apart, *(key for key in keys if key in tied and _partners(key, one) != _partners(key, other))))
     )
 
 
