@@ -26,6 +26,7 @@ class Odd(StrEnum):
     LEADS_OUT = "leads-out"
     ENCRYPTED = "encrypted"
     CODE = "code"
+    PROGRAM = "program"
     STRAY = "stray"
     # pickles
     COMPUTED_CALL = "computed-call"

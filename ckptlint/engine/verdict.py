@@ -10,7 +10,8 @@ from ckptlint.checks.trust import Trust, judge
 from ckptlint.core.finding import Finding, Report, Severity
 from ckptlint.core.survey import Survey
 
-_DAMAGE = ("unreadable-checkpoint", "malformed-pickle", "not-searched")
+_DAMAGE = ("unreadable-checkpoint", "malformed-pickle", "not-searched", "encrypted-record")
+_CODE = "code-inside"
 _NUMPY = "numpy."
 
 
@@ -41,10 +42,21 @@ def verdict(report: Report, survey: Survey) -> Verdict:
         return Verdict(Level.DANGEROUS, _said(danger, survey))
     if errors:
         return Verdict(Level.UNREADABLE, errors[0].message)
-    if not survey.pickles:
-        return Verdict(Level.DATA, "nothing in it can run")
-    if survey.missing or any(finding.slug == "unknown-global" for finding in report.findings):
+    code = next((finding for finding in report.findings if finding.slug == _CODE), None)
+    if survey.pickles and (survey.missing or any(finding.slug == "unknown-global" for finding in report.findings)):
         return _needing_trust(survey)
+    if code is not None:
+        return Verdict(Level.TRUST, f"it {code.message}")
+    return _harmless(report, survey)
+
+
+def _harmless(report: Report, survey: Survey) -> Verdict:
+    """What is said of a file in which nothing was found: of one that nobody reads as a checkpoint, no more than is known."""
+    foreign = any(finding.slug == "no-checkpoint" for finding in report.findings)
+    if not survey.pickles:
+        return Verdict(Level.DATA, "no pickle was found in it" if foreign else "nothing in it can run")
+    if foreign:
+        return Verdict(Level.CLEAN, "its pickles make plain data; torch.load does not take it")
     if survey.refusals:
         return Verdict(Level.CLEAN, "it makes tensors and plain data, but weights_only=True does not take its form")
     return Verdict(Level.CLEAN, "torch.load takes it with weights_only=True")

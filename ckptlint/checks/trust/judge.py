@@ -25,6 +25,8 @@ _MAKERS = (
     "_restore",
     "_load_state",
     "_from_",
+    "new_block",  # of pandas
+    "newObj",  # of scikit-learn's trees
 )
 _RENAMED = {
     "__builtin__": "builtins",
@@ -111,7 +113,8 @@ def _of_library(module: str, name: str, *, called: bool) -> Verdict | None:
         inner = inner.rpartition(".")[0]
     last = name.rpartition(".")[2]
     is_class = last.lstrip("_")[:1].isupper()
-    if called and not is_class and not last.startswith(_MAKERS):
+    maker = last.startswith(_MAKERS) or (last[:1] == "_" and "unpickle" in last)
+    if called and not is_class and not maker:
         return Verdict(Trust.DANGEROUS, f"is a function of {top} that no honest checkpoint calls")
     return None
 

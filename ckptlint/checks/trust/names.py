@@ -27,7 +27,11 @@ def _table(text: str) -> dict[str, frozenset[str]]:
 
 HARMLESS: Final = _table("""
     builtins: object bool int float complex str bytes bytearray list tuple dict set frozenset range slice NoneType Ellipsis
+    builtins: abs all any len max min round sum
     builtins: NotImplemented Exception ValueError TypeError KeyError RuntimeError IndexError AttributeError StopIteration
+    collections.abc: Awaitable Callable Collection Container Coroutine Generator Hashable ItemsView Iterable Iterator
+    collections.abc: KeysView Mapping MappingView MutableMapping MutableSequence MutableSet Reversible Sequence Set Sized ValuesView
+    __future__: annotations division print_function absolute_import unicode_literals
     copyreg: _reconstructor __newobj__ __newobj_ex__
     _codecs: encode
     collections: OrderedDict defaultdict Counter deque ChainMap UserDict UserList UserString
@@ -71,6 +75,12 @@ HARMLESS: Final = _table("""
     numpy.random._mt19937: MT19937
     numpy.random._pcg64: PCG64 PCG64DXSM
     numpy.random.bit_generator: SeedSequence __pyx_unpickle_SeedSequence
+    joblib.numpy_pickle: NumpyArrayWrapper NDArrayWrapper ZNDArrayWrapper
+    ruamel.yaml.comments: CommentedMap CommentedSeq CommentedSet CommentedOrderedMap Comment Format LineCol Anchor
+    ruamel.yaml.scalarfloat: ScalarFloat
+    ruamel.yaml.scalarint: ScalarInt HexInt OctalInt BinaryInt
+    ruamel.yaml.scalarstring: DoubleQuotedScalarString SingleQuotedScalarString PlainScalarString LiteralScalarString FoldedScalarString
+    ruamel.yaml.scalarbool: ScalarBoolean
     numpy.dtypes: Float64DType Float32DType Int64DType Int32DType BoolDType StrDType ObjectDType UInt8DType
     torch: Generator layout memory_format strided sparse_coo contiguous_format channels_last preserve_format finfo iinfo device dtype
     torch._utils: _rebuild_xla_tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from ckptlint.formats.scanning.tracer import Trace
 DEEPEST = 8  # containers inside each other
 MOST_IN_MEMORY = 96 << 20  # bytes of one pickle, or unpacked from one record
 _MOST_SEARCHED = 20_000  # blobs of one file that are more than storages
-_MOST_ODDITIES = 200
+_MOST_ODDITIES = 200  # of one kind, so that many of a harmless kind never crowd out a grave one
 
 
 class Readable(Protocol):
@@ -108,10 +109,15 @@ class Finds:
     kinds: list[str] = field(default_factory=list)
     pickles: int = 0
     searched: int = 0
+    counts: Counter[Odd] = field(default_factory=Counter)
 
     def odd(self, kind: Odd, text: str, place: str) -> None:
-        if len(self.oddities) < _MOST_ODDITIES:
-            self.oddities.append(Oddity(kind, text, place))
+        self._add(Oddity(kind, text, place))
+
+    def _add(self, oddity: Oddity) -> None:
+        self.counts[oddity.kind] += 1
+        if self.counts[oddity.kind] <= _MOST_ODDITIES:
+            self.oddities.append(oddity)
 
     def room(self, blob: Blob) -> bool:
         """Whether there is any left for another blob; where not, that is found, too."""
@@ -125,7 +131,8 @@ class Finds:
     def take(self, trace: Trace, *, main: bool) -> None:
         """Add what a pickle names. Of several uses of a name the worst counts."""
         self.pickles += 1
-        self.oddities.extend(trace.oddities[: _MOST_ODDITIES - len(self.oddities)])
+        for oddity in trace.oddities:
+            self._add(oddity)
         for each in trace.imports:
             known = self.imports.get((each.module, each.name))
             if known is None or (known.nested and not each.nested):

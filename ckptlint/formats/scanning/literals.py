@@ -98,10 +98,13 @@ def _decimal(_: Tracer, text: bytes) -> Thing:
         return text == b"01"
     if len(text) > _MOST_DIGITS:
         raise BrokenError("an integer has more digits than Python reads")
-    try:
-        return int(text.strip().removesuffix(b"L"), 0)
-    except ValueError:
-        raise BrokenError("a number is none") from None
+    digits = text.strip().removesuffix(b"L")
+    for base in (0, 8):  # C reads 010 as octal, Python refuses it
+        try:
+            return int(digits, base)
+        except ValueError:
+            continue
+    raise BrokenError("a number is none")
 
 
 def _float(_: Tracer, text: bytes) -> Thing:
@@ -122,7 +125,7 @@ def _unescape(found: re.Match[bytes]) -> bytes:
     code = found[1]
     if code[:1] == b"x":
         return bytes([int(code[1:], 16)])
-    if code.isdigit():
+    if code[0] in b"01234567":
         return bytes([int(code, 8) & 0xFF])
     return _SIMPLE.get(code, code if code in (b"\\", b"'", b'"') else b"\\" + code)
 

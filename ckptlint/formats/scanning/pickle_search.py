@@ -9,7 +9,7 @@ from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.trace_ops import trace
 from ckptlint.formats.scanning.tracer import Trace
 
-_STARTS = frozenset(b"\x80(]})cINJKMLGFVSXTUCB\x8c\x8e\x95iPQ\x88\x89\x8a")
+_STARTS = frozenset(b"\x80(]})cINJKMLGFVSXTUCB\x8c\x8d\x8e\x8f\x95\x96iPQ\x82\x83\x84\x88\x89\x8a\x8b")  # opcodes that take nothing
 _LEGACY = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\.", re.DOTALL)
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x80-\x98()\]}.A-Za-z]")
 _LEGACY_PICKLES = 5
@@ -32,16 +32,16 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> tu
     `certain` where the name or place says that it is a pickle; else only one that ends, or that names something dangerous, counts.
     `main` where torch.load itself would run it.
     """
-    if blob.length > MOST_IN_MEMORY:
+    data = blob.read(0, MOST_IN_MEMORY)
+    first = trace(data, blob.place, nested=blob.nested)
+    if not (certain or _plausible(first)):
+        return False, []
+    if len(data) < blob.length and not (is_legacy(data) and not first.broken):
         finds.odd(
             Odd.NOT_SEARCHED,
             f"holds a pickle of {blob.length} bytes, of which the first {MOST_IN_MEMORY} are searched",
             blob.place,
         )
-    data = blob.read(0, MOST_IN_MEMORY)
-    first = trace(data, blob.place, nested=blob.nested)
-    if not (certain or _plausible(first)):
-        return False, []
     finds.take(first, main=main)
     values = [(piece.content, f"{blob.place}: byte {piece.offset}") for piece in first.pieces]
     if first.broken:
@@ -56,12 +56,22 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> tu
 
 
 def _plausible(found: Trace) -> bool:
-    """Whether bytes that happen to begin like a pickle are one."""
-    if not found.broken and found.imports:
+    """Whether bytes that happen to begin like a pickle are one: it ends, uses what it names, or names what is dangerous.
+
+    Text begins like a pickle, too (`class Net:` is GLOBAL), so names have to be such.
+    """
+    named = [each for each in found.imports if _is_name(each.module) and _is_name(each.name)]
+    if not found.broken and (named or found.oddities):
+        return True
+    if any(each.called or each.made for each in named):
         return True
     from ckptlint.checks.trust import Trust, judge
 
-    return any(judge(each.module, each.name, called=each.called).trust is Trust.DANGEROUS for each in found.imports)
+    return any(judge(each.module, each.name, called=each.called).trust is Trust.DANGEROUS for each in named)
+
+
+def _is_name(dotted: str) -> bool:
+    return all(part.isidentifier() for part in dotted.split("."))
 
 
 def _legacy(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tuple[bytes, str]]) -> int:
@@ -88,6 +98,8 @@ def _following(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tupl
         finds.take(found, main=False)
         values.extend((piece.content, f"{blob.place}: byte {piece.offset}") for piece in found.pieces)
         at = found.end
+    else:
+        finds.odd(Odd.NOT_SEARCHED, f"holds more than {_MOST_FOLLOWING} pickles, one behind the other", blob.place)
     if data[at:].strip(b"\0\r\n "):
         finds.odd(
             Odd.TRAILING, f"has {blob.length - at} bytes behind the end of its pickle", f"{blob.place}: byte {at}"

@@ -10,7 +10,7 @@ from ckptlint.core.survey import Odd
 from ckptlint.errors import FormatError
 from ckptlint.formats.scanning import tar_walk, zip_walk
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
-from ckptlint.formats.scanning.index_names import check_index
+from ckptlint.formats.scanning.foreign import search_foreign, worth_reading
 from ckptlint.formats.scanning.pickle_search import is_legacy, search_numbers, search_pickles, starts_like_pickle
 from ckptlint.formats.scanning.unpacking import UNPACKERS, unpack
 
@@ -18,13 +18,11 @@ _HEAD = 512
 _PICKLES = (".pkl", ".pickle", ".p", ".joblib", ".dat", ".metadata")
 _NATIVE = (".so", ".dll", ".dylib", ".pyd", ".exe", ".pyc", ".sh", ".bat", ".o", ".node")
 _STORAGE = re.compile(r"(^|/)(data|tensors|constants)/\d+$")
-_OBJECTS = re.compile(rb"'descr':\s*(?:'[|<>=]?O|\[.*'[|<>=]?O[0-9]*')", re.DOTALL)
-_KERAS = re.compile(rb'"class_name"\s*:\s*"Lambda"')
-_TEMPLATE = re.compile(
-    rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\()", re.DOTALL
-)
+_NUMBERS = re.compile(rb"\{'descr': '[|<>=]?[?bBiufcmMSUaV][0-9]*(\[\w+\])?', 'fortran_order': (True|False), 'shape': \([0-9, ]*\), \} *\n$")
+_OBJECTS = re.compile(rb"""["']descr["']\s*:\s*(?:["'][|<>=]?O|\[.*["'][|<>=]?O[0-9]*["'])""", re.DOTALL)
 _ROWS = ("storages", "tensors")
 _ZIP = (b"PK\3\4", b"PK\5\6")
+_LONGEST_ROW = 1_000_000  # archives: a distributed checkpoint has one for each part of a tensor
 _TOP = 1  # containers around what torch.load itself reads: the archive
 
 
@@ -56,7 +54,7 @@ def _search_stream(blob: Blob, head: bytes, finds: Finds) -> None:
                 finds.kinds.append("legacy" if is_legacy(head) else "bare")
             _search_values(blob, values, finds)
             return
-    _search_foreign(blob, head, finds)
+    search_foreign(blob, head, finds)
 
 
 def _search_values(blob: Blob, values: list[tuple[bytes, str]], finds: Finds) -> None:
@@ -65,33 +63,19 @@ def _search_values(blob: Blob, values: list[tuple[bytes, str]], finds: Finds) ->
             search(blob.holding(content, "", place, nested=True), finds)
 
 
-def _search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
-    """Files of other frameworks that hold code as data."""
-    if head.startswith(b"\x89HDF\r\n\x1a\n") or blob.name.endswith(("config.json", ".keras")):
-        content = blob.read(0, MOST_IN_MEMORY)
-        if _KERAS.search(content):
-            finds.odd(
-                Odd.CODE, "holds a Keras Lambda layer, which is Python bytecode that runs when it is loaded", blob.place
-            )
-    if head.lstrip()[:1] == b"{" and blob.depth <= _TOP and b'"weight_map"' in blob.read(0, 1 << 20):
-        check_index(blob, finds)
-    if head[:4] in (b"GGUF", b"FUGG") and _TEMPLATE.search(blob.read(0, 16 << 20)):
-        finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
-    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
-        finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)
-
-
 def _search_zip(blob: Blob, finds: Finds) -> None:
     """Search an archive, and those before it: a data file of a distributed checkpoint is a row of them, side by side and not nested."""
     row = blob
-    while base := _search_archive(row, finds):
+    for _ in range(_LONGEST_ROW):
+        base = _search_archive(row, finds)
+        if not base:
+            return
         before = blob.part(0, base, blob.name, f"{blob.place} up to byte {base}")
         row = replace(before, main=blob.main, depth=blob.depth)
         if not row.read(0, 4).startswith(_ZIP):
             search(replace(row, depth=blob.depth + 1), finds)
             return
-        if not finds.room(row):
-            return
+    finds.odd(Odd.NOT_SEARCHED, f"is a row of more than {_LONGEST_ROW} archives, and the first were not searched", blob.place)
 
 
 def _search_archive(blob: Blob, finds: Finds) -> int:
@@ -124,11 +108,7 @@ def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
         )
     head = zip_walk.content(blob, record, _HEAD, finds)
     pickle = name.endswith(_PICKLES)
-    if not (
-        pickle
-        or name.endswith(("config.json", ".weight_map"))
-        or _worth(head, storage=_STORAGE.search(name) is not None)
-    ):
+    if not (pickle or worth_reading(name, head) or _worth(head, storage=_STORAGE.search(name) is not None)):
         return
     if record.method == zip_walk.STORED and not pickle:
         search(blob.part(record.start, record.stored, record.name, place), finds)
@@ -184,13 +164,16 @@ def _is_sound(blob: Blob) -> bool:
 
 
 def _search_npy(blob: Blob, finds: Finds) -> None:
+    """An array of objects is a pickle behind the header; a header that numpy's own writer would not write may hide that."""
     head = blob.read(0, 1 << 16)
     size = 2 if head[6:7] == b"\x01" else 4
     end = 8 + size + int.from_bytes(head[8 : 8 + size], "little")
-    if _OBJECTS.search(head[:end]):
-        inner = blob.part(end, max(0, blob.length - end), blob.name, blob.place)
-        _, values = search_pickles(inner, finds, certain=True, main=False)
-        _search_values(inner, values, finds)
+    if _NUMBERS.match(head[8 + size : end]):
+        return
+    inner = blob.part(end, max(0, blob.length - end), blob.name, blob.place)
+    objects = _OBJECTS.search(head[:end]) is not None
+    _, values = search_pickles(inner, finds, certain=objects, main=False)
+    _search_values(inner, values, finds)
 
 
 def _search_packed(kind: str) -> Callable[[Blob, Finds], None]:

@@ -58,7 +58,7 @@ def survey(path: Path) -> tuple[Survey, Checkpoint]:
     imports = [_placed(each, places) for each in finds.imports.values()]
     refusals = dict(finds.refusals)
     refusals |= {_STRANGE_KINDS[kind]: None for kind in finds.kinds if kind in _STRANGE_KINDS}
-    if finds.pickles and path.name.endswith(_DATA_SUFFIXES):
+    if finds.pickles and path.name.endswith(_DATA_SUFFIXES) and finds.kinds[:1] != ["npy"]:
         finds.odd(Odd.DISGUISED, f"holds a pickle, though its name says that it is {path.suffix}, which has none", "")
     found = Survey(
         str(path),

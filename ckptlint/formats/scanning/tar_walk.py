@@ -11,16 +11,15 @@ from ckptlint.formats.scanning.blobs import Blob, Finds
 
 BLOCK = 512
 _MOST = 20_000
-_OCTAL = re.compile(rb"[ \0]*([0-7]*)[ \0]*")
+_LARGEST_NAME = 1 << 20  # bytes of a name or of pax records
 _SPECIAL = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
-
-
-_REGULAR = (b"0", b"\0", b"7")
+_NOT_FILES = b"123456"
+_PAX = re.compile(rb"\d+ (path|size)=([^\n]*)\n")
 _LINKS = (b"1", b"2")
 
 
 class Member(NamedTuple):
-    """A regular file in the archive."""
+    """A file in the archive; readers take members of unknown types for files, too."""
 
     name: str
     start: int
@@ -32,28 +31,51 @@ def is_header(block: bytes) -> bool:
     if len(block) < BLOCK or not block[0]:
         return False
     said = _number(block[148:156])
-    counted = sum(block[:148]) + 8 * 32 + sum(block[156:BLOCK])
-    return said == counted
+    rest = block[:148] + b" " * 8 + block[156:BLOCK]
+    return said in (sum(rest), sum(rest) - 256 * sum(byte > 127 for byte in rest))  # some writers sum signed bytes
 
 
 def walk(blob: Blob, finds: Finds) -> Iterator[Member]:
-    """Yield the regular files, and note names that lead out and members that are no files."""
+    """Yield the files, and note names that lead out and members that are no files."""
     at = 0
+    told: dict[bytes, bytes] = {}
     for _ in range(_MOST):
         block = blob.read(at, BLOCK)
+        place = f"{blob.place}: byte {at}"
         if not is_header(block):
             if block.strip(b"\0"):
-                finds.odd(Odd.UNREADABLE, "is a tar archive that breaks off", f"{blob.place}: byte {at}")
+                finds.odd(Odd.UNREADABLE, "is a tar archive that breaks off", place)
             return
-        name, size = _name(block), _number(block[124:136])
-        place = f"{blob.place}: byte {at}"
-        _check(name, block, place, finds)
-        if block[156:157] in _REGULAR:
-            yield Member(name, at + BLOCK, min(size, max(0, blob.length - at - BLOCK)))
-        at += BLOCK + (size + BLOCK - 1) // BLOCK * BLOCK
+        kind, size = block[156:157], max(0, _number(block[124:136]))
+        start = at + BLOCK
+        if kind in b"xgLK" and kind:
+            told |= _told(kind, blob.read(start, min(size, _LARGEST_NAME)))
+            if kind == b"g" and b"size" in told:
+                finds.odd(Odd.HEADER_DISAGREES, "gives all members one size in a pax header, which few readers follow", place)
+        else:
+            size = _decimal(told[b"size"]) if b"size" in told else size
+            name = _text(told[b"path"]) if b"path" in told else _name(block)
+            told = {}
+            _check(name, block, place, finds)
+            if size and kind in _NOT_FILES:
+                text = f"gives the member {name!r} a size, though it is no file: readers differ in where the next begins"
+                finds.odd(Odd.HEADER_DISAGREES, text, place)
+            if size:
+                yield Member(name, start, min(size, max(0, blob.length - start)))
+        at = start + (size + BLOCK - 1) // BLOCK * BLOCK
         if at > blob.length:
             finds.odd(Odd.UNREADABLE, "is a tar archive that is cut off", place)
             return
+    finds.odd(Odd.NOT_SEARCHED, f"is a tar archive of more than {_MOST} members, and the others were not searched", blob.place)
+
+
+def _told(kind: bytes, content: bytes) -> dict[bytes, bytes]:
+    """What a descriptive member says of the next one: its name and size."""
+    if kind == b"L":
+        return {b"path": content}
+    if kind == b"K":
+        return {}
+    return dict(_PAX.findall(content))
 
 
 def _name(block: bytes) -> str:
@@ -76,10 +98,17 @@ def _leads_out(name: str) -> bool:
 
 
 def _number(field: bytes) -> int:
-    if field[:1] == b"\x80":
-        return int.from_bytes(field[1:], "big")
-    found = _OCTAL.match(field)
-    return int(found[1] or b"0", 8) if found else -1
+    """Read a number as leniently as Python's tarfile: base 256, or octal digits with signs, prefixes and underscores."""
+    if field[:1] in (b"\x80", b"\xff"):
+        return int.from_bytes(field[1:], "big") if field[:1] == b"\x80" else -1
+    try:
+        return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
+    except ValueError:
+        return -1
+
+
+def _decimal(field: bytes) -> int:
+    return int(field) if field.isdigit() and len(field) < 20 else 0
 
 
 def _text(field: bytes) -> str:

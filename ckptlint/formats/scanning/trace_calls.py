@@ -20,7 +20,9 @@ _CONTAINERS = (
     "builtins.frozenset",
     "builtins.bytearray",
 )
-_ALLOCATES = re.compile(r"builtins\.(bytearray|bytes)|torch\.(\w+\.)*\w*(Storage|Tensor)")
+_ALLOCATES = re.compile(r"builtins\.(bytearray|bytes)|torch\.(\w+\.)*\w*(Storage|Tensor)|numpy\.ndarray|numpy\._?core\.multiarray\._reconstruct")
+_KEEPS_LAZY = re.compile(r"itertools\.\w+|builtins\.(range|enumerate|zip|map|filter|slice|object|getattr)|functools\.partial")
+_POWER = re.compile(r"\d[eE][+]?\d{5}")
 _CODE = re.compile(
     r"__import__|__builtins__|\bos\.(system|popen|exec|spawn)|\bsubprocess\b|\b(eval|exec|compile)\s*\(|\bimport\s+(os|sys|socket|subprocess|base64)\b"
     r"|/bin/(ba)?sh\b|\bpowershell\b|\bcmd\.exe\b|\bcurl\s+\S*://|\bwget\s+\S*://|\bnc\s+-\w*e"
@@ -38,6 +40,7 @@ def reduce(tracer: Tracer, function: Thing, arguments: Thing) -> Thing:
     if full in ALLOWED and full not in CALLABLE:
         tracer.refuse(f"it cannot call {full}")
     items = arguments.items if type(arguments) is Row else ()
+    _check_endless(tracer, full, items)
     known = _KNOWN.get(full)
     if known is not None:
         return known(tracer, function, items)
@@ -68,6 +71,8 @@ def instance(tracer: Tracer, owner: Thing, arguments: Thing) -> Thing:
 
 def build(tracer: Tracer, target: Thing, state: Thing) -> None:
     """Follow a state given to an object."""
+    if type(target) is Box and target.kind == "partial" and type(state) is Row:
+        target.maker = next((item for item in state.items if type(item) is Named), target.maker)  # it replaces the function
     if type(target) is Named:
         tracer.odd(Odd.PATCHES, f"changes {target.full} itself ({shown(state)}), for the whole process that loads it")
     elif type(target) is Box and target.kind not in _BUILDABLE:
@@ -98,10 +103,42 @@ def _note_call(tracer: Tracer, function: Named, arguments: Thing, uses: set[int]
 
 
 def _check_size(tracer: Tracer, full: str, items: tuple[Thing, ...]) -> None:
-    if items and all(type(item) is int for item in items):
-        amount = prod(abs(item) for item in items if isinstance(item, int))
+    sizes = [part for item in items for part in (item.items if type(item) is Row else (item,)) if type(part) is int]
+    if sizes and (len(sizes) == len(items) or not full.startswith(("builtins", "torch"))):
+        amount = prod(map(abs, sizes))
         if amount >= _LARGE:
             tracer.odd(Odd.MEMORY_BOMB, f"asks for {amount} elements of memory by {full}, in a few bytes")
+
+
+def _check_endless(tracer: Tracer, full: str, items: tuple[Thing, ...]) -> None:
+    """Note what is read to its end and has none, or a far one."""
+    if _KEEPS_LAZY.fullmatch(full):
+        return
+    for item in items:
+        if type(item) is Box and item.kind == "lazy" and item.maker is not None:
+            text = f"has {full} take all that {item.maker.full} gives, which may never end"
+            tracer.odd(Odd.MEMORY_BOMB, text)
+
+
+def _lazy(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
+    """An iterator: harmless while nobody walks through it. A short range is."""
+    numbers = [item for item in items if type(item) is int]
+    far = function.name != "range" or any(abs(number) >= _LARGE for number in numbers)
+    return Box("lazy" if far else "object", function)
+
+
+def _fraction(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
+    """`Fraction("1e999999999")` is an integer of a billion digits."""
+    if items and isinstance(items[0], str) and _POWER.search(items[0]):
+        tracer.odd(Odd.MEMORY_BOMB, f"asks for a power of ten by {function.full}, which takes all memory")
+    return Box("object", function)
+
+
+def _from_type(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
+    """`_rebuild_from_type_v2(function, type, arguments, state)` calls the function."""
+    if len(items) >= 3 and type(items[0]) is Named:
+        reduce(tracer, items[0], items[2])
+    return Box("tensor", function)
 
 
 def _check_hashed(tracer: Tracer, full: str, items: tuple[Thing, ...]) -> None:
@@ -162,6 +199,10 @@ def _load(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
 
 
 _KNOWN = {
+    "torch._tensor._rebuild_from_type": _from_type,
+    "torch._tensor._rebuild_from_type_v2": _from_type,
+    "fractions.Fraction": _fraction,
+    **dict.fromkeys(("builtins.range", *(f"itertools.{name}" for name in ("chain", "count", "cycle", "product", "repeat"))), _lazy),
     "torch.storage._load_from_bytes": _load,
     "numpy.dtype": _dtype,
     "builtins.getattr": _getattr,

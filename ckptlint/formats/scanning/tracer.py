@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -21,9 +22,9 @@ _MOST_OPERATIONS = 20_000_000
 _MOST_MARKS = 200_000
 _MOST_NAMES = 100_000
 _MOST_UNFOLDED = 1 << 30  # values
-_MOST_ODDITIES = 50  # of one pickle; after that they say nothing new
+_MOST_ODDITIES = 50  # of one pickle and kind; after that they say nothing new
 _PIECE = 4  # bytes from which a value can hide a pickle
-_MOST_PIECES = 1000
+_MOST_PIECES = 200_000
 _HIDDEN = re.compile(
     rb"(?:c|i)([A-Za-z_][\w.]{0,99})\n([A-Za-z_][\w.]{0,99})\n|\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x93",
     re.DOTALL,
@@ -75,6 +76,7 @@ class Tracer:
         self.made: set[int] = set()
         self.arguments: dict[int, str] = {}
         self.oddities: list[Oddity] = []
+        self.counts: Counter[Odd] = Counter()
         self.pieces: list[Piece] = []
         self.missing: dict[str, None] = {}
         self.refusals: dict[str, None] = {}
@@ -139,7 +141,8 @@ class Tracer:
             self.refuse(f"it does not know the opcode {NAMES[code]}")
 
     def odd(self, kind: Odd, text: str) -> None:
-        if len(self.oddities) < _MOST_ODDITIES:
+        self.counts[kind] += 1
+        if self.counts[kind] <= _MOST_ODDITIES:
             self.oddities.append(Oddity(kind, text, self.where(self.at)))
 
     def refuse(self, reason: str) -> None:
@@ -171,8 +174,11 @@ class Tracer:
 
     def keep(self, content: bytes) -> bytes:
         """Remember bytes that may be a file of their own."""
-        if len(content) >= _PIECE and len(self.pieces) < _MOST_PIECES:
-            self.pieces.append(Piece(content, self.at))
+        if len(content) >= _PIECE:
+            if len(self.pieces) < _MOST_PIECES:
+                self.pieces.append(Piece(content, self.at))
+            elif not self.counts[Odd.NOT_SEARCHED]:
+                self.odd(Odd.NOT_SEARCHED, f"holds more than {_MOST_PIECES} values of bytes; the others were not searched")
         return content
 
     def name(self, module: Thing, name: Thing) -> Thing:

@@ -71,9 +71,7 @@ def walk(blob: Blob, finds: Finds) -> Iterator[Record]:
 
 
 def content(blob: Blob, record: Record, most: int, finds: Finds) -> bytes:
-    """Return at most `most` bytes of a record, unpacked; what cannot be unpacked is empty."""
-    if record.encrypted:
-        return b""
+    """Return at most `most` bytes of a record, unpacked; what cannot be unpacked is empty. A flag may lie about encryption."""
     if record.method == STORED:
         return blob.read(record.start, min(record.stored, most))
     if record.method != DEFLATED:
@@ -92,7 +90,7 @@ def content(blob: Blob, record: Record, most: int, finds: Finds) -> bytes:
 
 def check_content(record: Record, whole: bytes, blob: Blob, finds: Finds) -> None:
     """Compare a record's content with its checksum and size; archives that have none are fine."""
-    if record.hidden or not record.checksum:
+    if record.hidden or record.encrypted or not record.checksum:
         return
     if len(whole) != record.size or zlib.crc32(whole) != record.checksum:
         finds.odd(

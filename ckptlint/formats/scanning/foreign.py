@@ -1,0 +1,60 @@
+"""Code in files that are no pickles: programs of other frameworks, chat templates, names of shards."""
+
+from __future__ import annotations
+
+import re
+
+from ckptlint.core.survey import Odd
+from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
+from ckptlint.formats.scanning.index_names import check_index
+
+_LAMBDA = re.compile(rb'"class_name"\s*:\s*"(Lambda|__lambda__)"')
+_BYTECODE = re.compile(rb'"function_type"\s*:\s*"lambda"|"class_name"\s*:\s*"__lambda__"|"(?:4w|Yw)[A-Za-z0-9+/\\]{30}')
+_FILE_OPERATIONS = ("ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc")
+_GRAPH = re.compile(b"|".join(b"\x12%c%b" % (len(name), name.encode()) for name in _FILE_OPERATIONS))
+_TEMPLATE = re.compile(
+    rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\()", re.DOTALL
+)
+_SCRIPT = re.compile(rb"\btorch\.(from_file|save|load)\(|\bops\.prim\.PythonOp\b")
+_TEXT = 16 << 20  # bytes that are searched of what should be text
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_TOP = 1  # containers around a file that is opened by itself
+
+
+def worth_reading(name: str, head: bytes) -> bool:
+    """Whether a record of an archive can hold such code, by its name and first bytes."""
+    inner = name.endswith(".py") and "/code/" in name
+    return inner or name.endswith(("config.json", ".weight_map", ".pb", ".h5", ".hdf5", ".gguf")) or head.startswith(_HDF5)
+
+
+def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
+    name = blob.name.casefold()
+    if head.startswith(_HDF5) or name.endswith(("config.json", ".keras")):
+        _search_keras(blob, finds)
+    if name.endswith((".pb", ".pbtxt")):
+        found = _GRAPH.search(blob.read(0, MOST_IN_MEMORY))
+        if found:
+            operation = found[0][2:].decode()
+            finds.odd(Odd.PROGRAM, f"holds the TensorFlow operation {operation}, which runs with the model", blob.place)
+    if name.endswith(".py") and "/code/" in name:
+        found = _SCRIPT.search(blob.read(0, _TEXT))
+        if found:
+            text = f"holds TorchScript that calls {found[0].decode().rstrip('(')}, which reads or writes files"
+            finds.odd(Odd.PROGRAM, text, blob.place)
+    text = head.lstrip()[:1] == b"{"
+    if text and blob.depth <= _TOP and b'"weight_map"' in blob.read(0, 1 << 20):
+        check_index(blob, finds)
+    if (head[:4] in (b"GGUF", b"FUGG") or text) and _TEMPLATE.search(blob.read(0, _TEXT)):
+        finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
+    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
+        finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)
+
+
+def _search_keras(blob: Blob, finds: Finds) -> None:
+    content = blob.read(0, MOST_IN_MEMORY)
+    if not _LAMBDA.search(content):
+        return
+    if _BYTECODE.search(content):
+        finds.odd(Odd.PROGRAM, "holds a Keras Lambda layer, which is Python bytecode that runs when it is loaded", blob.place)
+    else:
+        finds.odd(Odd.CODE, "holds a Keras Lambda layer, which calls a function by its name", blob.place)
