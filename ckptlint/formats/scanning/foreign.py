@@ -24,7 +24,9 @@ _TOP = 1  # containers around a file that is opened by itself
 def worth_reading(name: str, head: bytes) -> bool:
     """Whether a record of an archive can hold such code, by its name and first bytes."""
     inner = name.endswith(".py") and "/code/" in name
-    return inner or name.endswith(("config.json", ".weight_map", ".pb", ".h5", ".hdf5", ".gguf")) or head.startswith(_HDF5)
+    return (
+        inner or name.endswith(("config.json", ".weight_map", ".pb", ".h5", ".hdf5", ".gguf")) or head.startswith(_HDF5)
+    )
 
 
 def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
@@ -55,6 +57,8 @@ def _search_keras(blob: Blob, finds: Finds) -> None:
     if not _LAMBDA.search(content):
         return
     if _BYTECODE.search(content):
-        finds.odd(Odd.PROGRAM, "holds a Keras Lambda layer, which is Python bytecode that runs when it is loaded", blob.place)
+        finds.odd(
+            Odd.PROGRAM, "holds a Keras Lambda layer, which is Python bytecode that runs when it is loaded", blob.place
+        )
     else:
         finds.odd(Odd.CODE, "holds a Keras Lambda layer, which calls a function by its name", blob.place)

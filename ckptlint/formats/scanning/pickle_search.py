@@ -9,7 +9,9 @@ from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.trace_ops import trace
 from ckptlint.formats.scanning.tracer import Trace
 
-_STARTS = frozenset(b"\x80(]})cINJKMLGFVSXTUCB\x8c\x8d\x8e\x8f\x95\x96iPQ\x82\x83\x84\x88\x89\x8a\x8b")  # opcodes that take nothing
+_STARTS = frozenset(
+    b"\x80(]})cINJKMLGFVSXTUCB\x8c\x8d\x8e\x8f\x95\x96iPQ\x82\x83\x84\x88\x89\x8a\x8b"
+)  # opcodes that take nothing
 _LEGACY = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\.", re.DOTALL)
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x80-\x98()\]}.A-Za-z]")
 _LEGACY_PICKLES = 5

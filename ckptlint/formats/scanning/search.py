@@ -18,7 +18,9 @@ _HEAD = 512
 _PICKLES = (".pkl", ".pickle", ".p", ".joblib", ".dat", ".metadata")
 _NATIVE = (".so", ".dll", ".dylib", ".pyd", ".exe", ".pyc", ".sh", ".bat", ".o", ".node")
 _STORAGE = re.compile(r"(^|/)(data|tensors|constants)/\d+$")
-_NUMBERS = re.compile(rb"\{'descr': '[|<>=]?[?bBiufcmMSUaV][0-9]*(\[\w+\])?', 'fortran_order': (True|False), 'shape': \([0-9, ]*\), \} *\n$")
+_NUMBERS = re.compile(
+    rb"\{'descr': '[|<>=]?[?bBiufcmMSUaV][0-9]*(\[\w+\])?', 'fortran_order': (True|False), 'shape': \([0-9, ]*\), \} *\n$"
+)
 _OBJECTS = re.compile(rb"""["']descr["']\s*:\s*(?:["'][|<>=]?O|\[.*["'][|<>=]?O[0-9]*["'])""", re.DOTALL)
 _ROWS = ("storages", "tensors")
 _ZIP = (b"PK\3\4", b"PK\5\6")
@@ -75,7 +77,9 @@ def _search_zip(blob: Blob, finds: Finds) -> None:
         if not row.read(0, 4).startswith(_ZIP):
             search(replace(row, depth=blob.depth + 1), finds)
             return
-    finds.odd(Odd.NOT_SEARCHED, f"is a row of more than {_LONGEST_ROW} archives, and the first were not searched", blob.place)
+    finds.odd(
+        Odd.NOT_SEARCHED, f"is a row of more than {_LONGEST_ROW} archives, and the first were not searched", blob.place
+    )
 
 
 def _search_archive(blob: Blob, finds: Finds) -> int:

@@ -51,14 +51,18 @@ def walk(blob: Blob, finds: Finds) -> Iterator[Member]:
         if kind in b"xgLK" and kind:
             told |= _told(kind, blob.read(start, min(size, _LARGEST_NAME)))
             if kind == b"g" and b"size" in told:
-                finds.odd(Odd.HEADER_DISAGREES, "gives all members one size in a pax header, which few readers follow", place)
+                finds.odd(
+                    Odd.HEADER_DISAGREES, "gives all members one size in a pax header, which few readers follow", place
+                )
         else:
             size = _decimal(told[b"size"]) if b"size" in told else size
             name = _text(told[b"path"]) if b"path" in told else _name(block)
             told = {}
             _check(name, block, place, finds)
             if size and kind in _NOT_FILES:
-                text = f"gives the member {name!r} a size, though it is no file: readers differ in where the next begins"
+                text = (
+                    f"gives the member {name!r} a size, though it is no file: readers differ in where the next begins"
+                )
                 finds.odd(Odd.HEADER_DISAGREES, text, place)
             if size:
                 yield Member(name, start, min(size, max(0, blob.length - start)))
@@ -66,7 +70,9 @@ def walk(blob: Blob, finds: Finds) -> Iterator[Member]:
         if at > blob.length:
             finds.odd(Odd.UNREADABLE, "is a tar archive that is cut off", place)
             return
-    finds.odd(Odd.NOT_SEARCHED, f"is a tar archive of more than {_MOST} members, and the others were not searched", blob.place)
+    finds.odd(
+        Odd.NOT_SEARCHED, f"is a tar archive of more than {_MOST} members, and the others were not searched", blob.place
+    )
 
 
 def _told(kind: bytes, content: bytes) -> dict[bytes, bytes]:

@@ -20,8 +20,12 @@ _CONTAINERS = (
     "builtins.frozenset",
     "builtins.bytearray",
 )
-_ALLOCATES = re.compile(r"builtins\.(bytearray|bytes)|torch\.(\w+\.)*\w*(Storage|Tensor)|numpy\.ndarray|numpy\._?core\.multiarray\._reconstruct")
-_KEEPS_LAZY = re.compile(r"itertools\.\w+|builtins\.(range|enumerate|zip|map|filter|slice|object|getattr)|functools\.partial")
+_ALLOCATES = re.compile(
+    r"builtins\.(bytearray|bytes)|torch\.(\w+\.)*\w*(Storage|Tensor)|numpy\.ndarray|numpy\._?core\.multiarray\._reconstruct"
+)
+_KEEPS_LAZY = re.compile(
+    r"itertools\.\w+|builtins\.(range|enumerate|zip|map|filter|slice|object|getattr)|functools\.partial"
+)
 _POWER = re.compile(r"\d[eE][+]?\d{5}")
 _CODE = re.compile(
     r"__import__|__builtins__|\bos\.(system|popen|exec|spawn)|\bsubprocess\b|\b(eval|exec|compile)\s*\(|\bimport\s+(os|sys|socket|subprocess|base64)\b"
@@ -72,7 +76,9 @@ def instance(tracer: Tracer, owner: Thing, arguments: Thing) -> Thing:
 def build(tracer: Tracer, target: Thing, state: Thing) -> None:
     """Follow a state given to an object."""
     if type(target) is Box and target.kind == "partial" and type(state) is Row:
-        target.maker = next((item for item in state.items if type(item) is Named), target.maker)  # it replaces the function
+        target.maker = next(
+            (item for item in state.items if type(item) is Named), target.maker
+        )  # it replaces the function
     if type(target) is Named:
         tracer.odd(Odd.PATCHES, f"changes {target.full} itself ({shown(state)}), for the whole process that loads it")
     elif type(target) is Box and target.kind not in _BUILDABLE:
@@ -202,7 +208,9 @@ _KNOWN = {
     "torch._tensor._rebuild_from_type": _from_type,
     "torch._tensor._rebuild_from_type_v2": _from_type,
     "fractions.Fraction": _fraction,
-    **dict.fromkeys(("builtins.range", *(f"itertools.{name}" for name in ("chain", "count", "cycle", "product", "repeat"))), _lazy),
+    **dict.fromkeys(
+        ("builtins.range", *(f"itertools.{name}" for name in ("chain", "count", "cycle", "product", "repeat"))), _lazy
+    ),
     "torch.storage._load_from_bytes": _load,
     "numpy.dtype": _dtype,
     "builtins.getattr": _getattr,

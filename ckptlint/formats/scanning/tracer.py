@@ -178,7 +178,9 @@ class Tracer:
             if len(self.pieces) < _MOST_PIECES:
                 self.pieces.append(Piece(content, self.at))
             elif not self.counts[Odd.NOT_SEARCHED]:
-                self.odd(Odd.NOT_SEARCHED, f"holds more than {_MOST_PIECES} values of bytes; the others were not searched")
+                self.odd(
+                    Odd.NOT_SEARCHED, f"holds more than {_MOST_PIECES} values of bytes; the others were not searched"
+                )
         return content
 
     def name(self, module: Thing, name: Thing) -> Thing:
