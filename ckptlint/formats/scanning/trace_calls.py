@@ -126,7 +126,7 @@ def _check_endless(tracer: Tracer, full: str, items: tuple[Thing, ...]) -> None:
             tracer.odd(Odd.MEMORY_BOMB, text)
 
 
-def _lazy(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
+def _lazy(_: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
     """An iterator: harmless while nobody walks through it. A short range is."""
     numbers = [item for item in items if type(item) is int]
     far = function.name != "range" or any(abs(number) >= _LARGE for number in numbers)
