@@ -34,15 +34,9 @@ def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
     if head.startswith(_HDF5) or name.endswith(("config.json", ".keras")):
         _search_keras(blob, finds)
     if name.endswith((".pb", ".pbtxt")):
-        found = _GRAPH.search(blob.read(0, MOST_IN_MEMORY))
-        if found:
-            operation = found[0][2:].decode()
-            finds.odd(Odd.PROGRAM, f"holds the TensorFlow operation {operation}, which runs with the model", blob.place)
+        _search_graph(blob, finds)
     if name.endswith(".py") and "/code/" in name:
-        found = _SCRIPT.search(blob.read(0, _TEXT))
-        if found:
-            text = f"holds TorchScript that calls {found[0].decode().rstrip('(')}, which reads or writes files"
-            finds.odd(Odd.PROGRAM, text, blob.place)
+        _search_script(blob, finds)
     text = head.lstrip()[:1] == b"{"
     if text and blob.depth <= _TOP and b'"weight_map"' in blob.read(0, 1 << 20):
         check_index(blob, finds)
@@ -50,6 +44,20 @@ def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
         finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
     if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
         finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)
+
+
+def _search_graph(blob: Blob, finds: Finds) -> None:
+    found = _GRAPH.search(blob.read(0, MOST_IN_MEMORY))
+    if found:
+        operation = found[0][2:].decode()
+        finds.odd(Odd.PROGRAM, f"holds the TensorFlow operation {operation}, which runs with the model", blob.place)
+
+
+def _search_script(blob: Blob, finds: Finds) -> None:
+    found = _SCRIPT.search(blob.read(0, _TEXT))
+    if found:
+        text = f"holds TorchScript that calls {found[0].decode().rstrip('(')}, which reads or writes files"
+        finds.odd(Odd.PROGRAM, text, blob.place)
 
 
 def _search_keras(blob: Blob, finds: Finds) -> None:

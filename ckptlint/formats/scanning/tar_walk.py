@@ -13,7 +13,8 @@ BLOCK = 512
 _MOST = 20_000
 _LARGEST_NAME = 1 << 20  # bytes of a name or of pax records
 _SPECIAL = {b"1": "a hard link", b"2": "a symbolic link", b"3": "a device", b"4": "a device", b"6": "a pipe"}
-_NOT_FILES = b"123456"
+_NOT_FILES = (b"1", b"2", b"3", b"4", b"5", b"6")
+_DESCRIPTIVE = (b"x", b"g", b"L", b"K")
 _PAX = re.compile(rb"\d+ (path|size)=([^\n]*)\n")
 _LINKS = (b"1", b"2")
 
@@ -48,24 +49,17 @@ def walk(blob: Blob, finds: Finds) -> Iterator[Member]:
             return
         kind, size = block[156:157], max(0, _number(block[124:136]))
         start = at + BLOCK
-        if kind in b"xgLK" and kind:
+        if kind in _DESCRIPTIVE:
             told |= _told(kind, blob.read(start, min(size, _LARGEST_NAME)))
             if kind == b"g" and b"size" in told:
-                finds.odd(
-                    Odd.HEADER_DISAGREES, "gives all members one size in a pax header, which few readers follow", place
-                )
+                text = "gives all members one size in a pax header, which few readers follow"
+                finds.odd(Odd.HEADER_DISAGREES, text, place)
         else:
             size = _decimal(told[b"size"]) if b"size" in told else size
             name = _text(told[b"path"]) if b"path" in told else _name(block)
             told = {}
-            _check(name, block, place, finds)
-            if size and kind in _NOT_FILES:
-                text = (
-                    f"gives the member {name!r} a size, though it is no file: readers differ in where the next begins"
-                )
-                finds.odd(Odd.HEADER_DISAGREES, text, place)
-            if size:
-                yield Member(name, start, min(size, max(0, blob.length - start)))
+            _check(name, size, block, place, finds)
+            yield Member(name, start, min(size, max(0, blob.length - start)))
         at = start + (size + BLOCK - 1) // BLOCK * BLOCK
         if at > blob.length:
             finds.odd(Odd.UNREADABLE, "is a tar archive that is cut off", place)
@@ -89,11 +83,14 @@ def _name(block: bytes) -> str:
     return f"{prefix}/{_text(block[:100])}" if prefix else _text(block[:100])
 
 
-def _check(name: str, block: bytes, place: str, finds: Finds) -> None:
+def _check(name: str, size: int, block: bytes, place: str, finds: Finds) -> None:
     if _leads_out(name):
         text = f"has the member {name!r}, whose name leads out of the folder it is unpacked to"
         finds.odd(Odd.LEADS_OUT, text, place)
     kind = block[156:157]
+    if size and kind in _NOT_FILES:
+        text = f"gives the member {name!r} a size, though it is no file: readers differ in where the next begins"
+        finds.odd(Odd.HEADER_DISAGREES, text, place)
     target = _text(block[157:257])
     if kind in _SPECIAL and (kind not in _LINKS or _leads_out(target)):
         finds.odd(Odd.LEADS_OUT, f"has the member {name!r}, which is {_SPECIAL[kind]} to {target!r}", place)
