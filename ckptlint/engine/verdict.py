@@ -42,8 +42,9 @@ def verdict(report: Report, survey: Survey) -> Verdict:
         return Verdict(Level.DANGEROUS, _said(danger, survey))
     if errors:
         return Verdict(Level.UNREADABLE, errors[0].message)
-    code = next((finding for finding in report.findings if finding.slug == _CODE), None)
-    if survey.pickles and (survey.missing or any(finding.slug == "unknown-global" for finding in report.findings)):
+    slugs = {finding.slug: finding for finding in report.findings}
+    code = slugs.get(_CODE)
+    if survey.pickles and (survey.missing or "unknown-global" in slugs):
         return _needing_trust(survey)
     if code is not None:
         return Verdict(Level.TRUST, f"it {code.message}")

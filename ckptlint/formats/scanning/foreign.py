@@ -38,9 +38,9 @@ def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
     if name.endswith(".py") and "/code/" in name:
         _search_script(blob, finds)
     text = head.lstrip()[:1] == b"{"
-    if text and blob.depth <= _TOP and b'"weight_map"' in blob.read(0, 1 << 20):
+    if text and blob.depth <= _TOP:
         check_index(blob, finds)
-    if (head[:4] in (b"GGUF", b"FUGG") or text) and _TEMPLATE.search(blob.read(0, _TEXT)):
+    if (text or head[:4] in (b"GGUF", b"FUGG")) and _TEMPLATE.search(blob.read(0, _TEXT)):
         finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
     if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
         finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)

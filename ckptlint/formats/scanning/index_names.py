@@ -14,6 +14,8 @@ _MOST = 64 << 20  # bytes of an index
 
 def check_index(blob: Blob, finds: Finds) -> None:
     """Note shards that lie outside of the index's folder; what is no index is left alone."""
+    if b'"weight_map"' not in blob.read(0, 1 << 20):
+        return
     try:
         index = parse(blob.read(0, _MOST), blob.place)
     except FormatError:

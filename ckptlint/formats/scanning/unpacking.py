@@ -68,13 +68,14 @@ def _streams(kind: str, blob: Blob) -> bytes:
             at += 0 if rest else _BLOCK
             unpacked += machine.decompress(block, MOST_IN_MEMORY - len(unpacked))
             rest = machine.unused_data
-            if machine.eof and (kind == "zlib" or not (rest or blob.read(at, 1)).strip(b"\0")):
+            if not machine.eof:
+                continue
+            streams += 1
+            if kind == "zlib" or not (rest or blob.read(at, 1)).strip(b"\0"):
                 break  # padding
-            if machine.eof:
-                machine = _machine(kind)
-                streams += 1
-                if streams > _MOST_STREAMS:
-                    raise DamagedError(bytes(unpacked))
+            if streams > _MOST_STREAMS:
+                raise DamagedError(bytes(unpacked))
+            machine = _machine(kind)
     except (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError):
         raise DamagedError(bytes(unpacked)) from None
     return bytes(unpacked)
