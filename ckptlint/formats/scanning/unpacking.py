@@ -19,7 +19,8 @@ _JOBLIB = re.compile(rb"ZF0x[0-9a-fA-F]+L? *")
 
 
 class _Machine(Protocol):
-    unused_data: bytes
+    @property
+    def unused_data(self) -> bytes: ...
 
     @property
     def eof(self) -> bool: ...
