@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ckptlint.core.place import Definition
+
 
 class Severity(StrEnum):
     """How much a finding matters; what fails a run is the `--fail-on` level, `error` unless said."""
@@ -36,7 +38,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Facts judged by one rule, folded: `pattern` stands for exactly `keys`."""
+    """Facts judged by one rule, folded: `pattern` stands for exactly `keys`; `definition` is where the source defines the first of them."""
 
     rule: str
     slug: str
@@ -48,6 +50,7 @@ class Finding:
     hint: str = ""
     checkpoint: str = ""
     section: str = ""
+    definition: Definition | None = None
 
 
 @dataclass(frozen=True, slots=True)
