@@ -14,6 +14,7 @@ import click
 from ckptlint import __version__
 from ckptlint.cli_chains import COMMANDS as CHAIN_COMMANDS
 from ckptlint.cli_options import arguments as _arguments
+from ckptlint.cli_options import every_format
 from ckptlint.cli_options import finish as _finish
 from ckptlint.cli_options import model_options as _model
 from ckptlint.cli_options import options as _options
@@ -46,9 +47,6 @@ _against = _options(
     _model,
 )
 _section = click.option("--section", metavar="PATH", help="Tree path of the state dict, such as /model_state_dict.")
-_format = click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the output."
-)
 _text_json_or_page = click.option(
     "--format",
     "form",
@@ -91,7 +89,7 @@ _params = click.option(
     help="With --values: memory for blocks of elements.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every group, not the first twenty.")
-@_format
+@every_format
 @_config
 def lint(**given: Any) -> None:
     """Check CHECKPOINTS against a model, its lock, or anything that has a schema."""
@@ -111,7 +109,7 @@ def lint(**given: Any) -> None:
     help="Severity from which the exit code is 1.  [default: error]",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every finding, and files in which nothing was found.")
-@_format
+@every_format
 @_config
 def scan(**given: Any) -> None:
     """Say what PATHS would do if they were loaded: what they run, import and hide. Files of any kind; folders with all in them."""
@@ -327,14 +325,7 @@ def migrations(**given: Any) -> None:
     show_default=True,
     help="Severity from which the exit code is 1.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
-    help="Format of the output.",
-)
+@every_format
 @_config
 def hook(**given: Any) -> None:
     """Check the loading code in PATHS, Python files or folders of them, by its syntax: nothing is imported or run."""

@@ -48,6 +48,15 @@ text_or_json = click.option(
     help="Format of the output.",
 )
 
+every_format = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "sarif", "github", "gitlab", "junit", "markdown"]),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
+
 
 def finish(run: Callable[..., tuple[Iterable[str], int]], given: dict[str, Any]) -> NoReturn:
     """Run a command, print what it gives, exit with its code."""

@@ -49,7 +49,7 @@ def test_json_and_github(folder, capsys):
     assert found["summary"] == {"files": 1, "findings": 1, "ignored": 0}
     lines = hook(capsys, "a.py", "--format", "github")[1].splitlines()
     assert lines[0].startswith("::warning file=a.py,line=2,title=CKL102 torch-load-unsafe::this torch.load")
-    assert lines[1].startswith("::warning title=ckptlint::checked 1 file, 1 finding")
+    assert lines[1].startswith("::warning title=ckptlint::1 finding: 0 errors, 1 warning")
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,12 @@ def known(ref: str, folder: Path) -> None:
 
 def unpack(ref: str, folder: Path, into: Path) -> bool:
     """Write the files that a folder has in a revision below `into`; false where it has none."""
-    listed = _git(folder, "ls-tree", "-r", "-z", "--name-only", ref, "./")
-    names = [name for name in listed.stdout.decode("utf-8", "surrogateescape").split("\0") if name]
-    for name in names:
+    found = sorted(names(ref, folder))
+    for name in found:
         place = into / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(_blob(ref, folder, name))
-    return bool(names)
+    return bool(found)
 
 
 def blob(ref: str, path: Path) -> bytes | None:
@@ -58,6 +57,17 @@ def history(path: Path) -> Iterator[bytes]:
         done = _git(folder, "cat-file", "blob", name.decode())
         if not done.returncode:
             yield done.stdout
+
+
+def names(ref: str, folder: Path) -> set[str]:
+    """The paths, from a folder, of the files that a revision has below it."""
+    listed = _git(folder, "ls-tree", "-r", "-z", "--name-only", ref, "./")
+    return {name for name in listed.stdout.decode("utf-8", "surrogateescape").split("\0") if name}
+
+
+def blob_below(ref: str, folder: Path, path: str) -> bytes:
+    """The bytes of a file that a revision has, by its path from a folder."""
+    return _blob(ref, folder, path)
 
 
 def _blob(ref: str, folder: Path, name: str) -> bytes:

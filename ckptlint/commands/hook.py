@@ -34,7 +34,12 @@ def run(
     level = None if fail_on == "never" else Severity(fail_on)
     failed = level is not None and any(place.severity.rank >= level.rank for place in checked.places)
     code = max((error.exit_code for error in checked.errors), default=int(failed))
-    return report.FORMATS[form](checked), code
+    if form in report.FORMATS:
+        return report.FORMATS[form](checked), code
+    from ckptlint.documents.rules import load_rules
+    from ckptlint.report.issues import FORMATS
+
+    return FORMATS[form](report.issues(checked), checked.errors, {each.id: each.summary for each in load_rules()}), code
 
 
 def check(paths: Sequence[str], rules: Mapping[str, Running]) -> Checked:
@@ -108,7 +113,7 @@ def _place(path: str, lines: Sequence[str], spot: Spot, each: Running, *, unreas
     source = lines[node.lineno - 1].encode()[node.col_offset : node.end_col_offset if one_line else None].decode()
     shown = source if one_line and len(source) <= _LONGEST else f"{source[:_LONGEST]} ..."
     message = rule.message.replace("{what}", spot.what or shown)
-    return Place(path, node.lineno, len(before) + 1, rule.id, rule.slug, each.severity, message, hint)
+    return Place(path, node.lineno, len(before) + 1, rule.id, rule.slug, each.severity, message, hint, source)
 
 
 def _parsed(content: bytes, path: str) -> tuple[str, ast.Module]:

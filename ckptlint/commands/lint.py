@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ckptlint.commands import sources
 from ckptlint.commands.amounts import memory
@@ -21,6 +22,9 @@ from ckptlint.documents.config import Config
 from ckptlint.documents.rules import load_rules
 from ckptlint.engine.lint import LintOptions, lint
 from ckptlint.errors import CkptlintError, UsageError
+
+if TYPE_CHECKING:
+    from ckptlint.commands.locating import Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,10 @@ def run(
     level = config.fail_on if fail_on is None else None if fail_on == "never" else Severity(fail_on)
     found = level is not None and any(report.failed(level) for report in reports)
     code = max((error.exit_code for error in errors), default=int(found))
+    if form not in REPORTERS:
+        from ckptlint.report.issues import FORMATS, of_reports
+
+        return FORMATS[form](of_reports(reports), errors, {each.id: each.summary for each in load_rules()}), code
     return REPORTERS[form](reports, everything=everything, errors=errors), code
 
 
@@ -91,6 +99,7 @@ class _Judging:
         self._config = config
         self._rules = rules
         self._schemas: dict[str, Schema] = {}
+        self._sides: dict[str, Side | None] = {}
 
     def report(self, path: str) -> Report:
         request = self._request
@@ -103,12 +112,30 @@ class _Judging:
                 path, request.section or "", selection, tuple(request.only), tuple(request.allow_missing)
             )
             values = self._values(subject, model)
-            report = lint(subject, model, self._rules, options, values)
+            report = self._located(lint(subject, model, self._rules, options, values), path, model)
             if model is None or not report.failed():
                 return report
             from ckptlint.commands.cures import with_cure  # only a checkpoint that does not fit pays for it
 
             return with_cure(report, subject, self._reference(path), model, request.building)
+
+    def _located(self, report: Report, path: str, model: Schema | None) -> Report:
+        """The report with the lines of the source that define the keys it is about."""
+        if model is None or not model.modules or not any(each.keys for each in report.findings):
+            return report
+        from ckptlint.commands import locating  # only findings pay for it
+
+        name = self._factory(path)
+        if name not in self._sides:
+            self._sides[name] = locating.side(model, name, self._config.folder)
+        return locating.located_report(report, self._sides[name])
+
+    def _factory(self, path: str) -> str:
+        """What builds the model, or the lock that says it."""
+        request = self._request
+        given = request.model or request.lock or request.against
+        found = None if given else model_of(path, self._config)
+        return given or (found.model.factory or found.lock if found else "")
 
     def _values(self, subject: Checkpoint | Schema, model: Schema | None) -> Measured | None:
         if not self._request.values:

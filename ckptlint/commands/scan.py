@@ -47,6 +47,11 @@ def run(*, form: str, fail_on: str | None, everything: bool, **given: object) ->
     code = max((error.exit_code for error in errors), default=_code(scans, level))
     if form in scanning.FORMATS:
         return scanning.FORMATS[form](scans, errors=errors, everything=everything), code
+    if form not in REPORTERS:
+        from ckptlint.report.issues import FORMATS, of_reports
+
+        summaries = {each.id: each.summary for each in load_rules()}
+        return FORMATS[form](of_reports([each.report for each in scans]), errors, summaries), code
     return REPORTERS[form]([each.report for each in scans], everything=everything, errors=errors), code
 
 

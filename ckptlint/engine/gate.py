@@ -33,6 +33,7 @@ class Base:
 
     schema: Schema
     chain: Chain | None = None
+    factory: str = ""  # what built it, by which its source is found
 
 
 def gate(chain: Chain, lock: Schema | None, base: Base | None) -> tuple[Finding, ...]:

@@ -1,4 +1,4 @@
-"""Findings in a project's code, each at its line: for people, for machines, and as annotations on GitHub."""
+"""Findings in a project's code, each at its line: for people, and as JSON; as issues for all other formats."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ckptlint.core.finding import Severity
+from ckptlint.core.issue import Issue, fingerprint, numbered
+from ckptlint.core.place import Place as PlaceOf
 from ckptlint.errors import CkptlintError
 from ckptlint.report.counts import WORST_FIRST, counted
 from ckptlint.report.escape import escape
-from ckptlint.report.github import MOST, command
 from ckptlint.report.text import painter
 
 
@@ -25,6 +26,7 @@ class Place:
     severity: Severity
     message: str
     hint: str
+    code: str = ""  # the lines it is about, by which it is known again
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +79,6 @@ def as_json(checked: Checked) -> Iterator[str]:
     yield json.dumps(said, indent=1)
 
 
-def github(checked: Checked) -> Iterator[str]:
-    """Yield a workflow command for each of the worst findings, and one that sums up."""
-    for error in checked.errors[:MOST]:
-        yield command("error", "ckptlint", str(error))
-    worst = sorted(checked.places, key=lambda place: -place.severity.rank)
-    for place in worst[: max(0, MOST - len(checked.errors))]:
-        said = f"{place.message}. {place.hint}" if place.hint else place.message
-        yield command(str(place.severity), f"{place.rule} {place.slug}", said, place.path, place.line)
-    level = "error" if checked.errors else str(worst[0].severity) if worst else "info"
-    yield command(level, "ckptlint", _sum(checked))
-
-
 def _sum(checked: Checked) -> str:
     by_severity = {level: sum(place.severity is level for place in checked.places) for level in WORST_FIRST}
     severities = ", ".join(counted(number, str(level)) for level, number in by_severity.items())
@@ -97,4 +87,21 @@ def _sum(checked: Checked) -> str:
     return f"checked {counted(checked.files, 'file')}, {counted(len(checked.places), 'finding')}: {severities}{more}"
 
 
-FORMATS: dict[str, Callable[[Checked], Iterable[str]]] = {"text": text, "json": as_json, "github": github}
+def issues(checked: Checked) -> tuple[Issue, ...]:
+    """The places as issues; one is known again by its code, wherever in the file that is."""
+    return numbered(
+        Issue(
+            each.rule,
+            each.slug,
+            each.severity,
+            each.message,
+            each.hint,
+            PlaceOf(each.path, each.line, each.column, said=each.code.strip()),
+            fingerprint(each.rule, each.path.replace("\\", "/"), " ".join(each.code.split())),
+            each.path,
+        )
+        for each in checked.places
+    )
+
+
+FORMATS: dict[str, Callable[[Checked], Iterable[str]]] = {"text": text, "json": as_json}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ckptlint.core.finding import Finding, Report
+from ckptlint.core.place import Place
 from ckptlint.errors import CkptlintError
 from ckptlint.report.counts import last_line, worst_first
 from ckptlint.report.escape import escape
@@ -23,7 +24,9 @@ def render(
     for error in errors[:MOST]:
         yield command("error", "ckptlint", str(error))
     for finding in found if everything else found[:room]:
-        yield command(str(finding.severity), f"{finding.rule} {finding.slug}", _message(finding), finding.checkpoint)
+        place = finding.definition.place if finding.definition else Place(finding.checkpoint, 0)
+        title = f"{finding.rule} {finding.slug}"
+        yield command(str(finding.severity), title, _message(finding), place.path, place.line)
     worst = "error" if errors else str(found[0].severity) if found else "info"
     yield command(worst, "ckptlint", last_line(reports, len(errors)))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from ckptlint.core.finding import Severity
-from ckptlint.core.issue import Issue, worst
+from ckptlint.core.finding import Report, Severity
+from ckptlint.core.issue import Issue, issue_of, numbered, worst
+from ckptlint.core.place import Place
 from ckptlint.errors import CkptlintError
 from ckptlint.report.counts import WORST_FIRST, counted
 from ckptlint.report.github import MOST, command
@@ -32,6 +33,13 @@ def _junit(issues: Sequence[Issue], errors: Sequence[CkptlintError], summaries: 
     from ckptlint.report import junit
 
     return junit.render(issues, errors, summaries)
+
+
+def of_reports(reports: Sequence[Report]) -> tuple[Issue, ...]:
+    """The findings about checkpoints: each at the source that defines its keys, else at the file, which has no lines."""
+    return numbered(
+        issue_of(each, Place(report.checkpoint, 0), report.checkpoint) for report in reports for each in report.findings
+    )
 
 
 def github(issues: Sequence[Issue], errors: Sequence[CkptlintError], summaries: Mapping[str, str]) -> Iterator[str]:

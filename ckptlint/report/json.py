@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from ckptlint.core.finding import Coverage, Finding, Report, Severity
+from ckptlint.core.place import Definition, Place
 from ckptlint.errors import CkptlintError
 from ckptlint.report.counts import by_severity, worst_first
 
@@ -56,7 +57,25 @@ def _finding(finding: Finding) -> dict[str, object]:
         "checkpoint": finding.checkpoint,
         "section": finding.section,
         "words": dict(finding.words),
+        "definition": definition(finding.definition),
     }
+
+
+def definition(found: Definition | None) -> dict[str, object] | None:
+    """Where the source defines the first key of a finding; None where it is not known."""
+    if found is None:
+        return None
+    return {
+        **_place(found.place),
+        "sure": found.sure,
+        "flow": [_place(each) for each in found.flow],
+        "related": [_place(each) for each in found.related],
+    }
+
+
+def _place(place: Place) -> dict[str, object]:
+    revision = {"revision": place.revision} if place.revision else {}
+    return {"path": place.path, "line": place.line, "column": place.column, "said": place.said, **revision}
 
 
 def _report(report: Report) -> dict[str, object]:

@@ -46,11 +46,12 @@ def _table(report: Report, *, everything: bool) -> Iterator[str]:
 
 
 def _row(finding: Finding) -> str:
+    at = f" ({finding.definition.place})" if finding.definition else ""
     cells = (
         str(finding.severity),
         f"{finding.rule} {finding.slug}",
         str(len(finding.keys) or ""),
-        finding.message,
+        finding.message + at,
         finding.hint,
     )
     return f"| {' | '.join(plain(_short(cell)) for cell in cells)} |"

@@ -73,9 +73,22 @@ def _finding(finding: Finding, following: Finding | None, paint: Paint) -> Itera
     label = paint(f"{finding.severity}[{finding.rule} {finding.slug}]", _COLOURS[finding.severity])
     keys = f" ({len(finding.keys)} keys)" if len(finding.keys) > 1 else ""
     yield f"{label} {escape(_short(finding.message))}{keys}"
+    yield from defined_at(finding)
     same_advice = following is not None and (following.rule, following.hint) == (finding.rule, finding.hint)
     if finding.hint and not same_advice:
         yield f"  help: {escape(_short(finding.hint))}"
+
+
+def defined_at(finding: Finding) -> Iterator[str]:
+    """Yield the line that defines a finding's keys, or where they would be, and for what is gone the line that did."""
+    found = finding.definition
+    if found is None:
+        return
+    place = found.place
+    yield f"  {'defined' if found.sure else 'near'}: {escape(f'{place}  {_short(place.said)}')}"
+    before = next((each for each in found.related if each.revision), None)
+    if before is not None:
+        yield f"  before: {escape(f'{before}  {_short(before.said)}')}"
 
 
 def _short(text: str) -> str:

@@ -1,6 +1,8 @@
 """Where keys are defined: by syntax alone, compared with what registers them when the model is really built."""
 
+import ast
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -139,11 +141,13 @@ def test_every_key_is_where_it_is_registered(name):
     assert not wrong
 
 
+@cache
+def statements(path):
+    tree = ast.parse((HERE / path).read_text())
+    return [each for each in ast.walk(tree) if isinstance(each, ast.stmt) and not hasattr(each, "body")]
+
+
 def _holds(place, line):
     """Whether a place is in the statement that begins in a line, or around it."""
-    import ast
-
-    tree = ast.parse((HERE / place.path).read_text())
-    statements = [each for each in ast.walk(tree) if isinstance(each, ast.stmt) and not hasattr(each, "body")]
-    around = [each for each in statements if each.lineno <= line <= each.end_lineno]
+    around = [each for each in statements(place.path) if each.lineno <= line <= each.end_lineno]
     return any(each.lineno <= place.line and place.end_line <= each.end_lineno for each in around)

@@ -1,0 +1,104 @@
+"""What the gate found, placed at the lines that define the keys, and written in each format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ckptlint.commands import locating
+from ckptlint.commands.projects import settings
+from ckptlint.core.finding import Finding
+from ckptlint.core.issue import Issue, issue_of, numbered
+from ckptlint.core.place import Place
+from ckptlint.core.schema import Schema
+from ckptlint.report.escape import escape
+from ckptlint.report.text import defined_at
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """What a run of the gate is about: the chain's folder, the lock, and what it was compared with ('' for nothing)."""
+
+    chain: str
+    lock: str
+    base: str = ""
+
+
+def placed(
+    findings: Sequence[Finding], head: tuple[Schema, str] | None, base: tuple[Schema, str] | None, ref: str = ""
+) -> tuple[Finding, ...]:
+    """The findings with the places of their keys; a side is a schema and what builds it, `ref` the revision of the base's source."""
+    if not any(each.keys for each in findings):
+        return tuple(findings)
+    folder = settings(None).folder
+    now = locating.side(*head, folder) if head else None
+    before = locating.side(*base, folder, ref) if base else None
+    return tuple(locating.located(each, now, before) for each in findings)
+
+
+def issues(gated: Gated, findings: Sequence[Finding]) -> tuple[Issue, ...]:
+    return numbered(issue_of(each, _place(each, gated), gated.lock) for each in findings)
+
+
+def _place(finding: Finding, gated: Gated) -> Place:
+    """Where a finding is that no source defines: the place of the migration, else the lock, else the chain."""
+    path, line, column = _split(finding.words.get("where", ""))
+    if path and Path(path).exists():
+        return Place(path, line or 1, column or 1)
+    return Place(gated.lock if Path(gated.lock).is_file() else gated.chain, 1)
+
+
+def _split(where: str) -> tuple[str, int, int]:
+    """Read `path:line:column`, of which the numbers may be absent."""
+    parts = where.split(":")
+    numbers: list[int] = []
+    while len(parts) > 1 and parts[-1].isdecimal() and len(numbers) < 2:
+        numbers.insert(0, int(parts.pop()))
+    line, column = [*numbers, 0, 0][:2]
+    return ":".join(parts), line, column
+
+
+def text(gated: Gated, findings: Sequence[Finding]) -> Iterator[str]:
+    """Yield `place: severity[CODE slug] message`, the lines of the source that define the keys, and what would do."""
+    for finding in findings:
+        place = finding.words.get("where", "")
+        said = f"{finding.severity}[{finding.rule} {finding.slug}] {finding.message}"
+        yield escape(f"{place}: {said}" if place else said)
+        yield from defined_at(finding)
+        if finding.hint:
+            yield escape(f"  hint: {finding.hint}")
+    if not findings:
+        beyond = f", and leads from {gated.base} to the lock" if gated.base else ""
+        yield escape(f"{gated.chain}: the chain is whole{beyond}")
+
+
+def as_json(gated: Gated, findings: Sequence[Finding]) -> Iterator[str]:
+    from ckptlint.report.json import definition
+
+    listed = [
+        {
+            "rule": each.rule,
+            "slug": each.slug,
+            "severity": str(each.severity),
+            "message": each.message,
+            "keys": list(each.keys),
+            "where": each.words.get("where", ""),
+            "hint": each.hint,
+            "definition": definition(each.definition),
+        }
+        for each in findings
+    ]
+    yield json.dumps({"version": 1, "chain": gated.chain, "findings": listed}, indent=1)
+
+
+def summaries() -> Mapping[str, str]:
+    """What each rule and each kind of fault is about, by its id."""
+    from ckptlint.documents.rules import load_rules
+    from ckptlint.engine.faults import KINDS
+
+    return {**{code: kind.summary for code, kind in KINDS.items()}, **{each.id: each.summary for each in load_rules()}}
+
+
+PLAIN: dict[str, Callable[[Gated, Sequence[Finding]], Iterable[str]]] = {"text": text, "json": as_json}
