@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from ckptlint import __version__
 from ckptlint.core.issue import Issue
 from ckptlint.core.place import Place
 from ckptlint.errors import CkptlintError
@@ -28,7 +27,6 @@ def render(issues: Sequence[Issue], errors: Sequence[CkptlintError], summaries: 
         "tool": {
             "driver": {
                 "name": "ckptlint",
-                "semanticVersion": __version__,
                 "informationUri": _HOME,
                 "rules": [_rule(rules[rule], summaries.get(rule, rules[rule].slug)) for rule in order],
             }

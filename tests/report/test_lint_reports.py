@@ -109,6 +109,7 @@ def test_json_for_machines():
         "checkpoint": "a.pt",
         "section": "/model",
         "words": {"expected": "f32[4]"},
+        "definition": None,
     }
     assert entry["errors"] == [{"rule": "", "message": "is empty", "where": "c.pt", "hint": ""}]
     summary = entry["summary"]
