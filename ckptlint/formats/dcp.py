@@ -7,19 +7,21 @@ since they are part of the tree. What the flattened keys were nested in is rebui
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.pieces import Range
 from ckptlint.core.spec import contiguous
-from ckptlint.core.tree import Storage, Tensor, Value
+from ckptlint.core.tree import Dict, Storage, Tensor, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats.beside import beside
 from ckptlint.formats.byte_source import FileSource
-from ckptlint.formats.dcp_metadata import Chunk, Item, Metadata, TensorEntry, parse
+from ckptlint.formats.dcp_metadata import Chunk, Item, Metadata, TensorEntry, merge, parse
 from ckptlint.formats.nesting import nest
 from ckptlint.formats.patches import Located, Patch
 from ckptlint.formats.patchwork import Patchwork
@@ -29,6 +31,7 @@ from ckptlint.formats.window import Window
 FORMAT = "dcp"
 METADATA = ".metadata"
 STAMP = ".ckptlint.json"
+_OF_RANK = re.compile(r"__(\d{1,9})\.metadata")
 _MOST_METADATA = 1 << 30  # bytes; fifty thousand tensors take eleven million
 _LISTED = 3  # names in a message
 _PATCHWORK = 0  # its place among the parts; the files follow
@@ -42,15 +45,12 @@ def read(folder: Path, read_item: ReadItem) -> Checkpoint:
     Chunks that do not tile their tensor, data that lies outside of its file or under another chunk's, files that are missing or lie
     elsewhere: each is a `FormatError`. Files that the metadata does not mention are noted. `close` of the result closes the files.
     """
-    where = str(folder / METADATA)
     with ExitStack() as stack:
-        source = _open_metadata(folder)
-        stack.callback(source.close)
-        if source.size > _MOST_METADATA:
-            raise FormatError(f"has {source.size} bytes; at most {_MOST_METADATA} are read", where=where)
-        metadata = parse(source.read(0, source.size), where)
+        sources = _open_metadata(folder, stack)
+        where = sources[0].name if len(sources) == 1 else str(folder)
+        metadata = merge([parse(_content(source), source.name) for source in sources], where)
         files = _files(folder, metadata, where, stack)
-        reading = _Reading(folder, metadata, files, read_item)
+        reading = _Reading(where, metadata, files, read_item)
         leaves = {key: reading.leaf(key, entry) for key, entry in metadata.entries.items()}
         keep_open = stack.pop_all()
     return Checkpoint(
@@ -58,7 +58,7 @@ def read(folder: Path, read_item: ReadItem) -> Checkpoint:
         sections=(),
         format=FORMAT,
         origin=str(folder),
-        parts=(reading.patchwork, source, *files.values()),
+        parts=(reading.patchwork, sources[0], *files.values()),
         storages=tuple(reading.storages),
         notes=_notes(folder, metadata, reading),
         checksums=reading.checksums,
@@ -66,23 +66,28 @@ def read(folder: Path, read_item: ReadItem) -> Checkpoint:
     )
 
 
-def _open_metadata(folder: Path) -> FileSource:
+def _content(source: FileSource) -> bytes:
+    if source.size > _MOST_METADATA:
+        raise FormatError(f"has {source.size} bytes; at most {_MOST_METADATA} are read", where=source.name)
+    return source.read(0, source.size)
+
+
+def _open_metadata(folder: Path, stack: ExitStack) -> list[FileSource]:
+    """Open the metadata: one file, or one a rank where they were saved without a word between the ranks."""
     names = sorted(entry.name for entry in folder.iterdir())
-    if METADATA in names:
-        return FileSource.open(folder / METADATA)
+    ranks = sorted((int(match[1]), name) for name in names if (match := _OF_RANK.fullmatch(name)))
+    found = [METADATA] if METADATA in names else [name for _, name in ranks]
+    if found:
+        sources: list[FileSource] = []
+        for name in found:
+            sources.append(FileSource.open(folder / name))
+            stack.callback(sources[-1].close)
+        return sources
     where = str(folder)
     if f"{METADATA}.tmp" in names:
         hint = "save it again, or go back to the checkpoint before it"
         raise FormatError(
             "is a distributed checkpoint whose save was interrupted: .metadata is missing",
-            where=where,
-            hint=hint,
-            rule="CKC628",
-        )
-    if any(name.endswith(METADATA) for name in names):
-        hint = "load it where it was made, and save it with use_collectives=True"
-        raise FormatError(
-            "is a distributed checkpoint with one metadata file a rank, which is not read",
             where=where,
             hint=hint,
             rule="CKC628",
@@ -100,8 +105,14 @@ def _files(folder: Path, metadata: Metadata, where: str, stack: ExitStack) -> di
     for path, runs in by_path.items():
         files[path] = FileSource.open(beside(folder, path, where, "data file"))
         stack.callback(files[path].close)
-        _check_runs(sorted(runs), files[path], path, where)
+        if not _is_table(files[path]):
+            _check_runs(sorted(runs), files[path], path, where)
     return files
+
+
+def _is_table(file: ByteSource) -> bool:
+    """Whether a data file is one safetensors file, in which tensors are found by their keys."""
+    return file.size > 8 and file.read(8, 1) == b"{"
 
 
 def _check_runs(runs: list[tuple[int, int, str]], file: FileSource, path: str, where: str) -> None:
@@ -127,13 +138,14 @@ def _check_runs(runs: list[tuple[int, int, str]], file: FileSource, path: str, w
 class _Reading:
     """Makes the leaves of the tree."""
 
-    def __init__(self, folder: Path, metadata: Metadata, files: Mapping[str, FileSource], read_item: ReadItem) -> None:
-        self._where = str(folder / METADATA)
+    def __init__(self, where: str, metadata: Metadata, files: Mapping[str, FileSource], read_item: ReadItem) -> None:
+        self._where = where
         self._metadata = metadata
         self._files = files
         self._numbers = {path: number for number, path in enumerate(files, _PATCHWORK + 2)}
         self._read_item = read_item
-        self.patchwork = Patchwork(str(folder), tuple(files.values()))
+        self.patchwork = Patchwork(where, tuple(files.values()))
+        self._tables: dict[str, Checkpoint | None] = {path: None for path, file in files.items() if _is_table(file)}
         self.storages: list[Storage] = []
         self.checksums: dict[tuple[int, int], int] = {}
         self.globals: dict[str, None] = {}
@@ -176,10 +188,22 @@ class _Reading:
     def _open(self, key: str, item: Item) -> tuple[Checkpoint, int]:
         """Read what lies at an item, and return it with its offset in the file."""
         file = self._files[item.path]
+        if item.path in self._tables:
+            return self._from_table(key, item), 0
         window = Window(
             file, item.offset, item.length, f"{file.name}[{item.offset}:{item.offset + item.length}] ({key})"
         )
         return self._read_item(window, self._numbers[item.path]), item.offset
+
+    def _from_table(self, key: str, item: Item) -> Checkpoint:
+        """The tensor that a safetensors file has under this key."""
+        table = self._tables[item.path]
+        if table is None:
+            table = self._tables[item.path] = self._read_item(self._files[item.path], self._numbers[item.path])
+        tensor = table.root.get(key) if isinstance(table.root, Dict) else None
+        if tensor is None:
+            raise FormatError(f"has no tensor {key!r}, which should lie in it", where=table.origin, hint=_HINT)
+        return replace(table, root=tensor)
 
     def _object(self, key: str) -> Value:
         held, offset = self._open(key, self._item(key, None))

@@ -5,8 +5,8 @@ torch reads this file with a plain unpickler, which runs what is in it; here it 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ckptlint.core.dtype import BY_TORCH, DType
@@ -73,6 +73,28 @@ def parse(content: bytes, where: str) -> Metadata:
         version=version if isinstance(version, str) else "",
         pickle=pickle,
     )
+
+
+def merge(ranks: Sequence[Metadata], where: str) -> Metadata:
+    """Return what the metadata of all ranks say together. What several ranks wrote, an object or a chunk, is the first one's."""
+    entries: dict[str, TensorEntry | None] = {}
+    items: dict[tuple[str, Offsets | None], Item] = {}
+    paths: dict[str, tuple[str | int, ...]] = {}
+    for rank in ranks:
+        for key, entry in rank.entries.items():
+            entries[key] = _joined(key, entries[key], entry, where) if key in entries else entry
+        items = {**rank.items, **items}
+        paths = {**rank.paths, **paths}
+    return replace(ranks[0], entries=entries, items=items, paths=paths)
+
+
+def _joined(key: str, one: TensorEntry | None, other: TensorEntry | None, where: str) -> TensorEntry | None:
+    if one is None and other is None:
+        return None
+    if one is None or other is None or one[:2] != other[:2]:
+        message = f"the ranks do not agree what {key!r} is"
+        raise FormatError(message, where=where, hint="the files are of different saves; fetch those of one")
+    return one._replace(chunks=tuple(dict.fromkeys((*one.chunks, *other.chunks))))
 
 
 class _Reading:

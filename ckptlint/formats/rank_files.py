@@ -1,8 +1,8 @@
-"""State dicts that every rank of an FSDP run saved for itself: their ShardedTensors, put together from what each rank holds.
+"""State dicts that every rank of a run saved for itself: their ShardedTensors and DTensors, put together from what each rank holds.
 
-A ShardedTensor in a file has the rank's own shards, and where in the tensor each belongs. With the files of all ranks side by side that is
-the whole tensor; one that is not all there is left as it is, a tensor without elements, which `lint` calls by its name. Everything else
-is that of the first rank.
+A ShardedTensor (FSDP1) in a file has the rank's own shards, and where in the tensor each belongs; a DTensor (FSDP2, tensor parallelism) has
+the rank's part and how the mesh cuts it. With the files of all ranks side by side that is the whole tensor; one that is not all there is
+left as it is, a tensor without elements, which `lint` calls by its name. Everything else is that of the first rank.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from ckptlint.core.pieces import Range
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.tree import Composite, Dict, List, Node, Opaque, Storage, Tensor, Tuple, Value
 from ckptlint.errors import FormatError
+from ckptlint.formats import safetensors_parts
 from ckptlint.formats.byte_source import FileSource
+from ckptlint.formats.dtensor_parts import DTENSOR, boxes, is_copy, part_of
 from ckptlint.formats.patches import Located, Patch
 from ckptlint.formats.patchwork import Patchwork
 from ckptlint.formats.tiling import find_flaw
@@ -46,7 +48,8 @@ def read(folder: Path, read_file: ReadFile) -> Checkpoint:
     """Read the files of all ranks in a folder; `FormatError` where a rank is missing, or they hold no sharded tensors."""
     names = ranked([path.name for path in sorted(folder.iterdir()) if path.is_file() and _RANKED.fullmatch(path.name)])
     numbers = [int(match[2]) for name in names if (match := _RANKED.fullmatch(name))]
-    missing = next((number for number in range(len(numbers)) if number not in numbers), None)
+    first = 1 if names and safetensors_parts.NAME.fullmatch(names[0]) else 0
+    missing = next((number for number in range(first, first + len(numbers)) if number not in numbers), None)
     if missing is not None:
         message = f"has the files of {len(numbers)} ranks up to {numbers[-1]}, and none of rank {missing}"
         raise FormatError(message, where=str(folder), hint="fetch the files of all ranks", rule="CKC631")
@@ -56,12 +59,15 @@ def read(folder: Path, read_file: ReadFile) -> Checkpoint:
             source = FileSource.open(folder / name)
             stack.callback(source.close)
             ranks.append(read_file(source, number))
+        if all(safetensors_parts.is_part(rank) for rank in ranks):
+            return replace(safetensors_parts.gather(ranks, str(folder)), close=stack.pop_all().close)
         made = gather(ranks, str(folder))
         left = _sharded(made.root)
         if left:
             raise _not_whole(folder, next(iter(left)), ranks)
         if not made.notes.get("gathered"):
             raise _nothing_sharded(folder, names, ranks[0])
+        _check_others(folder, names, ranks)
         return replace(made, format=FORMAT, origin=str(folder), close=stack.pop_all().close)
 
 
@@ -126,13 +132,14 @@ def _sharded(root: Value) -> dict[str, Composite]:
     return {
         path: node
         for path, node in walk(root, states=False)
-        if isinstance(node, Composite) and node.layout == SHARDED and node.dtype.bits % 8 == 0
+        if isinstance(node, Composite) and node.layout in (SHARDED, *DTENSOR) and node.dtype.bits % 8 == 0
     }
 
 
 def _joined(node: Composite, held: Sequence[_Shards], patchwork: Patchwork, part: int) -> Tensor | None:
     """Return the whole tensor, None where not all of it is there."""
-    shards = [shard for each in held if each.node.spec == node.spec for shard in each.shards()]
+    alike = [each for each in held if each.node.spec == node.spec]
+    shards = _parts(node, alike) if node.layout in DTENSOR else [shard for each in alike for shard in each.shards()]
     known = [shard for shard in shards if shard is not None]
     if (
         len(known) != len(shards)
@@ -143,6 +150,20 @@ def _joined(node: Composite, held: Sequence[_Shards], patchwork: Patchwork, part
     storage = Storage("sharded", node.dtype, node.spec.numel)
     storage.part, storage.start = part, patchwork.add(node.dtype, node.shape, patches)
     return Tensor(storage, node.dtype, node.shape, contiguous(node.shape))
+
+
+def _parts(node: Composite, held: Sequence[_Shards]) -> list[_Shard | None]:
+    """Return what the ranks hold of a DTensor, each element once."""
+    parts = [part_of(each.node) for each in held]
+    known = [part for part in parts if part is not None]
+    places = boxes(node.shape, known) if known and len(known) == len(parts) else None
+    if places is None:
+        return [None]
+    kept: dict[tuple[int, ...], _Shard | None] = {}  # a mesh may be repeated over the ranks, each time with all elements
+    for each, part, box in zip(held, known, places, strict=True):
+        if not is_copy(part):
+            kept.setdefault(part.at, _Shard(*box, part.tensor, each.rank))
+    return list(kept.values())
 
 
 def _locate(shard: _Shard) -> Located:
@@ -177,12 +198,28 @@ def _put(root: Value, whole: dict[int, Node]) -> None:
             node.items[:] = [whole.get(id(value), value) for value in node.items]
 
 
+def _check_others(folder: Path, names: Sequence[str], ranks: Sequence[Checkpoint]) -> None:
+    """Refuse ranks with tensors that the first one does not have: stages of a pipeline are no parts of the same tensors."""
+    known = {path for path, node in walk(ranks[0].root, states=False) if isinstance(node, Tensor | Composite)}
+    for name, rank in zip(names, ranks, strict=True):
+        for path, node in walk(rank.root, states=False):
+            if isinstance(node, Tensor | Composite) and path not in known:
+                raise FormatError(
+                    f"{name} has the tensor {path}, which {names[0]} does not have: they are no parts of one state dict",
+                    where=str(folder),
+                    hint=f"name one of them, such as {folder / name}",
+                    rule="CKC605",
+                )
+
+
 def _not_whole(folder: Path, path: str, ranks: Sequence[Checkpoint]) -> FormatError:
     """Say what of a tensor none of the files holds."""
     nodes = [_Shards(rank, node) for rank in ranks if (node := _sharded(rank.root).get(path)) is not None]
     boxes = [(shard.offsets, shard.sizes) for each in nodes for shard in each.shards() if shard is not None]
     flaw = find_flaw(nodes[0].node.shape, boxes)
     what = "the shards of the ranks do not fit together" if flaw is None else f"{flaw.kind} at {flaw}"
+    if nodes[0].node.layout in DTENSOR:
+        what = "its parts are not those that a mesh of so many ranks makes"
     message = f"the files of {len(ranks)} ranks do not make {path} ({nodes[0].node.spec}) whole: {what}"
     return FormatError(message, where=str(folder), hint="fetch the files of all ranks", rule="CKC631")
 
