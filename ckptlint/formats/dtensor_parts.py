@@ -13,7 +13,11 @@ from typing import NamedTuple
 
 from ckptlint.core.tree import Composite, Dict, List, Opaque, Tensor, Tuple, Value
 
-DTENSOR = ("torch.distributed.tensor.DTensor", "torch.distributed.tensor._api.DTensor", "torch.distributed._tensor.api.DTensor")
+DTENSOR = (
+    "torch.distributed.tensor.DTensor",
+    "torch.distributed.tensor._api.DTensor",
+    "torch.distributed._tensor.api.DTensor",
+)
 _MOST_AXES = 8  # of a mesh
 
 Box = tuple[tuple[int, ...], tuple[int, ...]]
@@ -96,7 +100,12 @@ def _cut(value: Value, axes: int) -> Cut | None:
     fields = _state(value)
     axis = fields.get("dim")
     stride = fields.get("split_factor") if name == "_StridedShard" else 1
-    if name not in {"Shard", "_StridedShard"} or type(axis) is not int or not 0 <= axis < axes or type(stride) is not int:
+    if (
+        name not in {"Shard", "_StridedShard"}
+        or type(axis) is not int
+        or not 0 <= axis < axes
+        or type(stride) is not int
+    ):
         return None
     return Cut(axis, stride) if stride > 0 else None
 

@@ -159,7 +159,9 @@ def _parts(node: Composite, held: Sequence[_Shards]) -> list[_Shard | None]:
     places = boxes(node.shape, known) if known and len(known) == len(parts) else None
     if places is None:
         return [None]
-    kept: dict[tuple[int, ...], _Shard | None] = {}  # a mesh may be repeated over the ranks, each time with all elements
+    kept: dict[
+        tuple[int, ...], _Shard | None
+    ] = {}  # a mesh may be repeated over the ranks, each time with all elements
     for each, part, box in zip(held, known, places, strict=True):
         if not is_copy(part):
             kept.setdefault(part.at, _Shard(*box, part.tensor, each.rank))

@@ -57,7 +57,8 @@ def gather(files: Sequence[Checkpoint], name: str) -> Checkpoint:
         origin=name,
         parts=(*sources, patchwork),
         storages=tuple(tensor.storage for tensor in tensors.values()),
-        notes={key: note for key, note in files[0].notes.items() if not key.startswith(_OURS)} | {"ranks": str(len(files))},
+        notes={key: note for key, note in files[0].notes.items() if not key.startswith(_OURS)}
+        | {"ranks": str(len(files))},
     )
 
 
@@ -65,7 +66,9 @@ def _offsets(places: Json, key: str, tensor: Tensor, origin: str) -> tuple[int, 
     """Where a part belongs; one that is not mentioned is a whole tensor."""
     entry = places.get(key) if isinstance(places, Mapping) else None
     saved = entry.get("saved_offsets") if isinstance(entry, Mapping) else [0] * len(tensor.shape)
-    offsets = tuple(each for each in saved if type(each) is int and 0 <= each < _MOST) if isinstance(saved, list) else ()
+    offsets = (
+        tuple(each for each in saved if type(each) is int and 0 <= each < _MOST) if isinstance(saved, list) else ()
+    )
     if not isinstance(saved, list) or not len(offsets) == len(saved) == len(tensor.shape):
         raise FormatError(
             f"does not say where in {key!r} its part of shape {list(tensor.shape)} belongs",
@@ -84,7 +87,9 @@ def _whole(key: str, held: Sequence[_Part], patchwork: Patchwork, part: int, nam
     flaw = find_flaw(shape, [(each.offsets, each.tensor.shape) for each in held])
     if flaw is not None or dtype.bits % 8:
         what = "elements smaller than a byte" if flaw is None else f"a {flaw.kind} at {flaw}"
-        raise FormatError(f"the parts of {key!r} do not make a tensor of shape {list(shape)}: {what}", where=name, hint=_HINT)
+        raise FormatError(
+            f"the parts of {key!r} do not make a tensor of shape {list(shape)}: {what}", where=name, hint=_HINT
+        )
     patches = [
         Patch(each.offsets, each.tensor.shape, partial(_locate, each)) for each in held if 0 not in each.tensor.shape
     ]

@@ -26,7 +26,9 @@ WHOLE = StateDictOptions(full_state_dict=True)
 def net():
     torch.manual_seed(0)
     linear = torch.nn.Linear
-    return torch.nn.Sequential(torch.nn.Embedding(11, 6), linear(6, 7), torch.nn.LayerNorm(7), linear(7, 5), linear(5, 1))
+    return torch.nn.Sequential(
+        torch.nn.Embedding(11, 6), linear(6, 7), torch.nn.LayerNorm(7), linear(7, 5), linear(5, 1)
+    )
 
 
 def trained(model):

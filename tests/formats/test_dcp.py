@@ -241,7 +241,9 @@ def test_a_save_that_was_interrupted_is_called_so(tmp_path):
     (folder / ".metadata").rename(folder / ".metadata.tmp")
     with pytest.raises(FormatError, match="save was interrupted"):
         open_checkpoint(folder)
-    (folder / ".metadata.tmp").rename(folder / "__0.metadata")  # as a run without collectives writes it, here of one rank
+    (folder / ".metadata.tmp").rename(
+        folder / "__0.metadata"
+    )  # as a run without collectives writes it, here of one rank
     assert [section.path for section in open_checkpoint(folder).sections] == ["/"]
     (folder / "__0.metadata").unlink()
     with pytest.raises(FormatError, match="without its .metadata"):
