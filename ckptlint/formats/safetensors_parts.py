@@ -1,6 +1,6 @@
-"""Parts of tensors in safetensors files, as torch.distributed.checkpoint writes them for Hugging Face: each rank's file says where its parts lie.
+"""Parts of tensors in safetensors files, as torch.distributed.checkpoint writes them for Hugging Face.
 
-The places are in the metadata `DCP_SHARDING_INFO`; what a tensor's shape is as a whole, only all files together say.
+Where each part lies is in its file's metadata `DCP_SHARDING_INFO`; what a tensor's shape is as a whole, only all files together say.
 """
 
 from __future__ import annotations

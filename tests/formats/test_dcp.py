@@ -246,7 +246,7 @@ def test_a_save_that_was_interrupted_is_called_so(tmp_path):
     )  # as a run without collectives writes it, here of one rank
     assert [section.path for section in open_checkpoint(folder).sections] == ["/"]
     (folder / "__0.metadata").unlink()
-    with pytest.raises(FormatError, match="without its .metadata"):
+    with pytest.raises(FormatError, match=r"without its \.metadata"):
         open_checkpoint(folder)
 
 

@@ -61,7 +61,7 @@ def test_a_rank_that_is_missing_leaves_a_hole(run, tmp_path):
     for path in (run / "apart").iterdir():
         if not path.name.startswith("__2"):
             (folder / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(FormatError, match="no chunk of 'model.0.weight' holds") as caught:
+    with pytest.raises(FormatError, match=r"no chunk of 'model\.0\.weight' holds") as caught:
         open_checkpoint(folder)
     assert caught.value.rule == "CKC621"
 
