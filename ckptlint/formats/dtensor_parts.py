@@ -1,8 +1,8 @@
 """Which box of a DTensor each rank holds: from its placements, the rank's coordinates in the mesh, and how torch cuts along a dimension.
 
-A dimension is cut into chunks of `ceil(size / ranks)`, the last ones shorter or empty. Where several dimensions of the mesh cut one dimension
-of the tensor, they do so in order, and strided ones (FSDP over tensor parallelism) after the plain ones. How many ranks a dimension of the
-mesh has is told by the largest coordinate. Source: torch.distributed.tensor, `compute_local_shape_and_global_offset`.
+A dimension is cut into chunks of `ceil(size / ranks)`, the last ones shorter or empty. Where several dimensions of the mesh cut the same
+dimension of the tensor, they do so in order, and strided ones (FSDP over tensor parallelism) after the plain ones. How many ranks a
+dimension of the mesh has is told by the largest coordinate. Source: torch.distributed.tensor, `compute_local_shape_and_global_offset`.
 """
 
 from __future__ import annotations
