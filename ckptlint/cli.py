@@ -20,6 +20,7 @@ from ckptlint.cli_options import model_options as _model
 from ckptlint.cli_options import options as _options
 from ckptlint.cli_options import text_or_json as _text_or_json
 from ckptlint.cli_options import undo_file as _undo_file
+from ckptlint.cli_verify import verify
 from ckptlint.errors import CkptlintError, OutputError
 
 FORMATS = ("text", "json", "github", "markdown")
@@ -114,18 +115,6 @@ def lint(**given: Any) -> None:
 def scan(**given: Any) -> None:
     """Say what PATHS would do if they were loaded: what they run, import and hide. Files of any kind; folders with all in them."""
     import ckptlint.commands.scan as command
-
-    _finish(command.run, given)
-
-
-@cli.command()
-@click.argument("checkpoints", nargs=-1, required=True)
-@click.option("--digests", metavar="FILE", help="Digests to compare with, of a time when the files were good.")
-@click.option("--write", is_flag=True, help="Write the digests, to a --digests FILE that is not there yet.")
-@_text_or_json
-def verify(**given: Any) -> None:
-    """Compare the bytes of CHECKPOINTS with all checksums in them, and with digests; say what nothing vouches for."""
-    import ckptlint.commands.verify as command
 
     _finish(command.run, given)
 
@@ -280,7 +269,7 @@ def recover(**given: Any) -> None:
     _finish(command.run, given)
 
 
-for _command in CHAIN_COMMANDS:
+for _command in (*CHAIN_COMMANDS, verify):
     cli.add_command(_command)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
+from typing import TypedDict, Unpack
 
 from ckptlint.commands import sources
 from ckptlint.commands.talk import progress, talk
@@ -19,7 +20,101 @@ from ckptlint.report import verification
 from ckptlint.report.verification import Problem, Verified
 
 
-def run(checkpoints: Sequence[str], *, digests: str | None, write: bool, form: str) -> tuple[Iterable[str], int]:
+def run(
+    checkpoints: Sequence[str], *, digests: str | None, write: bool, form: str, **more: Unpack[Beyond]
+) -> tuple[Iterable[str], int]:
+    asked = [name for name in ("model", "migrations") if more.get(name)]
+    if asked or more.get("plan_from"):
+        return _beyond(checkpoints, digests, form, more)
+    if more.get("old_model") or more.get("inputs") or more.get("module"):
+        raise UsageError("names what to run, and no model", hint="--model SPEC is the model of the checkpoint")
+    return _bytes(checkpoints, digests, write=write, form=form)
+
+
+class Beyond(TypedDict, total=False):
+    """What goes beyond bytes: what a migration makes again, and what models compute."""
+
+    plan_from: str | None
+    migrations: Sequence[str]
+    params: Sequence[str]
+    section: str | None
+    model: str | None
+    arguments: str | None
+    old_model: str | None
+    old_arguments: str | None
+    inputs: Sequence[str]
+    module: str
+    tolerance: float | None
+    seed: int
+    timeout: float
+
+
+def _beyond(checkpoints: Sequence[str], digests: str | None, form: str, more: Beyond) -> tuple[Iterable[str], int]:
+    """Compute migrations again, or run models."""
+    _check_beyond(checkpoints, digests, more)
+    old, migrations = more.get("plan_from"), more.get("migrations", ())
+    lines: list[str] = []
+    failed = False
+    if old is not None and migrations:
+        lines, failed = _replayed(checkpoints[0], old, form, more)
+    if more.get("model") or more.get("old_model"):
+        said, differs = _witnessed(checkpoints[0], form, more)
+        lines, failed = [*lines, *said], failed or differs
+    return lines, int(failed)
+
+
+def _check_beyond(checkpoints: Sequence[str], digests: str | None, more: Beyond) -> None:
+    """`UsageError` where not enough is said for either."""
+    if len(checkpoints) != 1 or digests is not None:
+        raise UsageError("one checkpoint is compared with a migration or in a model, without --digests")
+    old, migrations = more.get("plan_from"), more.get("migrations", ())
+    if migrations and old is None:
+        raise UsageError("nothing says what the migrations begin with", hint="--plan-from OLD names the old checkpoint")
+    if old is not None and not migrations and more.get("old_model") is None:
+        raise UsageError(
+            "nothing says how OLD became this", hint="-m FILE computes it again, --old-model SPEC compares models"
+        )
+
+
+def _replayed(path: str, old: str, form: str, more: Beyond) -> tuple[list[str], bool]:
+    from ckptlint.commands.replay import Replay, replayed
+
+    params = sources.parameters(more.get("params", ()))
+    with sources.opened(path) as checkpoint:
+        problems = replayed(checkpoint, Replay(old, more.get("migrations", ()), params, more.get("section")))
+    render = verification.replayed_json if form == "json" else verification.replayed_text
+    return list(render(path, old, problems)), bool(problems)
+
+
+def _witnessed(path: str, form: str, more: Beyond) -> tuple[list[str], bool]:
+    from ckptlint.commands.witness import Wanted, witness
+    from ckptlint.report import witness as report
+
+    model = more.get("model")
+    if model is None:
+        raise UsageError("needs the model of the checkpoint", hint="--model SPEC, beside --old-model")
+    if form == "json" and more.get("migrations"):
+        raise UsageError("one JSON document says one thing", hint="leave -m out, or --model")
+    found = witness(
+        Wanted(
+            path,
+            model,
+            more.get("arguments"),
+            more.get("plan_from") if more.get("old_model") else None,
+            more.get("old_model"),
+            more.get("old_arguments"),
+            more.get("inputs", ()),
+            more.get("module", ""),
+            more.get("section"),
+            more.get("tolerance"),
+            more.get("seed", 0),
+            more.get("timeout", 120.0),
+        )
+    )
+    return list(report.as_json(found) if form == "json" else report.text(found)), found.fails
+
+
+def _bytes(checkpoints: Sequence[str], digests: str | None, *, write: bool, form: str) -> tuple[Iterable[str], int]:
     known = _known(digests, write=write)
     verified: list[Verified] = []
     errors: list[CkptlintError] = []

@@ -73,6 +73,22 @@ def as_json(verified: Sequence[Verified], errors: Iterable[CkptlintError]) -> It
     yield json.dumps({"version": 1, "checkpoints": entries, "errors": failed}, indent=1)
 
 
+def replayed_text(path: str, old: str, problems: Sequence[Problem]) -> Iterator[str]:
+    """Yield whether a checkpoint is what migrations make of an old one, and what is not."""
+    said = f"is not what the migrations make of {old}" if problems else f"is what the migrations make of {old}"
+    yield escape(f"{path}: {said}")
+    for problem in problems:
+        yield escape(f"  {problem.kind}: {_listed(problem.tensors)}: {problem.message}".replace(": :", ":"))
+
+
+def replayed_json(path: str, old: str, problems: Sequence[Problem]) -> Iterator[str]:
+    """Yield one object, which `docs/json.md` describes."""
+    found = [{"kind": each.kind, "paths": list(each.tensors), "message": each.message} for each in problems]
+    yield json.dumps(
+        {"version": 1, "checkpoint": path, "source": old, "same": not problems, "problems": found}, indent=1
+    )
+
+
 def _verdict(each: Verified) -> str:
     if each.problems:
         return counted(len(each.problems), "problem")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -55,6 +55,7 @@ class Request:
     seed: int | None = None  # of torch's random numbers, before the model is built
     keys: tuple[str, ...] = ()  # whose values are written ...
     values: str = ""  # ... into this folder
+    witness: Mapping[str, object] | None = None  # what to load and to run, in the place of describing the model
 
 
 def run(request: Request, workplace: Workplace) -> str:

@@ -44,6 +44,26 @@ class Built:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a model gave: the keys by which the weights did not fit, else its outputs, by their way in what it returned.
+
+    `precision` is the type that it computed in, `unseen` the parameters that the outputs do not depend on.
+    """
+
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+    outputs: tuple[tuple[str, TensorSpec], ...]
+    precision: str
+    unseen: tuple[str, ...] = ()
+
+    @property
+    def loads(self) -> bool:
+        """Whether a strict load took the weights."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+
 class _MalformedError(Exception):
     """The reply has not the form that the child writes."""
 
@@ -62,6 +82,35 @@ def read_reply(text: str, origin: str) -> Built | Failure:
         return _built(reply.fields("schema"), origin)
     except (ValueError, RecursionError, _MalformedError) as error:
         raise ModelError(f"the process that built the model gave an answer that is malformed: {error}") from None
+
+
+def read_observation(text: str) -> Observation | Failure:
+    """Read the answer of a run.
+
+    Raises:
+        ModelError: it is not what the child writes.
+    """
+    try:
+        reply = _Fields(json.loads(text))
+        if "fault" in reply:
+            fault = reply.fields("fault")
+            return Failure(fault.text("message"), fault.text("hint"), fault.text("kind"))
+        found = reply.fields("witness")
+        return Observation(
+            missing=found.each("missing", _text),
+            unexpected=found.each("unexpected", _text),
+            mismatched=found.each("mismatched", _text),
+            outputs=found.each("outputs", _output),
+            precision=found.text("precision"),
+            unseen=found.each("unseen", _text),
+        )
+    except (ValueError, RecursionError, _MalformedError) as error:
+        raise ModelError(f"the process that ran the model gave an answer that is malformed: {error}") from None
+
+
+def _output(value: object) -> tuple[str, TensorSpec]:
+    said = _Fields(value)
+    return said.text("path"), TensorSpec(BY_TORCH.get(said.text("dtype"), ANY), said.each("shape", _size))
 
 
 class _Fields:

@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .faults import BuildError, explain
 from .limits import limit_memory, limit_time
 from .places import Project
-
-if TYPE_CHECKING:
-    from .describing import Description
 
 
 def run(exchange: Path) -> None:
@@ -27,7 +24,7 @@ def run(exchange: Path) -> None:
         os.dup2(2, 1)  # what the user's code prints is talk, not data
         sys.argv = [request["place"]]
         try:
-            reply = {"schema": asdict(_build(request))}
+            reply = _build(request)
         except BuildError as fault:
             reply = {"fault": {"message": fault.message, "hint": fault.hint, "kind": fault.kind}}
         (exchange / "reply.json").write_text(json.dumps(reply), encoding="utf-8")
@@ -36,7 +33,7 @@ def run(exchange: Path) -> None:
         os._exit(0)
 
 
-def _build(request: dict[str, Any]) -> Description:
+def _build(request: dict[str, Any]) -> dict[str, Any]:
     _import_torch()
     from . import calling, describing, devices, initial, loading
 
@@ -53,10 +50,16 @@ def _build(request: dict[str, Any]) -> Description:
         _seed(request["seed"])
     with _explained(f"calling {loading.name_of(found)}", project):
         model = calling.build(found, call, there)
+    if request["witness"] is not None:
+        from . import witness
+
+        with _explained(f"forward of {type(model).__name__}", project), there:
+            return {"witness": witness.observe(model, request["witness"])}
     with _explained(f"state_dict() of {type(model).__name__}", project):
         if request["keys"]:
             initial.write(model, request["keys"], Path(request["values"]))
-        return describing.describe(model, finished=model is found, asked=[*(here.asked | there.asked)])
+        described = describing.describe(model, finished=model is found, asked=[*(here.asked | there.asked)])
+        return {"schema": asdict(described)}
 
 
 @contextmanager
