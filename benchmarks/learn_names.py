@@ -23,6 +23,26 @@ from ckptlint.engine.suggest.names import Names, Synonyms, cuts, words
 
 Counts = dict[str, dict[str, set[str]]]
 ATTENTION = ("q", "k", "v")  # as torch.nn.MultiheadAttention documents its in_proj_weight
+ORDINALS = (  # words of English that say which of several comes first
+    ("first", "second", "third", "fourth"),
+    ("one", "two", "three", "four"),
+    ("pre", "post"),
+    ("before", "after"),
+    ("input", "post"),
+    ("input", "output"),
+    ("in", "out"),
+    ("start", "end"),
+    ("initial", "final"),
+)
+WORDS = (  # what everyone who writes models calls the same thing
+    ("attn", "attention"), ("cross", "encoder"), ("emb", "embedding"), ("embed", "embedding"), ("embd", "embedding"), ("pos", "position"),
+    ("positional", "position"), ("tok", "token"), ("word", "token"), ("wte", "token"), ("wpe", "position"), ("ln", "norm"), ("ln", "layernorm"),
+    ("bn", "norm"), ("gn", "norm"), ("norm", "layernorm"), ("fc", "linear"), ("fc", "dense"), ("lin", "linear"), ("linear", "dense"),
+    ("ffn", "mlp"), ("ff", "mlp"), ("ff", "ffn"), ("feedforward", "mlp"), ("feedforward", "ffn"), ("proj", "projection"), ("o", "out"),
+    ("out", "output"), ("cls", "class"), ("rel", "relative"), ("head", "classifier"), ("gamma", "scale"), ("kernel", "weight"), ("ds", "downsample"),
+    ("down", "downsample"), ("up", "upsample"), ("enc", "encoder"), ("dec", "decoder"), ("att", "attention"), ("att", "attn"), ("shortcut", "downsample"),
+    ("se", "squeeze"), ("dw", "depthwise"), ("pw", "pointwise"), ("visual", "vision"), ("image", "vision"), ("txt", "text"), ("block", "layer"),
+)
 SHIPPED = Path(__file__).parent.parent / "ckptlint" / "documents" / "evidence" / "names.json"
 
 
@@ -50,6 +70,9 @@ def learn(layouts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     phrases: Counts = defaultdict(lambda: defaultdict(set))
     joined = {ATTENTION}
     synonyms: Counts = defaultdict(lambda: defaultdict(set))
+    for one, other in WORDS:
+        synonyms[one][other].add("")
+        synonyms[other][one].add("")
     for layout in layouts:
         for old, new in dict.fromkeys(patterns(layout)):
             if len(old) == len(new) == 1:
@@ -61,6 +84,7 @@ def learn(layouts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {
         "phrases": _counted(phrases),
         "joined": sorted(joined),
+        "ordinals": ORDINALS,
         "words": {word: sorted(found) for word, found in sorted(synonyms.items())},
     }
 

@@ -22,4 +22,5 @@ def synonyms(learned: Mapping[str, Any]) -> Synonyms:
         phrases=learned["phrases"],
         joined=tuple(map(tuple, learned["joined"])),
         words={word: frozenset(found) for word, found in learned["words"].items()},
+        ordinals=tuple(map(tuple, learned["ordinals"])),
     )

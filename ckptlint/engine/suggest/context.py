@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from ckptlint.engine.suggest.families import Family, Segments
+from ckptlint.engine.suggest.ordering import Neighbours
 
 
 @dataclass(slots=True)
@@ -41,10 +42,13 @@ class Context:
     old: _Votes = field(default_factory=_Votes)
     new: _Votes = field(default_factory=_Votes)
     modules: dict[Segments, Segments] = field(default_factory=dict)
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
     def add(self, old: Family, new: Family) -> None:
         self.old.add(old.template, new.template)
         self.new.add(new.template, old.template)
+        if min(old.order, new.order) >= 0:
+            self.neighbours.add(old, new)
         if old.leaf == new.leaf:
             self.modules.setdefault(old.module, new.module)
 

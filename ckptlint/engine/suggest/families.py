@@ -26,7 +26,7 @@ _SHARED_BY_TWO: Final = 0.75
 class Family:
     """Keys of one template. `members` maps the numbers at the holes to the key, `places` the same numbers counted from 0 in their lists.
 
-    `order` is the place of the first key in the schema. All shapes are those of the keys in the order of `places`.
+    `order` is the place of the first key in the schema, `orders` that of each. All shapes are those of the keys in the order of `places`.
     """
 
     template: Segments
@@ -34,6 +34,7 @@ class Family:
     places: tuple[Index, ...]
     shapes: tuple[Shape, ...]
     order: int
+    orders: tuple[int, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -145,8 +146,8 @@ def _family(template: Segments, members: list[tuple[Index, _Key]], lists: Mappin
     shapes = [key.shape for _, key in members]
     if len(list(groupby(shapes))) == 1:
         shapes = shapes[:1]
-    order = min(key.order for _, key in members)
-    return Family(template, {index: key.key for index, key in members}, places, tuple(shapes), order)
+    orders = tuple(key.order for _, key in members)
+    return Family(template, {index: key.key for index, key in members}, places, tuple(shapes), min(orders), orders)
 
 
 def without(family: Family, keys: Collection[str]) -> Family | None:
@@ -157,18 +158,20 @@ def without(family: Family, keys: Collection[str]) -> Family | None:
     indices = list(family.members)
     shapes = family.shapes if family.uniform else tuple(family.shapes[number] for number in left)
     members = {indices[number]: family.keys[number] for number in left}
-    return Family(family.template, members, tuple(family.places[number] for number in left), shapes, family.order)
+    orders = tuple(family.orders[number] for number in left)
+    places = tuple(family.places[number] for number in left)
+    return Family(family.template, members, places, shapes, min(orders), orders)
 
 
 def unfolded(families: Iterable[Family]) -> tuple[Family, ...]:
     """Each key as a family of its own, in the order of the keys."""
     return tuple(
-        Family(tuple(key.split(".")), {(): key}, ((),), (family.shape_at(number),), family.order)
+        Family(tuple(key.split(".")), {(): key}, ((),), (family.shape_at(number),), order, (order,))
         for family in families
-        for number, key in enumerate(family.keys)
+        for number, (key, order) in enumerate(zip(family.keys, family.orders, strict=True))
     )
 
 
 def single(key: str) -> Family:
-    """A key as a family of its own whose shape does not matter."""
-    return Family(tuple(key.split(".")), {(): key}, ((),), ((),), 0)
+    """A key as a family of its own whose shape and order do not matter."""
+    return Family(tuple(key.split(".")), {(): key}, ((),), ((),), -1, (-1,))

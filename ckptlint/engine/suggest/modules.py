@@ -1,4 +1,7 @@
-"""Tensors of a module belong together: two cannot be one where another tensor of their modules has the same name, and another size."""
+"""Tensors of a module belong together: two cannot be one where another tensor of their modules has the same name, and another size.
+
+The numbers of a list belong together, too: where it has others on the other side, its 1 need not be the 1 there.
+"""
 
 from __future__ import annotations
 
@@ -41,3 +44,28 @@ def _by_module(families: Iterable[Family]) -> dict[Segments, dict[str, Family]]:
 
 def _elements(family: Family) -> int:
     return prod(family.shape)
+
+
+class Numbers:
+    """The numbers that stayed literal, by the list they are of."""
+
+    def __init__(self, old: Iterable[Family], new: Iterable[Family]) -> None:
+        self._old, self._new = _by_list(old), _by_list(new)
+
+    def moved(self, old: Segments, new: Segments) -> bool:
+        """Whether two paths end alike, with a number of lists that have different numbers."""
+        for back in range(1, min(len(old), len(new)) + 1):
+            if old[-back] != new[-back]:
+                return False
+            if old[-back].isdigit() and self._old.get(old[:-back]) != self._new.get(new[:-back]):
+                return True
+        return False
+
+
+def _by_list(families: Iterable[Family]) -> dict[Segments, set[str]]:
+    found: dict[Segments, set[str]] = {}
+    for family in families:
+        for place, segment in enumerate(family.template):
+            if segment.isdigit():
+                found.setdefault(family.template[:place], set()).add(segment)
+    return found

@@ -101,12 +101,13 @@ class Synonyms:
     """What published conversions call the same thing.
 
     `phrases` maps a path to what it became, with the number of model families that say so; both ways. `joined` are the parts
-    of fused tensors, in order. `words` are pairs of words that stand for each other.
+    of fused tensors, in order. `words` are pairs of words that stand for each other, `ordinals` words of which the earlier come first.
     """
 
     phrases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     joined: tuple[tuple[str, ...], ...] = ()
     words: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    ordinals: tuple[tuple[str, ...], ...] = ()
 
     def same(self, old: Segments, new: Segments) -> float:
         """How sure it is that two paths name the same: 1 where all conversions that know `old` say so, 0 where none does."""

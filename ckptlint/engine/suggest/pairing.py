@@ -7,16 +7,18 @@ Decided pairs say where their neighbours went, and so decide more; what is left 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp
 from typing import Final, NamedTuple
 
 from ckptlint.engine.suggest.context import Context
 from ckptlint.engine.suggest.families import Family, Segments
-from ckptlint.engine.suggest.modules import Modules
+from ckptlint.engine.suggest.modules import Modules, Numbers
 from ckptlint.engine.suggest.names import Names, clash
 from ckptlint.engine.suggest.ordering import agrees, block_of
+from ckptlint.engine.suggest.ranking import Rank, ranked
+from ckptlint.engine.suggest.subtrees import Subtrees
 from ckptlint.engine.suggest.weighing import weighed
 
 Signature = Callable[[Family], Hashable]
@@ -30,12 +32,17 @@ _CLEAR_NAME: Final = 0.3
 
 
 class Evidence(NamedTuple):
-    """What speaks for a candidate: exact name, likeness of names, nearness in the tree, order; each from 0 to 1."""
+    """What speaks for a candidate, each from 0 to 1: exact name, likeness of names, nearness in the tree, rank among its siblings as
+    registered and as named, whether it stands between the same neighbours, and whether the subtrees around it are one.
+    """
 
     exact: float
     likeness: float
     near: float
     order: float
+    named: float = 0.0
+    between: float = 0.5
+    subtree: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Group:
     old_order: dict[Segments, int] = field(default_factory=dict)
     new_order: dict[Segments, int] = field(default_factory=dict)
     likeness: dict[tuple[Segments, Segments], float] = field(default_factory=dict)
+    old_ranks: dict[Segments, Rank] = field(default_factory=dict)
+    new_ranks: dict[Segments, Rank] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for families, table, order in (
@@ -75,6 +84,10 @@ class Group:
             table.update(weighed(families))
             order.update({family.template: place for place, family in enumerate(families)})
         self.balanced = len(self.old) == len(self.new)
+
+    def rank(self, ordinals: Sequence[Sequence[str]]) -> None:
+        """Rank what is open among its siblings."""
+        self.old_ranks, self.new_ranks = ranked(self.old, ordinals), ranked(self.new, ordinals)
 
     balanced: bool = False
 
@@ -106,20 +119,24 @@ class Pairing:
     use_order: bool
     fits: float  # how much of the target has a counterpart of the same signature, from 0 to 1
     modules: Modules = field(default_factory=lambda: Modules((), ()))
+    subtrees: Subtrees = field(default_factory=lambda: Subtrees((), ()))
+    numbers: Numbers = field(default_factory=lambda: Numbers((), ()))
     pairs: list[Pair] = field(default_factory=list)
+    fine_order: bool = False  # whether order within modules agrees, too
     strict: bool = False  # whether likely names count half, as for keys that no list holds together
 
     def run(self, found: list[Group]) -> list[Pair]:
         """Decide by names and places first; by order, too, once it is known to be worth something. Returns the pairs that are new."""
         known = len(self.pairs)
         for group in found:
+            group.rank(self.names.synonyms.ordinals)
             self._exact_first(group)
         ordered, self.use_order = self.use_order, False
         self._until_settled(found)
-        self.use_order = ordered and agrees((pair.old, pair.new) for pair in self.pairs)
-        if self.use_order:
-            self._until_settled(found)
+        self.fine_order = agrees((pair.old, pair.new) for pair in self.pairs)
         self.use_order = ordered
+        if ordered:
+            self._until_settled(found)
         return self.pairs[known:]
 
     def _until_settled(self, found: list[Group]) -> None:
@@ -188,16 +205,26 @@ class _Table:
         if found is None:
             pairing = self._pairing
             exact = pairing.names.exact(old.template, new.template)
+            if exact and pairing.numbers.moved(old.template, new.template):
+                exact = 0.0
             near = _KIN if pairing.context.kin(old, new) else pairing.context.common(old, new)
             near -= 0.0 if pairing.modules.alike(old, new) else 0.1
             if pairing.impossible(old, new):
                 near = _IMPOSSIBLE
-            found = Evidence(exact, pairing.likeness(self._group, old, new), near, self._order(old, new))
+            likeness = pairing.likeness(self._group, old, new)
+            order, named = self._order(old, new), self._named(old, new)
+            between, subtree = self._between(old, new), pairing.subtrees.agree(old, new)
+            found = Evidence(exact, likeness, near, order, named, between, subtree)
             self._seen[pair] = found
         return found
 
     def _order(self, old: Family, new: Family) -> float:
         if not self._pairing.use_order:
+            return 0.0
+        one, other = self._ranks(old, new)
+        if one is not None and other is not None and self._in_order(one, other, old, new):
+            return float(one.registered == other.registered)
+        if not self._pairing.fine_order:
             return 0.0
         mine, theirs = self._block(old.template, new.template)
         if len(mine) == len(theirs):
@@ -205,6 +232,31 @@ class _Table:
         if not self._group.balanced:
             return 0.0
         return float(self._group.old_order[old.template] == self._group.new_order[new.template])
+
+    def _ranks(self, old: Family, new: Family) -> tuple[Rank | None, Rank | None]:
+        """The ranks of the two among their siblings, where these are of one kind."""
+        one, other = self._group.old_ranks.get(old.template), self._group.new_ranks.get(new.template)
+        if one is None or other is None or one.count != other.count:
+            return None, None
+        same = self._pairing.names.word(one.noun, other.noun) > 0 or self._pairing.subtrees.agree(old, new) == 1.0
+        return (one, other) if same else (None, None)
+
+    def _in_order(self, one: Rank, other: Rank, old: Family, new: Family) -> bool:
+        """Whether the order of two sets of siblings is known to be one."""
+        if self._pairing.fine_order:
+            return True
+        return one.apart and other.apart and self._pairing.context.neighbours.agree(old.template, new.template)
+
+    def _named(self, old: Family, new: Family) -> float:
+        one, other = self._ranks(old, new)
+        known = one is not None and other is not None and one.named is not None
+        return float(known and one is not None and other is not None and one.named == other.named)
+
+    def _between(self, old: Family, new: Family) -> float:
+        if not self._pairing.use_order:
+            return 0.5
+        known = self._pairing.context.neighbours.between(old, new)
+        return 0.5 if known is None else float(known)
 
     def _block(self, old: Segments, new: Segments) -> tuple[dict[Segments, int], dict[Segments, int]]:
         """The families of the group in the two innermost lists, counted in order."""
@@ -220,8 +272,8 @@ class _Table:
         return found
 
     def score(self, old: Family, new: Family) -> float:
-        exact, likeness, near, order = self.evidence(old, new)
-        return exact + likeness + 1.2 * near + 0.4 * order
+        exact, likeness, near, order, named, between, subtree = self.evidence(old, new)
+        return exact + likeness + 1.2 * near + 0.4 * (order + named + between + subtree)
 
     def accepted(self) -> list[tuple[Family, Family, Reasons]]:
         """Pairs of which each is the other's best, and against whose rivals there is reason enough."""
@@ -276,6 +328,9 @@ class _Table:
             "likely name": 0.0 if named else _graded(likeness, 2.0) * (0.5 if self._pairing.strict else 1.0),
             "place in the tree": 2.0 if mine.near >= _KIN > rival.near else _graded(mine.near - rival.near, 1.5),
             "order": mine.order - rival.order,
+            "rank by name": 2.0 * (mine.named - rival.named),
+            "between the same neighbours": mine.between - rival.between,
+            "the same subtree": mine.subtree - rival.subtree,
         }
         return Reasons(sum(gains.values()), tuple(kind for kind, gain in gains.items() if gain > 0))
 
@@ -284,6 +339,7 @@ class _Table:
         fits = self._pairing.fits
         points = 1.0 + mine.exact + mine.likeness + min(mine.near, 1.0) - 0.2 + 0.3 * (len(old.shape) > 1)
         points += 1.0 if fits >= 0.8 else 0.5 if fits >= 0.5 else 0.0
+        points += 0.5 if mine.subtree == 1.0 else 0.0
         return Reasons(points, ("the only one of its shape",)) if points >= _ENOUGH_ALONE else None
 
 

@@ -12,10 +12,11 @@ from ckptlint.engine.suggest.confidence import calibrated, of_fusion
 from ckptlint.engine.suggest.context import Context
 from ckptlint.engine.suggest.families import Family, Shape, fold, single, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
-from ckptlint.engine.suggest.modules import Modules
+from ckptlint.engine.suggest.modules import Modules, Numbers
 from ckptlint.engine.suggest.names import Names, Synonyms
 from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
+from ckptlint.engine.suggest.subtrees import Subtrees
 from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Suggestion, Way
 from ckptlint.engine.suggest.turning import squeezed, turned, upright, with_squares
 from ckptlint.engine.suggest.twins import by_values
@@ -89,7 +90,7 @@ class _Search:
         self.groups = groups(old, new, same_places)
         fits = sum(min(len(group.old), len(group.new)) for group in self.groups) / max(len(new), 1)
         ordered = options.use_order and not is_sorted(old) and not is_sorted(new)
-        self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new))
+        self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new), Subtrees(old, new), Numbers(old, new))
 
     def take(self, matches: Sequence[Match]) -> None:
         """Take what is known beforehand."""
