@@ -20,9 +20,9 @@ _MOST_CHILDREN: Final = 64  # of a block, beyond which nobody stands between two
 
 
 def block_of(template: Segments) -> Segments:
-    """The path up to the innermost number."""
+    """The path up to the innermost list, or number that holds modules: that of a layer in a `Sequential` holds none."""
     for place in range(len(template) - 1, -1, -1):
-        if template[place] == HOLE or template[place].isdigit():
+        if template[place] == HOLE or (template[place].isdigit() and place < len(template) - 2):
             return template[: place + 1]
     return ()
 
