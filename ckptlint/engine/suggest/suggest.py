@@ -90,7 +90,9 @@ class _Search:
         self.groups = groups(old, new, same_places)
         fits = sum(min(len(group.old), len(group.new)) for group in self.groups) / max(len(new), 1)
         ordered = options.use_order and not is_sorted(old) and not is_sorted(new)
-        self.pairing = Pairing(names, Context(), ordered, fits, Modules(old, new), Subtrees(old, new), Numbers(old, new))
+        self.pairing = Pairing(
+            names, Context(), ordered, fits, Modules(old, new), Subtrees(old, new), Numbers(old, new)
+        )
 
     def take(self, matches: Sequence[Match]) -> None:
         """Take what is known beforehand."""
