@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from ckptlint.engine.suggest.families import Family, Segments
 
@@ -50,4 +51,4 @@ def _unique(families: Iterable[Family]) -> dict[Hashable, Segments]:
 def _one_chain(paths: Sequence[Segments]) -> bool:
     """Whether each path lies in the one before: one subtree, with nothing beside it."""
     ordered = sorted(paths, key=len)
-    return all(other[: len(one)] == one for one, other in zip(ordered, ordered[1:], strict=False))
+    return all(other[: len(one)] == one for one, other in pairwise(ordered))
