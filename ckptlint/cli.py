@@ -242,6 +242,7 @@ def suggest(**given: Any) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
 @click.option("--in-place", is_flag=True, help="Change CHECKPOINT itself, where no data has to move.")
+@click.option("--resume", is_flag=True, help="Begin with the shards that an interrupted run of this command finished.")
 @click.option("--force", is_flag=True, help="Replace an existing output.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the checksums of what is read.")
 @click.option("--digests", metavar="FILE", help="Also write the output's digests, for `ckptlint verify`.")
@@ -263,7 +264,7 @@ def migrate(**given: Any) -> None:
 @click.argument("checkpoint")
 @click.option("--undo", is_flag=True, help="Take the change back instead.")
 def recover(**given: Any) -> None:
-    """Finish a change of CHECKPOINT in place (`migrate --in-place`) that was interrupted."""
+    """Finish what a killed run began: changing CHECKPOINT in place, or putting several files in theirs."""
     import ckptlint.commands.recover as command
 
     _finish(command.run, given)

@@ -14,7 +14,7 @@ from ckptlint.commands.in_place import own_place, planned_in_place
 from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
-from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target
+from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target, place_of
 from ckptlint.commands.undoing import UndoWish
 from ckptlint.commands.verify import check_absent, write_for
 from ckptlint.commands.writing import Writing, refuse, write
@@ -29,6 +29,7 @@ from ckptlint.engine.passage import Outcome
 from ckptlint.engine.positional import stale_lists
 from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
+from ckptlint.formats.settling import check_settled_output, take_back
 from ckptlint.formats.atomic import check_output
 from ckptlint.report import plans
 
@@ -63,6 +64,7 @@ class Request:
     digests: str | None = None
     stamps: bool = False  # to write the file as it is where it stands at `end` already, with that recorded
     in_place: bool = False
+    resume: bool = False
     undo_file: str | None = None  # written beside the output, or read on the way back
 
 
@@ -163,6 +165,9 @@ def _target(request: Request) -> Target:
     if request.legacy:
         target = as_legacy(target)
     if output is not None:
+        if request.resume and not request.dry_run:
+            take_back(place_of(target))
+        check_settled_output(place_of(target))
         check_place(target, (request.checkpoint,), force=request.force or request.dry_run)
     if request.digests is not None and not request.force:
         check_absent(request.digests)
@@ -219,6 +224,7 @@ def _writing(request: Request, target: Target, externals: Externals, stamped: st
         verify=request.verify,
         alone=request.section is not None,
         allow_expand=request.allow_expand,
+        resume=request.resume,
         max_memory=request.max_memory,
         externals=externals,
         stamp=stamped,

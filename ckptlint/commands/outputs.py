@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol, Self
 
+from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target
-from ckptlint.core.pieces import Supply
-from ckptlint.core.tree import Dict, Tensor
+from ckptlint.core.pieces import Check, Piece, Supply
+from ckptlint.core.tree import Dict, Storage, Tensor
 from ckptlint.engine.assemble import Assembly
 from ckptlint.errors import UsageError
 from ckptlint.formats.atomic import AtomicFile
@@ -58,6 +59,21 @@ class Writer(Protocol):
     ) -> None: ...
 
 
+class Member(Writer, Protocol):
+    """A writer of one of several files; a file that is finished is passed over."""
+
+    @property
+    def storages(self) -> Sequence[Storage]: ...
+
+
+class Supplying(Protocol):
+    """A supply that can be told that a storage is there already."""
+
+    def __call__(self, storage: Storage) -> Iterable[Piece | Check]: ...
+
+    def skip(self, storage: Storage) -> None: ...
+
+
 class Output(Protocol):
     """A context manager: `fill` it, look at what is at `temporary`, `commit` it."""
 
@@ -73,7 +89,7 @@ class Output(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def fill(self, supply: Supply, progress: Callable[[int], object], *, verify: bool) -> None: ...
+    def fill(self, supply: Supplying, progress: Callable[[int], object], *, verify: bool) -> None: ...
 
     def commit(self) -> Written: ...
 
@@ -95,7 +111,7 @@ class _OneFile:
     ) -> None:
         self._file.__exit__(kind, error, trace)
 
-    def fill(self, supply: Supply, progress: Callable[[int], object], *, verify: bool) -> None:
+    def fill(self, supply: Supplying, progress: Callable[[int], object], *, verify: bool) -> None:
         self._writer.write(self._file.file, supply, progress, verify=verify)
 
     def commit(self) -> Written:
@@ -107,7 +123,7 @@ class _Several:
     """Files by name; `last` is the one that makes the others count. `replaced`: what goes away with it; None: the folder is one thing."""
 
     def __init__(
-        self, path: str, members: Sequence[tuple[str, Writer]], last: tuple[str, bytes], staged: StagedFolder
+        self, path: str, members: Sequence[tuple[str, Member]], last: tuple[str, bytes], staged: StagedFolder
     ) -> None:
         self._path = path
         self._members = members
@@ -127,13 +143,23 @@ class _Several:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._staged.__exit__(kind, error, trace)
+        try:
+            self._staged.__exit__(kind, error, trace)
+        finally:
+            if self._staged.kept:
+                whole = f"{self._staged.kept} of {len(self._members)} files are finished"
+                talk(f"note: {whole}: with --resume the same command goes on from there, `ckptlint recover --undo` removes them")
 
-    def fill(self, supply: Supply, progress: Callable[[int], object], *, verify: bool) -> None:
+    def fill(self, supply: Supplying, progress: Callable[[int], object], *, verify: bool) -> None:
         for name, writer in self._members:
             self._staged.reserve(name, writer.nbytes)
         self._staged.reserve(self._last, len(self._content))
         for name, writer in self._members:
+            if name in self._staged.finished:
+                for storage in writer.storages:
+                    supply.skip(storage)
+                progress(writer.data_nbytes)
+                continue
             writer.write(self._staged.open(name), supply, progress, verify=verify)
             self._staged.seal()
         self._staged.open(self._last).write(self._content)
@@ -167,8 +193,13 @@ def one_file(target: Target, assembly: Assembly, container: Container, *, force:
     return _OneFile(writer, target.path, force=force)
 
 
-def sharded(target: Target, assembly: Assembly, container: Container, *, force: bool) -> Output:
-    """Return the output in shards that are as large as they may be; one that is small enough is one file, unless an index was named."""
+def sharded(
+    target: Target, assembly: Assembly, container: Container, *, force: bool, job: Callable[..., str] = lambda *_: ""
+) -> Output:
+    """Return the output in shards that are as large as they may be; one that is small enough is one file, unless an index was named.
+
+    `job` says of the index and the files' sizes what decides them.
+    """
     from ckptlint.formats.sharding import index, is_shard, shard_names, split
 
     tensors = _dense(assembly)
@@ -185,7 +216,9 @@ def sharded(target: Target, assembly: Assembly, container: Container, *, force: 
     ]
     content = index(tensors, list(zip(names, shards, strict=True)), container.texts)
     last = os.path.basename(target.index)
-    several = _Several(target.index, members, (last, content), StagedFolder(target.index, replace=force))
+    work = job(content, {name: writer.nbytes for name, writer in members})
+    staged = StagedFolder(target.index, replace=force, job=work)
+    several = _Several(target.index, members, (last, content), staged)
     there = os.listdir(os.path.realpath(folder or "."))
     several.replaced = [name for name in there if name == whole or is_shard(name, whole)] if force else [whole]
     return several
@@ -204,7 +237,7 @@ def _dense(assembly: Assembly) -> dict[str, Tensor]:
     return {key: tensor for key, tensor in assembly.tensors[0].items() if isinstance(tensor, Tensor)}
 
 
-def _safetensors(tensors: Mapping[str, Tensor], container: Container) -> Writer:
+def _safetensors(tensors: Mapping[str, Tensor], container: Container) -> Member:
     from ckptlint.formats.safetensors_writer import SafetensorsWriter
 
     return SafetensorsWriter(tensors, container.texts)
@@ -218,7 +251,7 @@ def _legacy(assembly: Assembly, container: Container) -> Writer:
 
 def _shard(
     target: Target, name: str, tensors: Mapping[str, Tensor], assembly: Assembly, container: Container
-) -> Writer:
+) -> Member:
     if target.form is Form.SAFETENSORS:
         return _safetensors(tensors, container)
     from ckptlint.formats.torch_zip_writer import TorchZipWriter

@@ -84,6 +84,11 @@ def as_legacy(target: Target) -> Target:
     return Target(target.path, Form.LEGACY)
 
 
+def place_of(target: Target) -> str:
+    """The place that makes the output count: the file, the index of its shards, or the folder."""
+    return target.index if target.shard is not None else target.path
+
+
 def check_place(target: Target, sources: tuple[str, ...], *, force: bool) -> None:
     """Refuse, before any work, a place that cannot or should not be written: `OutputError` or `UsageError`."""
     if target.form is Form.DCP:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.externals import Externals
+from ckptlint.commands.jobs import job_of
 from ckptlint.commands.outputs import Container, Output, Written, distributed, one_file, sharded
 from ckptlint.commands.planning import Work
 from ckptlint.commands.refusals import (
@@ -22,7 +24,7 @@ from ckptlint.commands.refusals import (
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress, talk
-from ckptlint.commands.targets import Form, Target
+from ckptlint.commands.targets import Form, Target, place_of
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.collection import no_collection
 from ckptlint.core.paths import find
@@ -32,6 +34,7 @@ from ckptlint.engine.assemble import Assembly
 from ckptlint.engine.passage import Outcome
 from ckptlint.errors import OutputError
 from ckptlint.formats import open_checkpoint
+from ckptlint.formats.settling import clear
 
 if TYPE_CHECKING:
     from ckptlint.commands.undoing import UndoWish
@@ -45,7 +48,7 @@ class Writing:
     """What to write (nothing is named for a dry run without an output) and how.
 
     `alone` where a section was named, so that only its weights are wanted in a format that holds no more; `allow_expand` where elements
-    that the source repeats by strides may be written out. `stamp` are the revisions to record, as JSON. `undo` says where an undo file
+    that the source repeats by strides may be written out. `resume` begins with what a run before left finished. `stamp` are the revisions to record, as JSON. `undo` says where an undo file
     is written too, `restores` what the tensors must be.
     """
 
@@ -57,6 +60,7 @@ class Writing:
     max_memory: int = 1 << 30
     externals: Externals | None = None
     stamp: str = ""
+    resume: bool = False
     undo: UndoWish | None = None
     restores: Digests | None = None
 
@@ -89,6 +93,9 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
         )
         output = _output(checkpoint, assembly, writing)
     supply.check_equal()
+    if not writing.resume:
+        for said in clear(place_of(target)):
+            talk(said)
     if any(plan.steps for _, plan in outcome.work):
         load_arithmetic()
     with unwinding(), output as out, progress(output.data_nbytes, Path(target.path).name) as moved:
@@ -131,7 +138,8 @@ def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Out
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
     container = Container(metadata, protocol, writing.stamp)
     if target.shard is not None:
-        return sharded(target, assembly, container, force=writing.force)
+        job = partial(job_of, assembly.outcome, verify=writing.verify)
+        return sharded(target, assembly, container, force=writing.force, job=job)
     return one_file(target, assembly, container, force=writing.force)
 
 

@@ -2,21 +2,20 @@
 
 It is written under a temporary name in the folder it will live in, synced, and renamed over its place; the folder is synced after that.
 Whatever stood there before stays byte for byte until the rename, and stays for good where anything fails.
-The temporary name (`.NAME.ckptlint-PID-RANDOM`) is recognisable, so that a killed run's leftover can be told from anything else.
+The temporary name is recognisable, so that a killed run's leftover can be told from anything else (`leftovers.py`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from ckptlint.errors import OutputError, UsageError
+from ckptlint.formats.leftovers import hold, is_there, temporary_name
 
-_LONGEST_STEM = 200  # bytes of a name that the temporary one repeats
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 _FORCE = "--force replaces it"
 
@@ -48,10 +47,8 @@ class AtomicFile:
 
     def __init__(self, path: str, *, nbytes: int = 0, replace: bool = True) -> None:
         self.path = os.path.realpath(path)  # a symbolic link stays one: its target is replaced
-        folder, name = os.path.split(self.path)
-        self._folder = folder
-        stem = os.fsdecode(os.fsencode(name)[:_LONGEST_STEM])  # a name may be as long as names can be
-        self.temporary = os.path.join(folder, f".{stem}.ckptlint-{os.getpid()}-{secrets.token_hex(4)}")
+        self._folder = os.path.dirname(self.path)
+        self.temporary = temporary_name(self.path)
         self._nbytes = nbytes
         self._replace = replace
         self._committed = False
@@ -59,10 +56,7 @@ class AtomicFile:
 
     def __enter__(self) -> Self:
         try:
-            # O_EXCL: never follow or truncate what somebody put there; 0o666 so that the umask decides, as for any new file
-            descriptor = os.open(
-                self.temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0), 0o666
-            )
+            descriptor = self._opened()
         except OSError as error:
             raise self._failed(error) from error
         self.file = os.fdopen(descriptor, "r+b")
@@ -73,14 +67,25 @@ class AtomicFile:
             raise self._failed(error) from error
         return self
 
+    def _opened(self) -> int:
+        # O_EXCL: never follow or truncate what somebody put there; 0o666 so that the umask decides, as for any new file
+        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(self.temporary, flags, 0o666)
+        while hold(descriptor) and not is_there(descriptor, self.temporary):  # cleared by another run in between
+            os.close(descriptor)
+            descriptor = os.open(self.temporary, flags, 0o666)
+        return descriptor
+
     def commit(self) -> None:
         """Make the content durable and put it in place."""
         try:
             self.file.flush()
             os.fsync(self.file.fileno())
-            self.file.close()
+            if os.name != "posix":
+                self.file.close()  # elsewhere what is open cannot be renamed
             move_in(self.temporary, self.path, replace=self._replace)
             self._committed = True
+            self.file.close()  # only now: until it has its name, it is ours
             sync_folder(self._folder)
         except OSError as error:
             raise self._failed(error) from error
@@ -95,8 +100,8 @@ class AtomicFile:
             raise self._failed(error) from error
 
     def _prepare(self, descriptor: int) -> None:
-        if os.path.exists(self.path):  # a replaced file keeps its mode
-            os.fchmod(descriptor, stat.S_IMODE(os.stat(self.path).st_mode))
+        if os.path.exists(self.path):
+            keep_owner(descriptor, os.stat(self.path))
         allocate(descriptor, self._nbytes)
 
     def _discard(self) -> None:
@@ -106,6 +111,18 @@ class AtomicFile:
 
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(f"cannot be written: {error.strerror or error}", where=self.path)
+
+
+def keep_owner(descriptor: int, status: os.stat_result) -> None:
+    """Give a file that replaces another its owner, as far as this user may, and its mode."""
+    if hasattr(os, "fchown"):
+        for owner in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
+            try:
+                os.fchown(descriptor, *owner)
+            except PermissionError:
+                continue
+            break
+    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))  # after the owner, whose change takes bits away
 
 
 def allocate(descriptor: int, nbytes: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from ckptlint.errors import FormatError
+from ckptlint.formats.leftovers import OLD, is_moving, leftovers
 from ckptlint.formats.settled import check_settled
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -68,6 +69,11 @@ class FileSource:
 
     def fileno(self) -> int | None:
         return self._descriptor
+
+    @property
+    def stamp(self) -> str:
+        """What tells this content of the file from another: its size, time and number."""
+        return " ".join(map(str, self._stamp))
 
     def check_unchanged(self) -> None:
         """`FormatError` where the file was written to since it was opened: what was read of it may not fit together."""
@@ -148,6 +154,8 @@ def _unopened(error: OSError | ValueError, path: Path) -> FormatError:
 def _missing_hint(path: Path) -> str:
     if path.is_symlink():
         return "it is a symbolic link to a file that is not there"
+    if any(each.endswith(OLD) or is_moving(each) for each in leftovers(str(path))):
+        return f"a run was killed while it put its files in place: `ckptlint recover {path}` finishes it, with --undo takes it back"
     if not path.parent.is_dir():
         return f"there is no folder {str(path.parent)!r} either"
     return "check the name; a relative name starts at the current folder"

@@ -50,10 +50,14 @@ class DcpWriter:
         """Bytes of all storages, for a progress bar."""
         return sum(writer.data_nbytes for _, writer in self._items)
 
+    @property
+    def storages(self) -> list[Storage]:
+        """The storages in the order in which they are asked for."""
+        return [storage for _, writer in self._items for storage in writer.storages]
+
     def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True) -> None:
         """Write the data file."""
-        storages = (storage for _, writer in self._items for storage in writer.storages)
-        with Aside() as aside, Ahead(supply, storages) as ahead:
+        with Aside() as aside, Ahead(supply, self.storages) as ahead:
             copier = Copier(file, progress, aside, verify=verify)
             for start, writer in self._items:
                 writer.fill(file, ahead, copier, start)

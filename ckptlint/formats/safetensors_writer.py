@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import BinaryIO
 
 from ckptlint.core.pieces import Supply
-from ckptlint.core.tree import Tensor
+from ckptlint.core.tree import Storage, Tensor
 from ckptlint.errors import OutputError
 from ckptlint.formats.ahead import Ahead
 from ckptlint.formats.checking import Aside
@@ -44,11 +44,16 @@ class SafetensorsWriter:
         self.data_nbytes = sum(end - begin for begin, end in spans.values())
         self.nbytes = len(self._header) + self.data_nbytes
 
+    @property
+    def storages(self) -> list[Storage]:
+        """The storages in the order in which they are asked for."""
+        return [self._tensors[key].storage for key in self._order]
+
     def write(self, file: BinaryIO, supply: Supply, progress: Progress, *, verify: bool = True) -> None:
         """Write the whole file at the start of `file`."""
         file.seek(0)
         file.write(self._header)
-        with Aside() as aside, Ahead(supply, (self._tensors[key].storage for key in self._order)) as ahead:
+        with Aside() as aside, Ahead(supply, self.storages) as ahead:
             copier = Copier(file, progress, aside, verify=verify)
             for key in self._order:
                 copier.move(ahead.pieces(), self._tensors[key].storage.nbytes, key)

@@ -68,9 +68,12 @@ class LocalRunner(Generic[T]):
 
     def pieces(self, number: int) -> Iterator[Piece]:
         """Return the bytes of a value, row-major and little-endian; `ShapeError` where a cast refuses elements of it."""
-        value = self._values[number]
         yield from self._named_pieces(number)
-        self._holdings.release((value,), again=number in self._supplied)
+        self.skip(number)
+
+    def skip(self, number: int) -> None:
+        """Let go of what a value would have been made of: it is there already."""
+        self._holdings.release((self._values[number],), again=number in self._supplied)
         self._supplied.add(number)
 
     def kept(self, tensor: Tensor) -> Iterator[Piece]:
