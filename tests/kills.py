@@ -6,7 +6,20 @@ import time
 
 from ckptlint.formats.copying import Copier
 
-CALLS = ("open", "pwrite", "fsync", "ftruncate", "link", "unlink", "replace", "rename", "mkdir", "rmdir", "fchmod", "close")
+CALLS = (
+    "open",
+    "pwrite",
+    "fsync",
+    "ftruncate",
+    "link",
+    "unlink",
+    "replace",
+    "rename",
+    "mkdir",
+    "rmdir",
+    "fchmod",
+    "close",
+)
 _DEAD = 9
 
 

@@ -69,9 +69,7 @@ class Place:
         shard = self.shard if self.output.endswith("json") else None
         force = self.force if force is None else force
         files = [str(self.made / migration)]
-        migrate(
-            Request(str(self.made / source), files, self.output, max_shard_size=shard, force=force, resume=resume)
-        )
+        migrate(Request(str(self.made / source), files, self.output, max_shard_size=shard, force=force, resume=resume))
 
     def reset(self):
         shutil.rmtree(self.folder)

@@ -29,8 +29,8 @@ from ckptlint.engine.passage import Outcome
 from ckptlint.engine.positional import stale_lists
 from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
-from ckptlint.formats.settling import check_settled_output, take_back
 from ckptlint.formats.atomic import check_output
+from ckptlint.formats.settling import check_settled_output, take_back
 from ckptlint.report import plans
 
 AS_IS = "as-is"  # the shipped migration that is meant where none is named: another format, and nothing else

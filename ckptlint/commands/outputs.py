@@ -148,7 +148,9 @@ class _Several:
         finally:
             if self._staged.kept:
                 whole = f"{self._staged.kept} of {len(self._members)} files are finished"
-                talk(f"note: {whole}: with --resume the same command goes on from there, `ckptlint recover --undo` removes them")
+                talk(
+                    f"note: {whole}: with --resume the same command goes on from there, `ckptlint recover --undo` removes them"
+                )
 
     def fill(self, supply: Supplying, progress: Callable[[int], object], *, verify: bool) -> None:
         for name, writer in self._members:

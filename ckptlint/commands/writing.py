@@ -48,7 +48,8 @@ class Writing:
     """What to write (nothing is named for a dry run without an output) and how.
 
     `alone` where a section was named, so that only its weights are wanted in a format that holds no more; `allow_expand` where elements
-    that the source repeats by strides may be written out. `resume` begins with what a run before left finished. `stamp` are the revisions to record, as JSON. `undo` says where an undo file
+    that the source repeats by strides may be written out.
+    `resume` begins with what a run before left finished. `stamp` are the revisions to record, as JSON. `undo` says where an undo file
     is written too, `restores` what the tensors must be.
     """
 

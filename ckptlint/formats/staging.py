@@ -2,8 +2,8 @@
 
 They are written into a folder with a temporary name beside their place (`leftovers.py`), each synced. A whole folder then takes its place
 by one rename; the files of a set are moved one by one (`moving.py`). What they replace is set aside first, and comes back where anything
-fails. Where an output has a `job`, its files are noted as they are finished; a run that is interrupted leaves these, and the next run of the
-same job begins with those that are still what they were.
+fails. Where an output has a `job`, its files are noted as they are finished; an interrupted run leaves these, and the next run of the same
+job begins with those that are still what they were.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ckptlint.formats import finished
 from ckptlint.formats.atomic import allocate, sync_folder
 from ckptlint.formats.checking import Aside
 from ckptlint.formats.leftovers import OLD, hold, is_there, leftovers, remove, temporary_name
-from ckptlint.formats.moving import Moving, finish_folder, undo_folder, under_way
+from ckptlint.formats.moving import Moving, finish_folder, under_way, undo_folder
 
 
 class StagedFolder:
@@ -70,7 +70,9 @@ class StagedFolder:
 
     def _clear(self, error: BaseException | None) -> None:
         """Remove what is no use; a fault of the data would be the same another time, any other end is not."""
-        useful = self._job and error is not None and (isinstance(error, OutputError) or not isinstance(error, CkptlintError))
+        useful = (
+            self._job and error is not None and (isinstance(error, OutputError) or not isinstance(error, CkptlintError))
+        )
         if useful and os.path.isdir(self.temporary):
             whole = {*self.finished, *finished.listed(self.temporary)}
             self.kept = len(whole)
@@ -84,7 +86,9 @@ class StagedFolder:
     def _make(self) -> None:
         os.mkdir(self.temporary)
         self._descriptor = os.open(self.temporary, os.O_RDONLY)
-        if hold(self._descriptor) and not is_there(self._descriptor, self.temporary):  # cleared by another run in between
+        if hold(self._descriptor) and not is_there(
+            self._descriptor, self.temporary
+        ):  # cleared by another run in between
             os.close(self._descriptor)
             self._make()
             return
