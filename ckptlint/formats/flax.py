@@ -69,7 +69,7 @@ class _Reader:
     """Reads one document; arrays become tensors over their place in the file."""
 
     def __init__(self, source: ByteSource, part: int) -> None:
-        self.cursor = Cursor(source, most=_MOST_HEADER, order=">", portion=4096)
+        self.cursor = Cursor(source, most=_MOST_HEADER, order=">", portion=512)
         self.storages: list[Storage] = []
         self._part = part
         self._values = 0

@@ -25,7 +25,7 @@ from ckptlint.formats.zip_container import DEFLATED, STORED, Archive, Record
 
 _MAGIC = b"\x93NUMPY"
 _MOST_HEADER = 1 << 20  # bytes
-_PORTION = 4096  # bytes that are read at once: a header takes 128
+_PORTION = 512  # bytes that are read at once: a header takes 128
 _MOST_AXES = 64
 _LARGEST = 2**63 - 1
 _SPACES = re.compile(r"[ \n]*")

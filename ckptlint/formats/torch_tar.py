@@ -23,7 +23,7 @@ from ckptlint.formats.window import Window
 
 FORMAT = "torch-tar"
 _NEEDED = ("storages", "tensors", "pickle")
-_PORTION = 1024  # bytes read at once for a small pickle; most have a hundred
+_PORTION = 256  # bytes read at once for a small pickle; most have a hundred
 _MOST_SMALL = 1 << 24
 _MOST_PICKLE = 256 << 20
 _MOST_OBJECTS = 10_000_000
