@@ -224,7 +224,9 @@ class _Reading:
             raise FormatError(f"the data of {key!r} is no tensor", where=place, hint=_HINT)
         if tensor.lazy:
             hint = "save plain tensors: resolve_conj(), resolve_neg(), dequantize()"
-            raise FormatError(f"the data of {key!r} is marked {tensor.lazy[0]}, which is not read here", where=place, hint=hint)
+            raise FormatError(
+                f"the data of {key!r} is marked {tensor.lazy[0]}, which is not read here", where=place, hint=hint
+            )
         if tensor.dtype is not entry.dtype or tensor.shape != chunk.sizes:
             said = f"{entry.dtype}[{','.join(map(str, chunk.sizes))}]"
             raise FormatError(

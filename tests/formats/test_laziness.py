@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import struct
 
 import pytest
 
@@ -71,7 +70,9 @@ def scripted(path):
 
 
 def msgpack(path):
-    layers = {str(number): {"weight": ((ROWS, WIDTH), "float32", raw(tensor))} for number, tensor in enumerate(STATE.values())}
+    layers = {
+        str(number): {"weight": ((ROWS, WIDTH), "float32", raw(tensor))} for number, tensor in enumerate(STATE.values())
+    }
     path.write_bytes(pack({"layers": layers}))
 
 
@@ -97,7 +98,14 @@ FORMS = {
     "flax": msgpack,
     "pickle": lambda path: path.write_bytes(pickle.dumps({key: tensor.numpy() for key, tensor in STATE.items()}, 4)),
 }
-HEADER = {"torch-tar": 0.07, "safetensors-parts": 0.04, "dcp": 0.03, "torchscript": 0.05, "torch-export": 0.08, "npz": 0.07}
+HEADER = {
+    "torch-tar": 0.07,
+    "safetensors-parts": 0.04,
+    "dcp": 0.03,
+    "torchscript": 0.05,
+    "torch-export": 0.08,
+    "npz": 0.07,
+}
 HEADER |= {"deepspeed": 0.03, "flax": 0.05, "pickle": 0.05}  # of the files, whose tensors are small here
 BESIDE = {"dcp": 24_000}  # bytes beside a tensor's own: the end of its chunk, which is an archive
 
@@ -128,7 +136,9 @@ def test_inspect_and_lint_read_the_header_alone_and_a_tensor_its_own_bytes(form,
     assert (checkpoint.format, len(section.tensors)) == (form, FEW.get(form, TENSORS))
     header = taken.bytes
     assert header < sum(file.stat().st_size for file in files) * HEADER.get(form, 0.02)
-    assert len(tree_notation(checkpoint.root)) >= (len(section.tensors) if form != "torchscript" else 1)  # a module is one place
+    assert len(tree_notation(checkpoint.root)) >= (
+        len(section.tensors) if form != "torchscript" else 1
+    )  # a module is one place
     lint(section.schema(), section.schema(), (), LintOptions(form))
     assert taken.bytes == header
     wanted = section.tensors.get(KEY) or section.tensors[f"w{NUMBER}"]
