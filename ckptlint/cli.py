@@ -18,6 +18,7 @@ from ckptlint.cli_options import every_format
 from ckptlint.cli_options import finish as _finish
 from ckptlint.cli_options import model_options as _model
 from ckptlint.cli_options import options as _options
+from ckptlint.cli_options import param_group as _param_group
 from ckptlint.cli_options import text_or_json as _text_or_json
 from ckptlint.cli_options import undo_file as _undo_file
 from ckptlint.cli_verify import verify
@@ -240,6 +241,7 @@ def suggest(**given: Any) -> None:
 @click.option(
     "--strict-state", is_flag=True, help="Refuse where an optimizer would begin anew with some of its parameters."
 )
+@_param_group
 @click.option("--dry-run", is_flag=True, help="Print the plan, write nothing.")
 @click.option("--in-place", is_flag=True, help="Change CHECKPOINT itself, where no data has to move.")
 @click.option("--resume", is_flag=True, help="Begin with the shards that an interrupted run of this command finished.")

@@ -34,6 +34,13 @@ model_options = options(
         "--timeout", type=float, default=120.0, show_default=True, help="Seconds that building the model may take."
     ),
 )
+param_group = click.option(
+    "--param-group",
+    "param_groups",
+    metavar="KEYS",
+    multiple=True,
+    help="Old weights of each group of an optimizer that numbers its parameters, in its order; a weight is of the first that selects it.",
+)
 undo_file = click.option(
     "--undo-file",
     metavar="FILE",

@@ -85,6 +85,8 @@ OPTIMIZERS = {
     "sgd": lambda groups: torch.optim.SGD(groups, lr=0.1, momentum=0.9),
     "rmsprop": lambda groups: torch.optim.RMSprop(groups, lr=0.01, momentum=0.5, centered=True),
     "adagrad": lambda groups: torch.optim.Adagrad(groups, lr=0.05),
+    "adamax": lambda groups: torch.optim.Adamax(groups, lr=0.01),
+    "rprop": lambda groups: torch.optim.Rprop(groups, lr=0.01),
 }
 
 
@@ -102,6 +104,21 @@ def decaying_first(model):
         {"params": decaying, "weight_decay": 0.1},
         {"params": [each for each in model.parameters() if each.dim() < 2]},
     ]
+
+
+def head_apart(model):
+    head = [each for name, each in model.named_parameters() if name.startswith("head")]
+    others = [each for name, each in model.named_parameters() if not name.startswith("head")]
+    return [{"params": head, "lr": 0.02}, {"params": others}]
+
+
+def by_role(model):
+    """Biases, the weight of the norm, and the rest."""
+    roles = {"bias": [], "norm": [], "rest": []}
+    for name, each in model.named_parameters():
+        role = "bias" if name.endswith("bias") else "norm" if name in ("norm.weight", "final.weight") else "rest"
+        roles[role].append(each)
+    return [{"params": members} for members in roles.values()]
 
 
 def train(model, optimizer, steps, seed):
@@ -161,9 +178,13 @@ def model_file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize("groups_of", [all_in_one, all_named, decaying_first])
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_training_goes_on_bit_for_bit(make, groups_of, tmp_path, model_file):
+KINDS = [(make, groups_of) for groups_of in (all_in_one, all_named, decaying_first) for make in OPTIMIZERS]
+KINDS += [("adamw", head_apart), ("adamw", by_role)]
+
+
+@pytest.mark.parametrize(("kind", "groups_of"), KINDS)
+def test_training_goes_on_bit_for_bit(kind, groups_of, tmp_path, model_file):
+    make = OPTIMIZERS[kind]
     torch.manual_seed(0)
     old = Old()
     optimizer = make(groups_of(old))
@@ -305,3 +326,61 @@ def test_the_optimizer_of_other_weights_is_left_alone(tmp_path):
     new = migrated(tmp_path, both, "rewrites:\n- {from: a, to: b, ops: [rearrange: x y -> y x]}\n", section="/g")
     assert torch.equal(new["opt_d"]["state"][0]["exp_avg"], other["optimizer"]["state"][0]["exp_avg"])
     assert torch.equal(new["opt_g"]["state"][0]["exp_avg"], one["optimizer"]["state"][0]["exp_avg"].T)
+
+
+GROUPED = "rewrites:\n- {from: a.w, to: c.w, ops: [rearrange: x y -> y x]}\nrest: keep\n"
+
+
+def grouped(*groups):
+    """An Adam whose groups have weights of one shape, so that only the user knows which."""
+    old = adam({"a.w": (2, 2), "b.w": (2, 2), "d.w": (2, 2)})
+    lists = [{"lr": 0.1, "params": list(group)} for group in groups]
+    return old | {"optimizer": {**old["optimizer"], "param_groups": lists}}
+
+
+def test_groups_that_nothing_tells_apart_are_reset_and_said(tmp_path, capsys):
+    new = migrated(tmp_path, grouped([0], [1, 2]), GROUPED)
+    assert new["optimizer"]["state"] == {}
+    assert "--param-group says which weights each group has" in capsys.readouterr().err
+
+
+def test_groups_that_somebody_tells(tmp_path, capsys):
+    old = grouped([0], [1, 2])
+    new = migrated(tmp_path, old, GROUPED, param_groups=("b.*", "**"))["optimizer"]
+    before = old["optimizer"]["state"]
+    assert [group["params"] for group in new["param_groups"]] == [[0], [1, 2]]
+    assert torch.equal(new["state"][0]["exp_avg"], before[0]["exp_avg"])  # that of b.w
+    assert torch.equal(new["state"][1]["exp_avg"], before[1]["exp_avg"].T)  # that of a.w
+    assert torch.equal(new["state"][2]["exp_avg"], before[2]["exp_avg"])
+    assert migrated(tmp_path, old, GROUPED, param_groups=("a.*", "b.*"))["optimizer"]["state"] == {}
+    assert "its groups have 1, 2 parameters, and --param-group selects 1, 1" in capsys.readouterr().err
+
+
+def test_a_negative_scale_leaves_no_length(tmp_path, capsys):
+    old = adam({"w": (2, 3)})
+    old["optimizer"]["state"][0]["exp_inf"] = torch.ones(2, 3)
+    new = migrated(tmp_path, old, "rewrites:\n- {from: w, to: w, ops: [affine: {scale: -2.0}]}\n")
+    assert new["optimizer"]["state"] == {}
+    assert "no law is known for exp_inf" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [("row_var", "col_var", True), ("exp_avg_sq_row", "exp_avg_sq_col", False)])
+def test_factored_moments_go_with_a_rename_and_tell_whose_they_are(names, tmp_path, capsys):
+    row, column, keeps = names
+    shapes = {"a": (2, 5), "b": (3, 5), "c": (4,)}
+    old = adam(shapes)
+    for number, shape in enumerate(shapes.values()):
+        step = old["optimizer"]["state"][number]["step"]
+        rows = torch.rand(shape[0], 1) if keeps else torch.rand(shape[0])
+        columns = torch.rand(1, shape[-1]) if keeps else torch.rand(shape[-1])
+        factored = {row: rows, column: columns} if len(shape) > 1 else {"exp_avg_sq": torch.rand(shape)}
+        old["optimizer"]["state"][number] = {"step": step, **factored}
+    old["optimizer"]["param_groups"] = [{"params": [1, 0, 2]}]
+    body = "rewrites:\n- rename: {a: z}\n- {from: c, to: c, ops: [flip: {dim: 0}]}\nrest: keep\n"
+    assert migrated(tmp_path, old, body)["optimizer"]["state"] == {}  # not in the model's order, which the factors show
+    assert "in any order that is usual" in capsys.readouterr().err
+    old["optimizer"]["param_groups"] = [{"params": [0, 1, 2]}]
+    new = migrated(tmp_path, old, body)["optimizer"]["state"]
+    before = old["optimizer"]["state"]
+    assert torch.equal(new[0][row], before[0][row])
+    assert torch.equal(new[2]["exp_avg_sq"], before[2]["exp_avg_sq"].flip(0))

@@ -112,7 +112,7 @@ class MigrateChoices(TypedDict, total=False):
     `chain` is a folder of migrations, which are carried out from revision `start` (found out where it is not given) to `end`, in the
     place of `migrations`. `model` is a reference, called with `args`: what migrations initialise comes from it, and so does the order
     of an optimizer's parameters. `allow_python` lets migrations run Python code of their own; with `strict_state` an optimizer's state
-    that cannot follow is an error.
+    that cannot follow is an error. `param_groups` are selectors of the old weights of each of an optimizer's groups, where it numbers them.
     """
 
     reverse: bool
@@ -121,6 +121,7 @@ class MigrateChoices(TypedDict, total=False):
     args: Arguments
     allow_python: bool
     strict_state: bool
+    param_groups: Sequence[str]
     chain: PathLike
     start: str
     end: str

@@ -22,6 +22,7 @@ from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.collection import no_collection
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
+from ckptlint.core.selector import Selector
 from ckptlint.core.tree import Tensor
 from ckptlint.engine.assemble import Assembly
 from ckptlint.engine.optimizers import Carried, Wishes, carry_optimizers
@@ -55,6 +56,9 @@ class Request:
     arguments: str | None = None
     allow_python: bool = False
     strict_state: bool = False
+    param_groups: Sequence[
+        str
+    ] = ()  # selectors of the old weights of each group of an optimizer that numbers its parameters
     dry_run: bool = False
     max_shard_size: int | None = None
     legacy: bool = False
@@ -297,7 +301,8 @@ def _wishes(request: Request, checkpoint: Checkpoint) -> Wishes:
     if request.model is not None and any(each.kind is SectionKind.OPTIMIZER for each in checkpoint.sections):
         schema = sources.schema(request.model, sources.Building(arguments=request.arguments))
         order = schema.parameters if schema.parameters is not None else tuple(schema.tensors)
-    return Wishes(order, read, strict=request.strict_state)
+    groups = tuple(map(Selector.parse, request.param_groups))
+    return Wishes(order, read, strict=request.strict_state, groups=groups)
 
 
 def _old(request: Request) -> Callable[[str], Schema]:

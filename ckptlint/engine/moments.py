@@ -20,8 +20,27 @@ ORDERS: Final = {
     "acc_delta": -2,  # Adadelta: of the steps of the weight
     "ax": -1,  # ASGD: the averaged weight
     "prev": 1,  # Rprop
+    "exp_avg_var": 2,  # AdaBelief
+    "exp_avg_diff": 1,  # Adan
+    "exp_avg_slow": 1,  # AdEMAMix
+    "hessian": 2,  # Sophia: of the weight's second derivative
 }
 """By how much each entry scales with the gradient; negative for what scales with the weight."""
+
+LENGTHS: Final = {
+    "exp_inf": 1,  # Adamax: the largest gradient
+    "step_size": -1,  # Rprop: the step of each element
+}
+"""What is never negative, nor sensibly zero: it follows where elements only move."""
+
+WHOLE: Final = frozenset({*LENGTHS, "variance"})  # Adafactor's, of what has one dimension
+"""Further entries that have the shape of their parameter."""
+
+FACTORED: Final = (
+    ("row_var", "col_var", True),  # torch's Adafactor: (..., rows, 1) and (..., 1, columns)
+    ("exp_avg_sq_row", "exp_avg_sq_col", False),  # fairseq's and transformers': (..., rows) and (..., columns)
+)
+"""Pairs of entries in the place of one of the parameter's shape: means over columns and rows, and whether these keep a dimension of 1."""
 
 BUFFERS: Final = frozenset(
     {

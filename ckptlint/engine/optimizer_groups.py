@@ -1,26 +1,21 @@
 """Tell which weights the parameters of an optimizer are.
 
 Torch numbers them in the order in which its groups were given them, and since 2.6 may note their names; other libraries go by names
-throughout. Where there are only numbers, the shapes of what is kept for them must fit the weights in one order, and in one order only:
-all in the model's order, those of one prefix, or those that decay before those that do not (or after them), as groups are mostly made.
+throughout. Where there are only numbers, the shapes of what is kept for them must fit the weights in one usual order, and in one only;
+else somebody says which weights each group has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ckptlint.core.checkpoint import Section
 from ckptlint.core.plan import Plan
-from ckptlint.core.tree import Dict, List, Tensor, Value
-from ckptlint.engine.moments import BUFFERS, ORDERS
-
-_Test = Callable[[str, Plan], bool]
-_DECAYING: Final[tuple[_Test, ...]] = (
-    lambda key, plan: len(plan.source.tensors[key].shape) > 1,
-    lambda key, _: not key.endswith("bias"),
-    lambda key, plan: len(plan.source.tensors[key].shape) > 1 and "emb" not in key,
-)
+from ckptlint.core.selector import Selector
+from ckptlint.core.tree import Dict, List, Tensor
+from ckptlint.engine.moments import FACTORED, ORDERS, WHOLE
+from ckptlint.engine.optimizer_orders import Shape, arrangements, candidates, fits
 
 
 class Group(NamedTuple):
@@ -81,30 +76,45 @@ def read_optimizer(section: Section) -> Optimizer | None:
     return Optimizer(section.path, state, kept, found)
 
 
-def parameters(plan: Plan, keys: Sequence[str], values: Mapping[str, int]) -> list[str]:
-    """Return the keys that may be parameters by their names and types, each tensor once."""
-    first = dict(zip(reversed([values[key] for key in keys]), reversed(keys), strict=True))
-    return [
-        key
-        for key in keys
-        if first[values[key]] == key
-        and plan.specs[values[key]].dtype.kind in ("float", "complex")
-        and key.rpartition(".")[2] not in BUFFERS
-    ]
-
-
-def owners(optimizer: Optimizer, plan: Plan) -> Owners | str:
-    """Return which weights its parameters are, or why that cannot be said."""
+def owners(optimizer: Optimizer, plan: Plan, selected: Sequence[Selector] = ()) -> Owners | str:
+    """Return which weights its parameters are, or why that cannot be said; `selected` says which weights each group has."""
     if optimizer.by_name or all(group.noted is not None for group in optimizer.groups):
         names = tuple(name for group in optimizer.groups for name in group.names)
         return _by_name(names, plan) or "since the names of its parameters are not the weights'"
-    found = {keys for keys in _arrangements(optimizer, plan) if _fits(keys, optimizer, plan)}
+    shapes = [_shape(optimizer.entries.get(member)) for member in optimizer.members]
+    sizes = [len(group.members) for group in optimizer.groups]
+    if selected:
+        return _as_selected(selected, shapes, sizes, plan)
+    found = {keys for keys in arrangements(plan, shapes, sizes) if fits(keys, shapes, plan)}
     if len(found) == 1:
         return Owners(found.pop())
-    count = len(optimizer.members)
+    how = f"{len(shapes)} parameters go by number" + (f" in {len(sizes)} groups" if len(sizes) > 1 else "")
+    cure = "; --param-group says which weights each group has" if len(sizes) > 1 else ""
     if found:
-        return f"since its {count} parameters go by number, and their shapes fit the weights in several orders"
-    return f"since its {count} parameters go by number, and are not the weights in any order that is usual"
+        return f"since its {how}, and their shapes fit the weights in several orders{cure}"
+    return f"since its {how}, and are not the weights in any order that is usual{cure}"
+
+
+def _as_selected(
+    selected: Sequence[Selector], shapes: Sequence[Shape | None], sizes: Sequence[int], plan: Plan
+) -> Owners | str:
+    """Give each weight to the group of the first selector that selects it."""
+    parts: list[list[str]] = [[] for _ in selected]
+    for key in candidates(plan):
+        part = next((part for part, each in zip(parts, selected, strict=True) if each.matches(key)), None)
+        if part is not None:
+            part.append(key)
+    counts = [len(part) for part in parts]
+    if counts != list(sizes):
+        return f"since its groups have {_several(sizes)} parameters, and --param-group selects {_several(counts)}"
+    keys = tuple(key for part in parts for key in part)
+    return (
+        Owners(keys) if fits(keys, shapes, plan) else "since the weights that --param-group selects have other shapes"
+    )
+
+
+def _several(counts: Sequence[int]) -> str:
+    return ", ".join(map(str, counts))
 
 
 def _groups(listed: List) -> tuple[Group, ...]:
@@ -137,47 +147,13 @@ def _by_name(names: tuple[str, ...], plan: Plan) -> Owners | None:
     return None
 
 
-def _arrangements(optimizer: Optimizer, plan: Plan) -> Iterator[tuple[str, ...]]:
-    """Yield the orders in which optimizers are mostly given the weights, of as many weights as it has parameters."""
-    count, sizes = len(optimizer.members), [len(group.members) for group in optimizer.groups]
-    for keys in _candidates(plan):
-        if len(keys) < count:
-            continue
-        if len(keys) > count and len(optimizer.entries) < count:
-            continue  # without all shapes there is no telling which are left out
-        for start in range(len(keys) - count + 1):
-            yield tuple(keys[start : start + count])
-        if len(keys) == count and len(sizes) == 2:
-            yield from _in_two(keys, sizes[0], plan)
-
-
-def _candidates(plan: Plan) -> Iterator[list[str]]:
-    if plan.source.parameters is not None:
-        known = [key for key in plan.source.parameters if key in plan.inputs]
-        yield known
-        return
-    yield parameters(plan, list(plan.inputs), plan.inputs)
-
-
-def _in_two(keys: list[str], size: int, plan: Plan) -> Iterator[tuple[str, ...]]:
-    for test in _DECAYING:
-        those = [key for key in keys if test(key, plan)]
-        others = [key for key in keys if not test(key, plan)]
-        for first, second in ((those, others), (others, those)):
-            if len(first) == size:
-                yield (*first, *second)
-
-
-def _fits(keys: tuple[str, ...], optimizer: Optimizer, plan: Plan) -> bool:
-    for key, member in zip(keys, optimizer.members, strict=True):
-        shape = _shape(optimizer.entries.get(member))
-        if shape is not None and shape != plan.source.tensors[key].shape:
-            return False
-    return True
-
-
-def _shape(entry: Dict | None) -> tuple[int, ...] | None:
+def _shape(entry: Dict | None) -> Shape | None:
     """The shape of a parameter, as what is kept for it shows."""
-    items: list[tuple[Value, Value]] = entry.items if entry is not None else []
-    shapes = (value.shape for name, value in items if name in ORDERS and isinstance(value, Tensor))
-    return next(shapes, None)
+    kept = {name: value.shape for name, value in entry.items if isinstance(value, Tensor)} if entry is not None else {}
+    whole = next((shape for name, shape in kept.items() if name in ORDERS or name in WHOLE), None)
+    if whole is not None:
+        return whole
+    for rows, columns, narrow in FACTORED:
+        if rows in kept and columns in kept:
+            return (*kept[rows][: -1 if narrow else None], kept[columns][-1])
+    return None

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from ckptlint.core.checkpoint import Section, SectionKind
+from ckptlint.core.dtype import DType
+from ckptlint.core.operation import Operation
 from ckptlint.core.plan import Plan, Step
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec, contiguous
@@ -89,13 +91,13 @@ class Moments:
         return Beside(section, derived, {key: self._places[key] for key in outputs})
 
     def _follow(self) -> None:
-        order = ORDERS[self._kind]
+        order = ORDERS.get(self._kind)
         usual = next(iter(self._tensors.values())).dtype
         for step in self._plan.steps:
             inputs = [self._specs[value] for value in step.inputs if value in self._specs]
             if len(inputs) < len(step.inputs):
                 continue
-            op = step.op.on_moment(order, inputs[0].dtype if inputs else usual)
+            op = self._on(step.op, order, inputs[0].dtype if inputs else usual)
             if op is None:
                 continue
             moved = replace(step, op=op)
@@ -103,6 +105,13 @@ class Moments:
             if made is not None:
                 self._specs.update(zip(step.outputs, made, strict=True))
                 self._steps.update(dict.fromkeys(step.outputs, moved))
+
+    @staticmethod
+    def _on(op: Operation, order: int | None, dtype: DType) -> Operation | None:
+        """What an operation does to moments of an order; to a length (None) only what does nothing but move elements does something."""
+        if order is not None:
+            return op.on_moment(order, dtype)
+        return op if op.layout and op.on_moment(1, dtype) is op else None
 
     @staticmethod
     def _made(step: Step, inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...] | None:

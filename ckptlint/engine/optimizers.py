@@ -14,11 +14,13 @@ from dataclasses import dataclass, field, replace
 from ckptlint.core.checkpoint import Section, SectionKind
 from ckptlint.core.migration import Migration
 from ckptlint.core.plan import Plan
+from ckptlint.core.selector import Selector
 from ckptlint.core.tree import Dict, List, Node, Tensor, Value
 from ckptlint.engine.ingredients import made_of
-from ckptlint.engine.moments import ORDERS
-from ckptlint.engine.optimizer_groups import Optimizer, Owners, owners, parameters, read_optimizer
+from ckptlint.engine.moments import LENGTHS, ORDERS
+from ckptlint.engine.optimizer_groups import Optimizer, Owners, owners, read_optimizer
 from ckptlint.engine.optimizer_moments import Beside, Moments, awaited, copies
+from ckptlint.engine.optimizer_orders import parameters
 from ckptlint.engine.passage import Outcome
 from ckptlint.errors import PlanError
 
@@ -54,12 +56,14 @@ class Wishes:
     """How optimizers are to be carried.
 
     `order` is the new parameters as the new model has them (None: as the new state dict has them), `read` gives the bytes of a tensor of
-    one element, `strict` refuses what would begin anew.
+    one element, `strict` refuses what would begin anew. `groups` select the old weights of each group of an optimizer that goes
+    by number; a weight belongs to the first that selects it.
     """
 
     order: Sequence[str] | None
     read: Callable[[Tensor], bytes]
     strict: bool = False
+    groups: Sequence[Selector] = ()
 
 
 def carry_optimizers(
@@ -99,7 +103,7 @@ def _carry(
     if optimizer is None:
         _empty(section, "since its form is not torch's", carried, strict=wishes.strict)
         return
-    found = [(plan, owners(optimizer, plan)) for _, plan in work]
+    found = [(plan, owners(optimizer, plan, wishes.groups)) for _, plan in work]
     mine = next(((plan, known) for plan, known in found if isinstance(known, Owners)), None)
     if mine is not None:
         _Carrying(optimizer, *mine, wishes, carried).run()
@@ -174,7 +178,7 @@ class _Carrying:
 
     def _kinds(self) -> Mapping[str, Mapping[str, Tensor]]:
         """The moments by their kind and the key of their weight."""
-        found: dict[str, dict[str, Tensor]] = {kind: {} for kind in ORDERS}
+        found: dict[str, dict[str, Tensor]] = {kind: {} for kind in (*ORDERS, *LENGTHS)}
         for key, member in zip(self._known.keys, self._optimizer.members, strict=True):
             entry = self._optimizer.entries.get(member)
             for kind, value in entry.items if entry is not None else []:
