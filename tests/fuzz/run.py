@@ -8,7 +8,6 @@ instrumentation. `--atheris` guides by coverage instead, where atheris is instal
 import argparse
 import hashlib
 import random
-import re
 import resource
 import signal
 import sys
@@ -16,6 +15,7 @@ import time
 import traceback
 import warnings
 from pathlib import Path
+from types import TracebackType
 
 from fuzz.mutate import mutate
 from fuzz.targets import TARGETS, Target
@@ -24,7 +24,6 @@ from ckptlint.errors import CkptlintError
 
 _SECONDS = 2  # that one execution may take
 _MEMORY = 1 << 30  # bytes of address space of the whole process
-_VARIABLE = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"|b'[^']*'")
 _MOST = 4000  # files of the corpus in memory
 
 
@@ -37,21 +36,32 @@ def _hang(_signal: int, _frame: object) -> None:
 
 
 def outcome(target: Target, content: bytes) -> str:
-    """Run once; return what happened, without numbers and names."""
+    """Run once; return what happened: taken, or refused at which line, reached from which."""
     try:
         target.run(content)
     except CkptlintError as error:
-        return f"{type(error).__name__}: {_VARIABLE.sub('_', error.message)[:120]}"
+        return _place(error.__traceback__)
     return "taken"
 
 
-def fuzz(target: Target, executions: int, seed: int) -> tuple[int, set[str]]:
-    """Run mutants; return how many, and the different outcomes. What escapes from the target escapes from here, with its input noted."""
+def _place(innermost: TracebackType | None) -> str:
+    """The last two lines of a traceback."""
+    last = ""
+    before = ""
+    while innermost is not None:
+        before, last = last, f"{innermost.tb_frame.f_code.co_filename}:{innermost.tb_lineno}"
+        innermost = innermost.tb_next
+    return f"{last} < {before}"
+
+
+def fuzz(target: Target, executions: int, seed: int, corpus: list[bytes] | None = None) -> tuple[int, set[str]]:
+    """Run mutants; return how many, and the different outcomes. What escapes from the target escapes from here, with its input noted.
+
+    `corpus` is what to start from, which grows; without one the target's seeds are.
+    """
     chance = random.Random(seed)
-    corpus = list(target.seeds())
-    met: set[str] = set()
-    for content in corpus:
-        met.add(_noted(target, content))
+    corpus = list(target.seeds()) if corpus is None else corpus
+    met = {_noted(target, content) for content in corpus}
     for _ in range(executions):
         content = mutate(chance, chance.choice(corpus), corpus)
         said = _noted(target, content)
@@ -122,9 +132,10 @@ def _long_run(name: str, given: argparse.Namespace) -> bool:
     target = Watched(TARGETS[name])
     done, started = 0, time.monotonic()
     met: set[str] = set()
+    corpus = list(target.seeds())
     while done < given.executions:
         try:
-            number, said = fuzz(target, min(given.batch, given.executions - done), given.seed + done)
+            number, said = fuzz(target, min(given.batch, given.executions - done), given.seed + done, corpus)
         except (Exception, HangError) as error:  # noqa: BLE001  whatever it is, it is the find
             given.crashes.mkdir(exist_ok=True)
             content = getattr(error, "content", b"")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from formats.ggufs import Entry, gguf
 from formats.joblib_file import JOBLIB
-from formats.zips import archive
+from formats.zips import Member, archive
 from hostile.assemble import Build, Call, Name, New, Old, dump, storage, tensor
 from hostile.containers import CONTAINERS, WEIGHTS, members, tar_of, torch_zip
 from hostile.payloads import PATHS
@@ -71,6 +71,37 @@ def bare_pickles() -> list[bytes]:
 def torch_zips() -> list[bytes]:
     return [torch_zip(dump(tree, protocol)) for protocol in (2, 4) for tree in trees()] + [
         archive(*members(dump(trees()[0])), zip64=True)
+    ]
+
+
+def torch_scripts() -> list[bytes]:
+    """TorchScript archives: a module with a weight, one inside it, and a constant."""
+    inner = Build(New(Name("__torch__", "Inner")), {"training": True, "weight": tensor("0", (2, 2)), "k": 3})
+    root = Build(New(Name("__torch__", "Outer")), {"lin": inner, "names": ["a", "b"], "scale": tensor("0", (2,), 4)})
+    made = []
+    for constants in ((), (tensor("0", (2,), 4),)):
+        first, *rest = members(dump(root))
+        source = b"class Outer(Module):\n  __parameters__ = []\n  lin : __torch__.Inner\n"
+        more = [Member(b"m/code/__torch__.py", source), Member(b"m/constants.pkl", dump(constants))]
+        made.append(archive(first, *more, *rest, Member(b"m/constants/0", WEIGHTS)))
+    return made
+
+
+def torch_exports() -> list[bytes]:
+    """Archives of torch.export: weights as views of raw records, and the older form with one torch zip inside."""
+    meta = {"dtype": 7, "sizes": [{"as_int": 2}, {"as_int": 2}], "strides": [{"as_int": 2}, {"as_int": 1}]}
+    meta |= {"storage_offset": {"as_int": 0}, "layout": 7, "requires_grad": True, "device": {"type": "cpu"}}
+    weight = {"path_name": "weight_0", "is_param": True, "use_pickle": False, "tensor_meta": meta}
+    config = json.dumps({"config": {"lin.weight": weight, "tied": {**weight, "is_param": False}}}).encode()
+    records = {
+        "archive_format": b"pt2", "archive_version": b"0", "byteorder": b"little", ".data/version": b"6",
+        "models/model.json": b"{}", "data/weights/model_weights_config.json": config, "data/weights/weight_0": WEIGHTS,
+    }  # fmt: skip
+    old = {"version": b"6", "serialized_exported_program.json": b"{}"}
+    old["serialized_state_dict.pt"] = torch_zip(dump(trees()[0]))
+    return [
+        archive(*(Member(f"m/{name}".encode(), content) for name, content in records.items())),
+        archive(*(Member(name.encode(), content) for name, content in old.items())),
     ]
 
 

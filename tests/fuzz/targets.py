@@ -133,6 +133,8 @@ _READER_SEEDS = {
 TARGETS: dict[str, Target] = {
     "pickle": Target(_pickle, seeds.pickles),
     **{kind: Target(partial(_reader, kind), _READER_SEEDS.get(kind, seeds.others)) for kind in formats.READERS},
+    "torch-script": Target(partial(_reader, "torch-zip"), seeds.torch_scripts),
+    "torch-export": Target(partial(_reader, "torch-zip"), seeds.torch_exports),
     "any": Target(_any, seeds.others),
     "scan": Target(_scan, seeds.scanned),
     "dcp": Target(folders.dcp, folders.metadata),
