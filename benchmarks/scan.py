@@ -1,13 +1,15 @@
 """Scanners side by side on the hostile corpus of the tests and on honest files: who finds, who misses, who fails, who cries wolf.
 
-python benchmarks/scan.py                # pip installs picklescan, fickling and modelscan into a temporary environment
-python benchmarks/scan.py --peers PYTHON # an interpreter that has them
+python benchmarks/scan.py                 # pip installs picklescan, fickling, modelscan and modelaudit into an environment of their own
+python benchmarks/scan.py --peers FOLDER  # keep that environment there, or use the one that is there
+Nothing that a peer reports about itself leaves the machine: their telemetry is switched off.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import platform
 import subprocess
 import sys
 import tempfile
@@ -21,10 +23,13 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from fuzz import seeds  # noqa: E402
 from hostile.assemble import dump  # noqa: E402
 from hostile.containers import CONTAINERS  # noqa: E402
+from hostile.evasions import EVASIONS  # noqa: E402
 from hostile.payloads import PATHS  # noqa: E402
 from hostile.rows import attacks  # noqa: E402
 
-PEERS = ("picklescan", "fickling", "modelscan")
+PEERS = ("picklescan", "fickling", "modelscan", "modelaudit")
+QUIET = {"PROMPTFOO_DISABLE_TELEMETRY": "1", "NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
+TITLES = {"ckptlint": "ckptlint scan", "torch": "torch.load(weights_only=True)"}
 VERDICTS = ("found", "clean", "error", "hang", "crash")
 HONEST = ("zip", "bare", "nested")
 
@@ -37,6 +42,7 @@ def corpus(folder: Path) -> list[str]:
             for path, payload in PATHS.items()
             for container, make in CONTAINERS.items()
         },
+        "hidden": {name: {file: content} for name, (file, content) in EVASIONS.items()},
         "form": {name: attack.files for name, attack in attacks().items()},
         "honest": {
             f"{container} {protocol} {number}": CONTAINERS[container](dump(tree, protocol))
@@ -56,43 +62,52 @@ def corpus(folder: Path) -> list[str]:
 
 
 def environment(folder: Path) -> Path:
-    """Make a temporary environment with the peers in it."""
-    venv.create(folder, with_pip=True)
+    """Make an environment with the peers in it, unless there is one."""
     python = folder / "bin" / "python"
-    packages = [*PEERS, "numpy", "typing_extensions"]
-    subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True)
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", *PEERS, "numpy", "typing_extensions"], check=True)
     return python
 
 
-def verdicts(tool: str, python: Path, folder: Path) -> Counter[str]:
-    command = [str(python), str(Path(__file__).parent / "scan_one.py"), tool, str(folder)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-    )
-    said: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return Counter(said.values())
+def versions(python: Path) -> str:
+    asked = f"from importlib.metadata import version; print(', '.join(p + ' ' + version(p) for p in {PEERS!r}))"
+    return subprocess.run([python, "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def verdicts(tool: str, python: Path, folder: Path, home: Path) -> Counter[str]:
+    """Count what a tool says of the files; what it did not get to, because it ended, it crashed on."""
+    command = [str(python), str(Path(__file__).parent / "scan_one.py"), tool, str(folder), str(home / "honest.pt")]
+    known = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(home), **QUIET}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=known, cwd=home)
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    if not lines:
+        raise SystemExit(f"{tool} does not start: {done.stderr[-500:]}")
+    said = dict(lines[1:])
+    return Counter(said.get(case.name, "crash") for case in folder.iterdir())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", type=Path)
+    parser.add_argument("--groups", nargs="*")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         groups = corpus(folder / "corpus")
-        peers = given.peers or environment(folder / "venv")
-        tools = [
-            ("ckptlint", "ckptlint scan", Path(sys.executable)),
-            ("torch", "torch.load(weights_only=True)", Path(sys.executable)),
-        ]
-        tools += [(tool, tool, peers) for tool in PEERS]
-        for group in groups:
+        peers = environment((given.peers or folder / "venv").absolute())
+        (folder / "home").mkdir()
+        (folder / "home" / "honest.pt").write_bytes(CONTAINERS["zip"](dump(seeds.trees()[0])))
+        print(f"{versions(peers)}; Python {platform.python_version()}", flush=True)
+        for group in given.groups or groups:
             total = sum(1 for _ in (folder / "corpus" / group).iterdir())
             print(f"\n### {group}: {total} files\n")
             print(f"| | {' | '.join(VERDICTS)} |\n|---|{'---|' * len(VERDICTS)}")
-            for tool, title, python in tools:
-                counted = verdicts(tool, python, folder / "corpus" / group)
-                print(f"| {title} | {' | '.join(str(counted[verdict]) for verdict in VERDICTS)} |", flush=True)
+            for tool in (*TITLES, *PEERS):
+                python = Path(sys.executable) if tool in TITLES else peers
+                counted = verdicts(tool, python, folder / "corpus" / group, folder / "home")
+                row = " | ".join(str(counted[verdict]) for verdict in VERDICTS)
+                print(f"| {TITLES.get(tool, tool)} | {row} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """One scanner over a folder of files, each in a fork of its own under limits: what it says, and how it ends.
 
-python scan_one.py TOOL FOLDER: one line of JSON {name: verdict}; verdicts are found, clean, error, hang, crash.
+python scan_one.py TOOL FOLDER HONEST: for each file a line of JSON, [name, verdict]; verdicts are found, clean, error, hang, crash.
+The scanner is used on an honest file before, so that what it imports and reads late is there for all.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -14,13 +16,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-SECONDS = 10  # of the processor, for one file
+SECONDS = 5  # of the processor, for one file
+WALL = 60  # seconds of any kind, for one file
 MEMORY = 2 << 30  # bytes of data beyond what the tool itself takes
 FOUND, CLEAN, ERROR = 1, 0, 2
 
 
 def ckptlint() -> Callable[[Path], int]:
-    import contextlib
     import io
 
     from ckptlint.cli import main
@@ -87,7 +89,21 @@ def modelscan() -> Callable[[Path], int]:
     return scan
 
 
-TOOLS = {"ckptlint": ckptlint, "torch": torch, "picklescan": picklescan, "fickling": fickling, "modelscan": modelscan}
+def modelaudit() -> Callable[[Path], int]:
+    from modelaudit.core import scan_model_directory_or_file
+
+    def scan(path: Path) -> int:
+        result = scan_model_directory_or_file(str(path))
+        if any(issue.severity.value in ("warning", "critical") for issue in result.issues):
+            return FOUND
+        return CLEAN if result.files_scanned else ERROR
+
+    return scan
+
+
+TOOLS = {
+    tool.__name__: tool for tool in (ckptlint, torch, picklescan, fickling, modelscan, modelaudit)
+}
 
 
 def judge(scan: Callable[[Path], int], path: Path) -> str:
@@ -98,6 +114,9 @@ def judge(scan: Callable[[Path], int], path: Path) -> str:
             os.dup2(nowhere.fileno(), 1)
             os.dup2(nowhere.fileno(), 2)
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(WALL)
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         warnings.simplefilter("ignore")
         try:
@@ -107,14 +126,17 @@ def judge(scan: Callable[[Path], int], path: Path) -> str:
         os._exit(code)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        return "hang" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) else "crash"
+        return "hang" if os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL) else "crash"
     return {FOUND: "found", CLEAN: "clean"}.get(os.WEXITSTATUS(status), "error")
 
 
 def main() -> None:
     scan = TOOLS[sys.argv[1]]()
-    folder = Path(sys.argv[2])
-    print(json.dumps({case.name: judge(scan, subject(case)) for case in sorted(folder.iterdir())}))
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        scan(Path(sys.argv[3]))
+    print(json.dumps(["ready", ""]), flush=True)
+    for case in sorted(Path(sys.argv[2]).iterdir()):
+        print(json.dumps([case.name, judge(scan, subject(case))]), flush=True)
 
 
 def subject(case: Path) -> Path:

@@ -1,5 +1,6 @@
 """Ways to hide what a file runs from those who look at it: each is a file that some loader would run, and no scanner may pass."""
 
+import base64
 import bz2
 import gzip
 import io
@@ -11,7 +12,7 @@ import zlib
 
 from formats.zips import Member, archive
 from hostile.assemble import Build, Call, Name, New, Raw, dump, encode
-from hostile.containers import members, npy, tar_of, torch_zip
+from hostile.containers import members, tar_of, torch_zip
 from hostile.payloads import MKDIR, W
 
 _RUN = Call(MKDIR, ("marker",))
@@ -64,7 +65,7 @@ def _link_with_size() -> bytes:
     return _resummed(bytes(link)) + hidden
 
 
-def _zip(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zipped(files: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", method) as made:
         for name, content in files.items():
@@ -138,7 +139,7 @@ EVASIONS: dict[str, tuple[str, bytes]] = {  # name of the file and its content, 
     "unknown function, no PROTO": ("model.bin", b"cposix\nmkdir\n(S'marker'\ntR\xff"),
     # zip
     "plain record said to be encrypted": ("model.pt", _flagged(torch_zip(PICKLE))),
-    "pickle with a text's name": ("pack.zip", _zip({"notes.txt": PICKLE})),
+    "pickle with a text's name": ("pack.zip", zipped({"notes.txt": PICKLE})),
     "pickle with no name": ("pack.zip", archive(Member(b"", PICKLE))),
     "archive behind an image": ("model.png", b"\x89PNG\r\n\x1a\n" + bytes(100) + torch_zip(PICKLE)),
     "archive behind a pickle": ("model.bin", dump({"a": 1}) + torch_zip(PICKLE)),
@@ -146,7 +147,7 @@ EVASIONS: dict[str, tuple[str, bytes]] = {  # name of the file and its content, 
     "many small findings": ("model.pt", _many_then(b"")),
     "many decoys": ("model.pt", _decoys()),
     "weights hold the pickle": ("model.pt", archive(*members(dump({"w": W}), weights=PICKLE))),
-    "five deep": ("a.zip", _zip({"b.zip": _zip({"c.tar": tar_of({"d.gz": gzip.compress(_zip({"e": PICKLE}))})})})),
+    "five deep": ("a.zip", zipped({"b.zip": zipped({"c.tar": tar_of({"d.gz": gzip.compress(zipped({"e": PICKLE}))})})})),
     # names and calls
     "state of a partial": ("model.pt", torch_zip(dump({"w": W, "x": Call(_SETSTATE)}))),
     "tensor's own constructor": ("model.pt", torch_zip(dump({"w": W, "x": _TYPE}))),
@@ -163,12 +164,17 @@ EVASIONS: dict[str, tuple[str, bytes]] = {  # name of the file and its content, 
     "fraction of a billion digits": ("model.pt", torch_zip(dump({"w": W, "x": Call(Name("fractions", "Fraction"), ("1e999999999",))}))),
     "function of torch in a constructor": ("model.pt", torch_zip(dump({"w": W, "x": Call(Name("torch._tensor", "_rebuild_from_type_v2"), (_LIBRARY, Name("torch", "Tensor"), (1,), {}))}))),
     # programs of others
-    "Keras bytecode": ("model.keras", _zip({"config.json": b'{"class_name": "Lambda", "config": {"function": ["4wEAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", null, null]}}'})),
+    "pickle in base64": ("model.pt", torch_zip(dump({"w": W, "x": base64.b64encode(dump(_RUN, 4)).decode()}))),
+    "pickle in hexadecimal": ("model.pt", torch_zip(dump({"w": W, "x": dump(_RUN, 2).hex()}))),
+    "Keras source": ("model.h5", b'\x89HDF\r\n\x1a\n{"class_name": "Lambda", "config": {"function": "lambda x: eval(x)"}}'),
+    "Keras bytecode": ("model.keras", zipped({"config.json": b'{"class_name": "Lambda", "config": {"function": ["4wEAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", null, null]}}'})),
     "Keras bytecode in HDF5": ("model.h5", b"\x89HDF\r\n\x1a\n" + bytes(64) + b'{"class_name": "__lambda__", "config": {"code": "4wEA"}}'),
+    "Keras bytecode in a pickle": (
+        "m.pkl",
+        dump(Call(Name("keras.src.saving.pickle_utils", "deserialize_model_from_bytecode"), (zipped({"config.json": b'{"class_name": "__lambda__"}'}),)), 4),
+    ),
+    "Keras bytecode of TensorFlow": ("keras_metadata.pb", b'\x0a\x10{"class_name": "Lambda", "config": {"function_type": "lambda"}}'),
     "TensorFlow writes a file": ("saved_model.pb", b"\x12!\x12\x1f\n\x0f\n\x05write\x12\x09WriteFile"),
-    "TorchScript reads a file": ("m.pt", _zip({"m/code/__torch__.py": b'x = torch.from_file("/etc/passwd", False, 9)', "m/constants.pkl": dump(())})),
+    "TorchScript reads a file": ("m.pt", zipped({"m/code/__torch__.py": b'x = torch.from_file("/etc/passwd", False, 9)', "m/constants.pkl": dump(())})),
 }  # fmt: skip
 
-
-def object_array() -> bytes:
-    return npy(dump([1, 2, {"a": "b"}]))

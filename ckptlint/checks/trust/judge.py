@@ -36,6 +36,9 @@ _RENAMED = {
     "thread": "_thread",
 }
 _OLD_BUILTINS = {"long": "int", "unicode": "str", "xrange": "range"}  # what protocol 2 writes for today's names
+_KERAS_PICKLES = frozenset(
+    f"{keras}.saving.pickle_utils" for keras in ("keras", "keras.src", "tf_keras.src", "keras.saving", "tensorflow.python.keras")
+)
 _OPEN = ("__main__", "__mp_main__", "__torch__", "__future__", "__new__", "__newobj__", "__newobj_ex__")
 
 
@@ -65,7 +68,9 @@ def judge(module: str, name: str, *, called: bool = False) -> Verdict:
         return Verdict(Trust.KNOWN, "is on torch's own list")
     if name in HARMLESS.get(module, ()):
         return Verdict(Trust.HARMLESS, "makes plain data")
-    if (module, name) == ("torch.storage", "_load_from_bytes"):
+    if (module, name) == ("torch.storage", "_load_from_bytes") or (
+        name == "deserialize_model_from_bytecode" and module in _KERAS_PICKLES
+    ):
         return Verdict(Trust.UNKNOWN, "loads the bytes that it is given as a checkpoint of its own")
     return _dangerous(module, name, called=called) or _unknown(module)
 

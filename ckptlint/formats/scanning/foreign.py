@@ -9,7 +9,7 @@ from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.index_names import check_index
 
 _LAMBDA = re.compile(rb'"class_name"\s*:\s*"(Lambda|__lambda__)"')
-_BYTECODE = re.compile(rb'"function_type"\s*:\s*"lambda"|"class_name"\s*:\s*"__lambda__"|"(?:4w|Yw)[A-Za-z0-9+/\\]{30}')
+_BYTECODE = re.compile(rb'"function_type"\s*:\s*"lambda"|"class_name"\s*:\s*"__lambda__"|"function"\s*:\s*"\s*lambda\b|"(?:4w|Yw)[A-Za-z0-9+/\\]{30}')
 _FILE_OPERATIONS = ("ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc")
 _GRAPH = re.compile(b"|".join(b"\x12%c%b" % (len(name), name.encode()) for name in _FILE_OPERATIONS))
 _TEMPLATE = re.compile(
@@ -31,7 +31,7 @@ def worth_reading(name: str, head: bytes) -> bool:
 
 def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
     name = blob.name.casefold()
-    if head.startswith(_HDF5) or name.endswith(("config.json", ".keras")):
+    if head.startswith(_HDF5) or name.endswith(("config.json", ".keras", ".pb")):
         _search_keras(blob, finds)
     if name.endswith((".pb", ".pbtxt")):
         _search_graph(blob, finds)

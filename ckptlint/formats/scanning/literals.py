@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Callable
 from struct import Struct
@@ -12,6 +13,7 @@ from ckptlint.formats.scanning.tracer import BrokenError, Tracer
 from ckptlint.formats.scanning.values import Box, Thing
 
 _U2, _I4, _F8 = (Struct(form).unpack_from for form in ("<H", "<i", ">d"))
+_SPELLED = re.compile(rb"gA[I-X][A-Za-z0-9+/=\s]{13,}$|800[2-5](?:[0-9a-fA-F]{2}){6,}$")
 _MOST_DIGITS = 4000  # of an integer; Python refuses more
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|[^x0-7])", re.DOTALL)
 _SIMPLE: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b", b"f": b"\f", b"v": b"\v", b"\n": b""}
@@ -55,11 +57,22 @@ def _sized(head: int, make: Callable[[Tracer, bytes], Thing]) -> Handler:
     return push
 
 
-def utf8(_: Tracer, content: bytes) -> Thing:
+def utf8(tracer: Tracer, content: bytes) -> Thing:
     try:
-        return str(content, "utf-8", "surrogatepass")
+        text = str(content, "utf-8", "surrogatepass")
     except UnicodeDecodeError:
         raise BrokenError("a string is not UTF-8") from None
+    if _SPELLED.match(content):
+        _keep_spelled(tracer, content)
+    return text
+
+
+def _keep_spelled(tracer: Tracer, content: bytes) -> None:
+    """Text that spells a pickle in base64 or hexadecimal digits may be one for somebody."""
+    try:
+        tracer.keep(binascii.a2b_base64(content) if content[:1] == b"g" else binascii.unhexlify(content))
+    except binascii.Error:
+        return
 
 
 def _old_string(tracer: Tracer, content: bytes) -> Thing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from ckptlint.core.survey import Odd
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
@@ -14,6 +15,7 @@ _STARTS = frozenset(
 )  # opcodes that take nothing
 _LEGACY = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\.", re.DOTALL)
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x80-\x98()\]}.A-Za-z]")
+_FEW = 5  # operations from which numbers that happen to end like a pickle are seldom one
 _LEGACY_PICKLES = 5
 _MOST_FOLLOWING = 1000
 _MOST_TRIES = 2000
@@ -28,8 +30,16 @@ def is_legacy(head: bytes) -> bool:
     return _LEGACY.match(head) is not None
 
 
-def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> tuple[bool, list[tuple[bytes, str]]]:
-    """Follow the pickles of a blob; return whether there is one, and the values in them that may be files themselves.
+class Searched(NamedTuple):
+    """Whether a blob begins as a pickle, whether that is all it is, and the values in its pickles that may be files themselves."""
+
+    found: bool
+    whole: bool
+    values: list[tuple[bytes, str]]
+
+
+def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Searched:
+    """Follow the pickles of a blob.
 
     `certain` where the name or place says that it is a pickle; else only one that ends, or that names something dangerous, counts.
     `main` where torch.load itself would run it.
@@ -37,7 +47,7 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> tu
     data = blob.read(0, MOST_IN_MEMORY)
     first = trace(data, blob.place, nested=blob.nested)
     if not (certain or _plausible(first)):
-        return False, []
+        return Searched(found=False, whole=False, values=[])
     if len(data) < blob.length and not (is_legacy(data) and not first.broken):
         finds.odd(
             Odd.NOT_SEARCHED,
@@ -48,13 +58,13 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> tu
     values = [(piece.content, f"{blob.place}: byte {piece.offset}") for piece in first.pieces]
     if first.broken:
         finds.odd(Odd.MALFORMED, f"holds a pickle that breaks off: {first.broken}", f"{blob.place}: byte {first.end}")
-        return True, values
+        return Searched(found=True, whole=False, values=values)
     if is_legacy(data):
         end = _legacy(data, first.end, blob, finds, values)
         _between_numbers(data, end, blob, finds)
     else:
         _following(data, first.end, blob, finds, values)
-    return True, values
+    return Searched(found=True, whole=first.end == blob.length, values=values)
 
 
 def _plausible(found: Trace) -> bool:
@@ -63,7 +73,7 @@ def _plausible(found: Trace) -> bool:
     Text begins like a pickle, too (`class Net:` is GLOBAL), so names have to be such.
     """
     named = [each for each in found.imports if _is_name(each.module) and _is_name(each.name)]
-    if not found.broken and (named or found.oddities):
+    if not found.broken and (named or found.oddities or (found.protocol and found.operations >= _FEW)):
         return True
     if any(each.called or each.made for each in named):
         return True

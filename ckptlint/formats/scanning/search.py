@@ -16,6 +16,7 @@ from ckptlint.formats.scanning.unpacking import UNPACKERS, unpack
 
 _HEAD = 512
 _PICKLES = (".pkl", ".pickle", ".p", ".joblib", ".dat", ".metadata")
+_TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".th", ".pyt", ".model", ".weights")
 _NATIVE = (".so", ".dll", ".dylib", ".pyd", ".exe", ".pyc", ".sh", ".bat", ".o", ".node")
 _STORAGE = re.compile(r"(^|/)(data|tensors|constants)/\d+$")
 _NUMBERS = re.compile(
@@ -37,26 +38,29 @@ def search(blob: Blob, finds: Finds) -> None:
     if blob.main:
         finds.kinds.append(kind)
     searcher = _SEARCHERS.get(kind)
+    exactly = searcher is not None  # an archive in the last value of a pickle ends before the pickle does
     if searcher is not None:
         searcher(blob, finds)
     else:
-        _search_stream(blob, head, finds)
-    if kind != "zip" and blob.depth <= _TOP and zip_walk.ends_as_zip(blob, exactly=bool(kind)):
+        exactly = _search_stream(blob, head, finds)
+    if kind != "zip" and blob.depth <= _TOP and zip_walk.ends_as_zip(blob, exactly=exactly):
         finds.odd(Odd.OUTSIDE, "ends as a ZIP archive, and begins as something else", blob.place)
         _search_zip(blob, finds)
 
 
-def _search_stream(blob: Blob, head: bytes, finds: Finds) -> None:
-    certain = head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5 and blob.main
-    certain = certain or (blob.name.endswith(_PICKLES) and starts_like_pickle(head))
+def _search_stream(blob: Blob, head: bytes, finds: Finds) -> bool:
+    """Search what has no sign; return whether it is a pickle and nothing else."""
+    marked = head[:1] == b"\x80" and len(head) > 1 and head[1] <= 5 and blob.main
+    certain = (marked and blob.name.endswith(_TORCH)) or blob.name.endswith(_PICKLES)
     if starts_like_pickle(head):
-        is_pickle, values = search_pickles(blob, finds, certain=certain, main=blob.main)
-        if is_pickle:
+        found = search_pickles(blob, finds, certain=certain, main=blob.main)
+        if found.found:
             if blob.main:
                 finds.kinds.append("legacy" if is_legacy(head) else "bare")
-            _search_values(blob, values, finds)
-            return
+            _search_values(blob, found.values, finds)
+            return found.whole
     search_foreign(blob, head, finds)
+    return False
 
 
 def _search_values(blob: Blob, values: list[tuple[bytes, str]], finds: Finds) -> None:
@@ -122,8 +126,8 @@ def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
     inner = blob.holding(whole, record.name, place)
     if name.endswith("data.pkl") and blob.main:
         finds.kinds.append("torch")
-        _, values = search_pickles(inner, finds, certain=True, main=True)
-        _search_values(inner, values, finds)
+        found = search_pickles(inner, finds, certain=True, main=True)
+        _search_values(inner, found.values, finds)
     else:
         search(inner, finds)
 
@@ -149,8 +153,8 @@ def _search_tar(blob: Blob, finds: Finds) -> None:
         if sound and member.name in _ROWS:
             search_numbers(inner, finds)
         elif oldest and member.name.removeprefix("./") in ("pickle", "storages", "tensors", "sys_info"):
-            _, values = search_pickles(inner, finds, certain=True, main=blob.main)
-            _search_values(inner, values, finds)
+            found = search_pickles(inner, finds, certain=True, main=blob.main)
+            _search_values(inner, found.values, finds)
         else:
             search(inner, finds)
 
@@ -176,8 +180,8 @@ def _search_npy(blob: Blob, finds: Finds) -> None:
         return
     inner = blob.part(end, max(0, blob.length - end), blob.name, blob.place)
     objects = _OBJECTS.search(head[:end]) is not None
-    _, values = search_pickles(inner, finds, certain=objects, main=False)
-    _search_values(inner, values, finds)
+    found = search_pickles(inner, finds, certain=objects, main=False)
+    _search_values(inner, found.values, finds)
 
 
 def _search_packed(kind: str) -> Callable[[Blob, Finds], None]:
