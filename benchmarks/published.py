@@ -16,12 +16,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ckptlint.core.selection import Selection  # noqa: E402
-from ckptlint.documents.rules import load_rules  # noqa: E402
-from ckptlint.engine.lint import LintOptions, lint  # noqa: E402
-from ckptlint.engine.verdict import Level, verdict  # noqa: E402
-from ckptlint.errors import CkptlintError  # noqa: E402
-from ckptlint.formats.scanning.survey import survey  # noqa: E402
+from ckptlint.core.selection import Selection
+from ckptlint.documents.rules import load_rules
+from ckptlint.engine.lint import LintOptions, lint
+from ckptlint.engine.verdict import Level, verdict
+from ckptlint.errors import CkptlintError
+from ckptlint.formats.scanning.survey import survey
 
 HARMLESS = re.compile(
     r"^(benign|safe|simple_|int_array|object_array|new_pytorch_model|pytorch_model\.bin|mit_model|mixed_model|model_weights|embeddings)"
@@ -39,7 +39,9 @@ ATTACK = re.compile(
 
 def level(path: Path) -> Level:
     found, checkpoint = survey(path)
-    return verdict(lint(checkpoint, None, load_rules(), LintOptions(str(path), selection=Selection(select=("CKC",)))), found).level
+    return verdict(
+        lint(checkpoint, None, load_rules(), LintOptions(str(path), selection=Selection(select=("CKC",)))), found
+    ).level
 
 
 def kind(folder: Path, path: Path) -> str:

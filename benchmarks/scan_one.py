@@ -101,9 +101,7 @@ def modelaudit() -> Callable[[Path], int]:
     return scan
 
 
-TOOLS = {
-    tool.__name__: tool for tool in (ckptlint, torch, picklescan, fickling, modelscan, modelaudit)
-}
+TOOLS = {tool.__name__: tool for tool in (ckptlint, torch, picklescan, fickling, modelscan, modelaudit)}
 
 
 def judge(scan: Callable[[Path], int], path: Path) -> str:

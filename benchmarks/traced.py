@@ -25,10 +25,24 @@ COMMANDS = ("scan", "lint", "inspect", "migrate")
 CALL = re.compile(r"^\d+ +(?:[\d.]+ )?(\w+)\((.*)$")
 PATH = re.compile(r'"([^"]*)"')
 WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND")
-PROBE = re.compile(rf"{re.escape(tempfile.gettempdir())}/\w{{8}}$")  # Python tries where temporary files can be, and unlinks it
+PROBE = re.compile(
+    rf"{re.escape(tempfile.gettempdir())}/\w{{8}}$"
+)  # Python tries where temporary files can be, and unlinks it
 NETWORK = ("socket", "connect", "bind", "sendto", "sendmsg", "accept", "accept4", "listen", "socketpair")
 PROGRAMS = ("execve", "execveat")
-CHANGES = ("mkdir", "mkdirat", "unlink", "unlinkat", "rename", "renameat", "renameat2", "rmdir", "link", "linkat", "symlink")
+CHANGES = (
+    "mkdir",
+    "mkdirat",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "rmdir",
+    "link",
+    "linkat",
+    "symlink",
+)
 CHANGES += ("symlinkat", "chmod", "fchmodat", "chown", "truncate", "mknod", "mknodat")
 
 
@@ -52,7 +66,13 @@ def judged(trace: Path, outputs: str) -> tuple[Counter[str], list[str]]:
             counted["network calls"] += 1
             wrong.append(line)
         elif name in CHANGES or (name in ("open", "openat", "creat") and WRITES.search(rest)):
-            counted["written below the output folder" if inside else "temporary files without a name" if temporary else "other"] += 1
+            counted[
+                "written below the output folder"
+                if inside
+                else "temporary files without a name"
+                if temporary
+                else "other"
+            ] += 1
             if not (inside or temporary):
                 wrong.append(line)
     return counted, wrong

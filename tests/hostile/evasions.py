@@ -177,4 +177,3 @@ EVASIONS: dict[str, tuple[str, bytes]] = {  # name of the file and its content, 
     "TensorFlow writes a file": ("saved_model.pb", b"\x12!\x12\x1f\n\x0f\n\x05write\x12\x09WriteFile"),
     "TorchScript reads a file": ("m.pt", zipped({"m/code/__torch__.py": b'x = torch.from_file("/etc/passwd", False, 9)', "m/constants.pkl": dump(())})),
 }  # fmt: skip
-

@@ -37,7 +37,8 @@ _RENAMED = {
 }
 _OLD_BUILTINS = {"long": "int", "unicode": "str", "xrange": "range"}  # what protocol 2 writes for today's names
 _KERAS_PICKLES = frozenset(
-    f"{keras}.saving.pickle_utils" for keras in ("keras", "keras.src", "tf_keras.src", "keras.saving", "tensorflow.python.keras")
+    f"{keras}.saving.pickle_utils"
+    for keras in ("keras", "keras.src", "tf_keras.src", "keras.saving", "tensorflow.python.keras")
 )
 _OPEN = ("__main__", "__mp_main__", "__torch__", "__future__", "__new__", "__newobj__", "__newobj_ex__")
 

@@ -9,7 +9,9 @@ from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.index_names import check_index
 
 _LAMBDA = re.compile(rb'"class_name"\s*:\s*"(Lambda|__lambda__)"')
-_BYTECODE = re.compile(rb'"function_type"\s*:\s*"lambda"|"class_name"\s*:\s*"__lambda__"|"function"\s*:\s*"\s*lambda\b|"(?:4w|Yw)[A-Za-z0-9+/\\]{30}')
+_BYTECODE = re.compile(
+    rb'"function_type"\s*:\s*"lambda"|"class_name"\s*:\s*"__lambda__"|"function"\s*:\s*"\s*lambda\b|"(?:4w|Yw)[A-Za-z0-9+/\\]{30}'
+)
 _FILE_OPERATIONS = ("ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc")
 _GRAPH = re.compile(b"|".join(b"\x12%c%b" % (len(name), name.encode()) for name in _FILE_OPERATIONS))
 _TEMPLATE = re.compile(
