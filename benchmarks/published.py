@@ -1,9 +1,9 @@
-"""ckptlint over the files that other scanners test themselves with: a miss is an attack that passes, an alarm is a harmless file that fails.
+"""ckptlint over the files that other scanners test themselves with: a miss is an attack that passes, an alarm a harmless file that fails.
 
-python benchmarks/published.py FOLDER...  # checkouts: picklescan/tests, modelaudit/tests/assets, what modelscan's and fickling's tests write
+python benchmarks/published.py FOLDER...  # picklescan/tests, modelaudit/tests/assets, what modelscan's and fickling's tests write
 
-The truth is in the names that their authors gave: what begins with one of HARMLESS is harmless, the rest of what is called an attack is one.
-Of the two parts of a TensorFlow folder modelscan attacks one. Files that are neither (texts, notices, what no loader opens) are told apart by OTHER, and only counted.
+The truth is in the names that their authors gave: what matches HARMLESS is harmless, what matches ATTACK is an attack. What matches OTHER
+is neither (texts, notices, what no loader opens; of the two parts of a TensorFlow folder modelscan attacks one), and is only counted.
 """
 
 from __future__ import annotations
