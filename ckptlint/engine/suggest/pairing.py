@@ -43,6 +43,7 @@ class Evidence(NamedTuple):
     named: float = 0.0
     between: float = 0.5
     subtree: float = 0.5
+    home: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +215,8 @@ class _Table:
             likeness = pairing.likeness(self._group, old, new)
             order, named = self._order(old, new), self._named(old, new)
             between, subtree = self._between(old, new), pairing.subtrees.agree(old, new)
-            found = Evidence(exact, likeness, near, order, named, between, subtree)
+            home = pairing.context.at_home(old, new)
+            found = Evidence(exact, likeness, near, order, named, between, subtree, home)
             self._seen[pair] = found
         return found
 
@@ -272,8 +274,8 @@ class _Table:
         return found
 
     def score(self, old: Family, new: Family) -> float:
-        exact, likeness, near, order, named, between, subtree = self.evidence(old, new)
-        return exact + likeness + 1.2 * near + 0.4 * (order + named + between + subtree)
+        exact, likeness, near, *others = self.evidence(old, new)
+        return exact + likeness + 1.2 * near + 0.4 * sum(others)
 
     def accepted(self) -> list[tuple[Family, Family, Reasons]]:
         """Pairs of which each is the other's best, and against whose rivals there is reason enough."""
@@ -331,6 +333,7 @@ class _Table:
             "rank by name": 2.0 * (mine.named - rival.named),
             "between the same neighbours": mine.between - rival.between,
             "the same subtree": mine.subtree - rival.subtree,
+            "where its neighbours went": mine.home - rival.home,
         }
         return Reasons(sum(gains.values()), tuple(kind for kind, gain in gains.items() if gain > 0))
 
@@ -344,10 +347,10 @@ class _Table:
 
 
 def _together(one: Reasons, swapped: Reasons | None) -> Reasons:
-    """The reasons against a rival, and half of those that the rival has to be elsewhere; no more of these than of the pair's own."""
+    """The reasons against a rival, and a good half of those that the rival has to be elsewhere; no more of these than of the pair's own."""
     if swapped is None:
         return one
-    return Reasons(one.points + min(0.5 * swapped.points, max(one.points, 0.0)), one.kinds)
+    return Reasons(one.points + min(0.6 * swapped.points, max(one.points, 0.0)), one.kinds)
 
 
 def _name_points(mine: Evidence, rival: Evidence) -> float:
