@@ -82,7 +82,10 @@ WORDS = (  # what everyone who writes models calls the same thing
     ("visual", "vision"),
     ("image", "vision"),
     ("txt", "text"),
-    ("block", "layer"), ("b", "bias"), ("s", "scale"), ("g", "scale"),
+    ("block", "layer"),
+    ("b", "bias"),
+    ("s", "scale"),
+    ("g", "scale"),
 )
 SHIPPED = Path(__file__).parent.parent / "ckptlint" / "documents" / "evidence" / "names.json"
 

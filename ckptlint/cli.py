@@ -192,6 +192,9 @@ def prove(**given: Any) -> None:
 )
 @click.option("--no-order", is_flag=True, help="Take the order of keys as no evidence.")
 @click.option("--no-values", is_flag=True, help="Read no values, where both sides are checkpoints.")
+@click.option(
+    "--ask", is_flag=True, help="Ask in the terminal what nothing decides; the answers become part of the migration."
+)
 @_model
 @_section
 @_text_or_json

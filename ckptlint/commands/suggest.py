@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from ckptlint.commands import sources
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
+from ckptlint.core.schema import Schema
 from ckptlint.engine.prove import Proof, prove
+from ckptlint.engine.suggest.names import Synonyms
 from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
 from ckptlint.engine.suggest.suggestion import Suggestion
 from ckptlint.errors import UsageError
@@ -26,6 +28,7 @@ class Request:
     min_confidence: float = 0.9
     no_order: bool = False
     no_values: bool = False
+    ask: bool = False
 
 
 def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
@@ -40,8 +43,8 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     if not old.tensors or not new.tensors:
         empty = request.target if old.tensors else request.source
         raise UsageError("holds no tensors: there is nothing to match", where=empty)
-    options = SuggestOptions(request.min_confidence, not request.no_order, _twins(request))
-    found = suggest(old, new, shipped_synonyms(), options)
+    options = SuggestOptions(request.min_confidence, not request.no_order, *_values(request))
+    found = _found(request, (old, new), shipped_synonyms(), options)
     text = migration_yaml(found, old, new)
     proof = prove(read_migration(text, output or "<suggested>"), old, new)
     done = found.complete and not proof.failed
@@ -52,14 +55,28 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     return lines, 0 if done else 1
 
 
-def _twins(request: Request) -> dict[str, str]:
+def _found(request: Request, schemas: tuple[Schema, Schema], synonyms: Synonyms, options: SuggestOptions) -> Suggestion:
+    if not request.ask:
+        return suggest(*schemas, synonyms, options)
+    from click import Choice, prompt
+
+    from ckptlint.commands.questions import decided
+
+    def answer(text: str, choices: tuple[str, ...]) -> str:
+        return str(prompt(text, type=Choice(choices), err=True))
+
+    return decided(schemas, synonyms, options, talk, answer)
+
+
+def _values(request: Request) -> tuple[dict[str, str], dict[str, int], dict[str, int]]:
     """What the values say, where both sides are files that have some."""
     if request.no_values or not (sources.is_checkpoint(request.source) and sources.is_checkpoint(request.target)):
-        return {}
-    from ckptlint.commands.likeness import twins
+        return {}, {}, {}
+    from ckptlint.commands.likeness import natures, twins
 
     with sources.opened(request.source) as old, sources.opened(request.target) as new:
-        return twins((old, sources.weights(old, request.section)), (new, sources.weights(new, None)))
+        mine, theirs = (old, sources.weights(old, request.section)), (new, sources.weights(new, None))
+        return twins(mine, theirs), natures(mine), natures(theirs)
 
 
 def verdict(found: Suggestion, proof: Proof) -> str:

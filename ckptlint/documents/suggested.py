@@ -196,7 +196,8 @@ def _ambiguous(ambiguities: Iterable[Ambiguity]) -> Iterator[str]:
         yield "# ambiguous:"
         yield f"#   from: {ambiguity.source}  ({_said(ambiguity.source)})"
         for candidate in ambiguity.candidates:
-            yield f"#   - {candidate.chance:.2f} {candidate.target}"
+            said = f"  ({', '.join(candidate.evidence)})" if candidate.evidence else ""
+            yield f"#   - {candidate.chance:.2f} {candidate.target}{said}"
 
 
 def _left(side: str, families: Sequence[Family]) -> Iterator[str]:

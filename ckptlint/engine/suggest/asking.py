@@ -120,11 +120,11 @@ def _with(found: Suggestion, decided: Decided, twins: Mapping[str, str], old: Sc
         replace(match, evidence=("same name" if _kept(match) else "answered",)) if _told(match, twins) else match
         for match in found.matches
     )
-    fresh = (Match("new", (), (family,), 1.0, ("answered",)) for family in _cut(decided.filled, new))
-    return replace(found, matches=(*matches, *fresh), dropped=(*found.dropped, *_cut(decided.dropped, old)))
+    fresh = (Match("new", (), (family,), 1.0, ("answered",)) for family in cut_out(decided.filled, new))
+    return replace(found, matches=(*matches, *fresh), dropped=(*found.dropped, *cut_out(decided.dropped, old)))
 
 
-def _cut(keys: Iterable[str], schema: Schema) -> tuple[Family, ...]:
+def cut_out(keys: Iterable[str], schema: Schema) -> tuple[Family, ...]:
     """These keys as families, of which no pattern fits another key of the schema."""
     wanted = set(keys)
     families = fold({key: spec.shape for key, spec in schema.tensors.items() if key in wanted})

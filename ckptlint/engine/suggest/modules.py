@@ -5,7 +5,8 @@ The numbers of a list belong together, too: where it has others on the other sid
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import Final
 
@@ -69,3 +70,19 @@ def _by_list(families: Iterable[Family]) -> dict[Segments, set[str]]:
             if segment.isdigit():
                 found.setdefault(family.template[:place], set()).add(segment)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Natures:
+    """Which vectors of either side are about 1, and which about 0, by their values."""
+
+    old: Mapping[str, int]
+    new: Mapping[str, int]
+
+    def clash(self, old: Family, new: Family) -> bool:
+        """Whether all that is known of one is about 1, and all that is known of the other about 0."""
+        if not self.old or not self.new:
+            return False
+        mine = {self.old[key] for key in old.keys if key in self.old}
+        theirs = {self.new[key] for key in new.keys if key in self.new}
+        return len(mine) == len(theirs) == 1 and mine != theirs

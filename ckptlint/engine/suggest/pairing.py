@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from ckptlint.engine.suggest.context import Context
 from ckptlint.engine.suggest.families import Family, Segments
-from ckptlint.engine.suggest.modules import Modules, Numbers
+from ckptlint.engine.suggest.modules import Modules, Natures, Numbers
 from ckptlint.engine.suggest.names import Names, clash
 from ckptlint.engine.suggest.ordering import agrees, block_of
 from ckptlint.engine.suggest.ranking import Rank, ranked
@@ -44,6 +44,20 @@ class Evidence(NamedTuple):
     between: float = 0.5
     subtree: float = 0.5
     home: float = 0.5
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What speaks for it, in words."""
+        said = {
+            "name": self.exact >= _CLEAR_NAME,
+            f"names alike {self.likeness:.2f}": self.exact < _CLEAR_NAME,
+            "place in the tree": self.near >= _KIN or self.home == 1.0,
+            "order": self.order > 0,
+            "rank by name": self.named > 0,
+            "between the same neighbours": self.between == 1.0,
+            "the same subtree": self.subtree == 1.0,
+        }
+        return tuple(kind for kind, so in said.items() if so)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +136,7 @@ class Pairing:
     modules: Modules = field(default_factory=lambda: Modules((), ()))
     subtrees: Subtrees = field(default_factory=lambda: Subtrees((), ()))
     numbers: Numbers = field(default_factory=lambda: Numbers((), ()))
+    natures: Natures = field(default_factory=lambda: Natures({}, {}))
     pairs: list[Pair] = field(default_factory=list)
     fine_order: bool = False  # whether order within modules agrees, too
     strict: bool = False  # whether likely names count half, as for keys that no list holds together
@@ -171,15 +186,18 @@ class Pairing:
 
     def impossible(self, old: Family, new: Family) -> bool:
         """Whether two families cannot be one, whatever their shapes."""
-        return clash(old.leaf, new.leaf) or self.modules.clash(old, new)
+        return clash(old.leaf, new.leaf) or self.modules.clash(old, new) or self.natures.clash(old, new)
 
-    def ranked(self, group: Group, old: Family) -> list[tuple[Family, float]]:
-        """The open candidates of a family with a chance for each, the best first; what is impossible is left out."""
+    def ranked(self, group: Group, old: Family) -> list[tuple[Family, float, tuple[str, ...]]]:
+        """The open candidates of a family with a chance for each and what speaks for it, the best first; none that is impossible."""
         table = _Table(self, group)
         scored = [(table.score(old, new), -place, new) for place, new in enumerate(group.new)]
         scored = [each for each in sorted(scored, key=lambda each: each[:2], reverse=True) if each[0] > 0]
         weights = [exp(3 * (score - scored[0][0])) for score, _, _ in scored]
-        return [(new, round(weight / sum(weights), 2)) for weight, (_, _, new) in zip(weights, scored, strict=True)]
+        return [
+            (new, round(weight / sum(weights), 2), table.evidence(old, new).kinds)
+            for weight, (_, _, new) in zip(weights, scored, strict=True)
+        ]
 
     def likeness(self, group: Group, old: Family, new: Family) -> float:
         pair = (old.template, new.template)

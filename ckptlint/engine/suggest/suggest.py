@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Final
 
 from ckptlint.core.schema import Schema
@@ -12,7 +13,7 @@ from ckptlint.engine.suggest.confidence import calibrated, of_fusion
 from ckptlint.engine.suggest.context import Context
 from ckptlint.engine.suggest.families import Family, Shape, fold, single, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
-from ckptlint.engine.suggest.modules import Modules, Numbers
+from ckptlint.engine.suggest.modules import Modules, Natures, Numbers
 from ckptlint.engine.suggest.names import Names, Synonyms
 from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
@@ -25,6 +26,9 @@ _SHOWN: Final = 5
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
 _NEW: Final = 0.9
 _MOST_KEYS: Final = 2000  # open keys that are looked at one by one
+_PART_OF_ELEMENTS: Final = 0.2
+_PART_OF_KEYS: Final = 0.5
+_UNRELATED: Final = 0.5  # the confidence of a match between models that have little in common
 _RELATED: Final = 0.5  # of the target's families, so many must be matched before anything is called new or dropped
 
 
@@ -32,12 +36,15 @@ _RELATED: Final = 0.5  # of the target's families, so many must be matched befor
 class SuggestOptions:
     """`min_confidence` is what a match must have to be made; `use_order` whether the order of keys may speak.
 
-    `twins` are pairs of old and new keys whose values are the same, or nearly so.
+    `twins` are pairs of old and new keys whose values are the same, or nearly so. `old_natures` and `new_natures` tell which vectors are
+    about 1, which about 0: what is one of these is not the other.
     """
 
     min_confidence: float = 0.9
     use_order: bool = True
     twins: Mapping[str, str] = field(default_factory=dict)
+    old_natures: Mapping[str, int] = field(default_factory=dict)
+    new_natures: Mapping[str, int] = field(default_factory=dict)
 
 
 def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOptions) -> Suggestion:
@@ -48,7 +55,32 @@ def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOption
     matches = told + search.run()
     if search.old and search.new:
         matches, mine, theirs, search = _key_by_key(matches, search, options)
+    if not _one_model(matches, mine, theirs):
+        matches = [match if _certain(match) else replace(match, confidence=_UNRELATED) for match in matches]
     return _settled(matches, mine, theirs, search, options)
+
+
+def _one_model(matches: Iterable[Match], old: Iterable[Family], new: Iterable[Family]) -> bool:
+    """Whether what matches is a good part of either side, by elements or by keys: else a norm here and there has the same width."""
+    sources = [family for match in matches for family in match.sources]
+    targets = [family for match in matches for family in match.targets]
+    return any(
+        _elements(mine) >= _PART_OF_ELEMENTS * _elements(every) or _keys(mine) >= _PART_OF_KEYS * _keys(every)
+        for mine, every in ((sources, old), (targets, new))
+    )
+
+
+def _elements(families: Iterable[Family]) -> int:
+    return sum(prod(family.shape_at(number)) for family in families for number in range(len(family.members)))
+
+
+def _keys(families: Iterable[Family]) -> int:
+    return sum(len(family.members) for family in families)
+
+
+def _certain(match: Match) -> bool:
+    """Whether a match stands by itself, whatever the models are: the same keys, or the same values."""
+    return match.evidence == ("values",) or (match.way == "rename" and match.sources[0].keys == match.targets[0].keys)
 
 
 def _key_by_key(
@@ -90,8 +122,9 @@ class _Search:
         self.groups = groups(old, new, same_places)
         fits = sum(min(len(group.old), len(group.new)) for group in self.groups) / max(len(new), 1)
         ordered = options.use_order and not is_sorted(old) and not is_sorted(new)
+        natures = Natures(options.old_natures, options.new_natures)
         self.pairing = Pairing(
-            names, Context(), ordered, fits, Modules(old, new), Subtrees(old, new), Numbers(old, new)
+            names, Context(), ordered, fits, Modules(old, new), Subtrees(old, new), Numbers(old, new), natures
         )
 
     def take(self, matches: Sequence[Match]) -> None:
@@ -213,10 +246,12 @@ def _ambiguities(open_groups: Iterable[Group], doubtful: Iterable[Match], pairin
     """What each open source may be, the likeliest first."""
     for match in doubtful:
         for source in match.sources:
-            yield Ambiguity(source, tuple(Candidate(target, match.confidence) for target in match.targets))
+            yield Ambiguity(
+                source, tuple(Candidate(target, match.confidence, match.evidence) for target in match.targets)
+            )
     for group in open_groups:
         if len(group.new) > _MOST_SHOWN or not group.new:
             continue
         for old in group.old:
             ranked = pairing.ranked(group, old)[:_SHOWN]
-            yield Ambiguity(old, tuple(Candidate(new, chance) for new, chance in ranked))
+            yield Ambiguity(old, tuple(Candidate(*each) for each in ranked))

@@ -83,10 +83,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One of the things that a family may become, with its chance."""
+    """One of the things that a family may become, with its chance and what speaks for it."""
 
     target: Family
     chance: float
+    evidence: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
