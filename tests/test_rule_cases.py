@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ckptlint.commands.hook import judge
+from ckptlint.commands.locked_classes import Locked
 from ckptlint.core.case import Case
 from ckptlint.core.rule import Rule
 from ckptlint.core.selection import Selection
@@ -13,6 +14,8 @@ from ckptlint.engine.lint import LintOptions, lint
 from ckptlint.engine.selected import running
 from ckptlint.errors import FormatError
 from ckptlint.formats import open_checkpoint
+from ckptlint.source.where.fingerprints import Printer
+from ckptlint.source.where.library import Library, texts
 
 RULES = read_folder(Path(__file__).parent.parent / "rules")
 CASES = [pytest.param(file, case, id=f"{file.rule.id}: {case.name}") for file in RULES for case in file.cases]
@@ -20,8 +23,10 @@ CASES = [pytest.param(file, case, id=f"{file.rule.id}: {case.name}") for file in
 
 def patterns(rule: Rule, case: Case, folder: Path) -> list[str]:
     if case.code:
-        rules = {each.rule.check: each for each in running([file.rule for file in RULES], Selection(select=("CKL",)))}
-        places, _ = judge(case.code.encode(), "x.py", rules)
+        rules = {
+            each.rule.check: each for each in running([file.rule for file in RULES], Selection(select=("CKL", "CKS")))
+        }
+        places, _ = judge(case.code.encode(), "x.py", rules, locked(case.locked) if case.locked else None)
         return [f"{place.line}:{place.column}" for place in places if place.rule == rule.id]
     if case.file is not None or case.folder is not None or case.files:
         return [""] if refusal(case, folder) == rule.id else []
@@ -30,6 +35,15 @@ def patterns(rule: Rule, case: Case, folder: Path) -> list[str]:
         case.subject(), case.model_schema(), [_with(file.rule, rule, case) for file in RULES], options, case.measured()
     )
     return [finding.pattern for finding in report.findings if finding.rule == rule.id]
+
+
+def locked(text: str) -> Locked:
+    """The fingerprints that a lock has of a module's classes."""
+    library = Library([texts({"x.py": text})])
+    module = library.module("x")
+    assert module is not None
+    prints = {name: str(Printer(library, kind).fingerprint()) for name, kind in module.classes.items()}
+    return Locked.of("x", prints, ())
 
 
 def refusal(case: Case, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a project's own code does when it loads: named here for the rules, looked for in `engine/loading_code.py`."""
+"""What a project's own code does: named here for the rules, looked for in `engine/loading_code.py` and `source/where/changes.py`."""
 
 from __future__ import annotations
 
@@ -20,4 +20,9 @@ LOADING_CODE_CHECKS = {
     "rewritten-keys": Check(in_code, words=("what",), needs=CODE),
     "unguarded-cut": Check(in_code, words=("what",), needs=CODE),
     "stripped-characters": Check(in_code, words=("what",), needs=CODE),
+    "registration-gone": Check(in_code, words=("what",), needs=CODE),
+    "registration-new": Check(in_code, words=("what",), needs=CODE),
+    "registration-remade": Check(in_code, words=("what",), needs=CODE),
+    "bases-changed": Check(in_code, words=("what",), needs=CODE),
+    "class-gone": Check(in_code, words=("what",), needs=CODE),
 }

@@ -1,4 +1,4 @@
-"""`ckptlint hook`: what a project's own loading code does carelessly, found in its syntax, without torch."""
+"""`ckptlint hook`: what changed in the classes of a locked model, and what loading code does carelessly, by syntax and without torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ckptlint.commands.locks import Locks
 from ckptlint.commands.projects import settings
 from ckptlint.core.finding import Severity
 from ckptlint.core.selection import Selection
@@ -17,11 +18,12 @@ from ckptlint.report.code import Checked, Place
 if TYPE_CHECKING:
     import ast
 
+    from ckptlint.commands.locked_classes import Locked
     from ckptlint.documents.code_comments import Accepted
     from ckptlint.engine.selected import Running
     from ckptlint.engine.syntax import Spot
 
-_FAMILY = "CKL"
+_FAMILIES = ("CKL", "CKS")
 _WORDS = (b"torch", b"state_dict", b"ckpt", b"checkpoint")  # a module with none of them loads no checkpoint
 _LONGEST = 80  # characters of code in a message
 _SKIPPED = ("node_modules", "__pycache__", "site-packages")
@@ -30,7 +32,7 @@ _SKIPPED = ("node_modules", "__pycache__", "site-packages")
 def run(
     *, paths: Sequence[str], form: str, fail_on: str, config: str | None, **codes: Sequence[str]
 ) -> tuple[Iterable[str], int]:
-    checked = check(paths, _rules(config, **codes))
+    checked = check(paths, _rules(config, **codes), Locks.of(settings(config)))
     level = None if fail_on == "never" else Severity(fail_on)
     failed = level is not None and any(place.severity.rank >= level.rank for place in checked.places)
     code = max((error.exit_code for error in checked.errors), default=int(failed))
@@ -42,7 +44,7 @@ def run(
     return FORMATS[form](report.issues(checked), checked.errors, {each.id: each.summary for each in load_rules()}), code
 
 
-def check(paths: Sequence[str], rules: Mapping[str, Running]) -> Checked:
+def check(paths: Sequence[str], rules: Mapping[str, Running], locks: Locks | None = None) -> Checked:
     """Look at files and at the modules in folders; one that does not parse hides no finding in the others."""
     places: list[Place] = []
     errors: list[CkptlintError] = []
@@ -50,7 +52,7 @@ def check(paths: Sequence[str], rules: Mapping[str, Running]) -> Checked:
     ignored = 0
     for path in files:
         try:
-            found, accepted = judge(_content(path), path, rules)
+            found, accepted = judge(_content(path), path, rules, locks.about(path) if locks else None)
         except CkptlintError as error:
             errors.append(error)
         else:
@@ -59,19 +61,24 @@ def check(paths: Sequence[str], rules: Mapping[str, Running]) -> Checked:
     return Checked(tuple(places), tuple(errors), len(files), ignored)
 
 
-def judge(content: bytes, path: str, rules: Mapping[str, Running]) -> tuple[list[Place], int]:
-    """Return the findings in one module, and how many a comment accepts; `DocumentError` where it is no Python."""
-    if not any(word in content for word in _WORDS):
+def judge(
+    content: bytes, path: str, rules: Mapping[str, Running], locked: Locked | None = None
+) -> tuple[list[Place], int]:
+    """Return the findings in one module, and how many a comment accepts; `DocumentError` where it is no Python.
+
+    `locked` are the fingerprints of its classes.
+    """
+    loads = any(word in content for word in _WORDS)
+    if not loads and locked is None:
         return [], 0
     from ckptlint.documents.code_comments import accepted_lines
-    from ckptlint.engine.loading_code import spots
 
     text, tree = _parsed(content, path)
     comments = accepted_lines(text)
     lines = text.split("\n")
     places: list[Place] = []
     ignored = 0
-    for spot in spots(tree):
+    for spot in _spots(text, tree, path, locked, loads=loads):
         each = rules.get(spot.check)
         if each is None or each.ignored:
             continue
@@ -83,9 +90,23 @@ def judge(content: bytes, path: str, rules: Mapping[str, Running]) -> tuple[list
     return places, ignored
 
 
+def _spots(text: str, tree: ast.Module, path: str, locked: Locked | None, *, loads: bool) -> list[Spot]:
+    """What the checks find in a module, in the order of the lines."""
+    found: list[Spot] = []
+    if loads:
+        from ckptlint.engine.loading_code import spots
+
+        found += spots(tree)
+    if locked is not None:
+        from ckptlint.commands.locked_classes import changed
+
+        found += changed(text, tree, path, locked)
+    return sorted(found, key=lambda spot: (spot.line, spot.column, spot.check))
+
+
 def _comments_about(spot: Spot, each: Running, comments: Mapping[int, Accepted]) -> list[Accepted]:
     """The comments on the lines of a finding that name its rule."""
-    lines = range(spot.node.lineno, (spot.node.end_lineno or 0) + 1)
+    lines = range(spot.line, spot.last + 1)
     found = [comments[line] for line in lines if line in comments]
     return [comment for comment in found if comment.covers(each.rule.id, each.rule.slug)]
 
@@ -96,9 +117,9 @@ def _rules(config: str | None, select: Sequence[str], ignore: Sequence[str]) -> 
     from ckptlint.engine.selected import running
 
     known = settings(config).selection()
-    chosen = _codes(select) or tuple(code for code in known.select if code.startswith(_FAMILY)) or (_FAMILY,)
+    chosen = _codes(select) or tuple(code for code in known.select if code.startswith(_FAMILIES)) or _FAMILIES
     selection = Selection(select=chosen, ignore=(*known.ignore, *_codes(ignore)), severity=known.severity)
-    return {each.rule.check: each for each in running(load_rules(), selection) if each.rule.id.startswith(_FAMILY)}
+    return {each.rule.check: each for each in running(load_rules(), selection) if each.rule.id.startswith(_FAMILIES)}
 
 
 def _codes(given: Sequence[str]) -> tuple[str, ...]:
@@ -106,14 +127,14 @@ def _codes(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def _place(path: str, lines: Sequence[str], spot: Spot, each: Running, *, unreasoned: bool) -> Place:
-    rule, node = each.rule, spot.node
-    one_line = node.end_lineno == node.lineno
-    before = lines[node.lineno - 1].encode()[: node.col_offset].decode()
+    rule = each.rule
+    line = lines[spot.line - 1].encode()
+    before = line[: spot.column].decode()
     hint = "the ignore comment needs a reason behind the bracket" if unreasoned else rule.hint
-    source = lines[node.lineno - 1].encode()[node.col_offset : node.end_col_offset if one_line else None].decode()
-    shown = source if one_line and len(source) <= _LONGEST else f"{source[:_LONGEST]} ..."
+    source = line[spot.column : spot.end].decode()
+    shown = source if spot.end is not None and len(source) <= _LONGEST else f"{source[:_LONGEST]} ..."
     message = rule.message.replace("{what}", spot.what or shown)
-    return Place(path, node.lineno, len(before) + 1, rule.id, rule.slug, each.severity, message, hint, source)
+    return Place(path, spot.line, len(before) + 1, rule.id, rule.slug, each.severity, message, hint, source)
 
 
 def _parsed(content: bytes, path: str) -> tuple[str, ast.Module]:

@@ -39,8 +39,19 @@ def side(schema: Schema, factory: str, folder: Path, ref: str = "") -> Side | No
     if not schema.modules:
         return None
     named = _factory(factory)
-    library = Library(list(_roots(named, folder, ref)))
-    return Side(schema, Keys(library, schema.modules, named, _parameters(schema)))
+    return Side(schema, Keys(library(named, folder, ref), schema.modules, named, _parameters(schema)))
+
+
+def library(factory: str, folder: Path, ref: str = "") -> Library:
+    """The modules that a model's source is looked for in."""
+    return Library(list(_roots(_factory(factory), folder, ref)))
+
+
+def with_classes(schema: Schema, factory: str, folder: Path) -> Schema:
+    """The schema with the fingerprints of the project's own classes that its modules have."""
+    from ckptlint.source.where.fingerprints import fingerprints
+
+    return replace(schema, classes=fingerprints(schema, library(factory, folder))) if schema.modules else schema
 
 
 def located(finding: Finding, head: Side | None, base: Side | None = None) -> Finding:
@@ -109,6 +120,11 @@ def _roots(factory: str, folder: Path, ref: str) -> Iterator[Root]:
     for path in sys.path:
         if path and os.path.isdir(path):
             yield Root(_reader(Path(path)), f"{path}/", own=False)
+
+
+def folder_root(folder: Path) -> Root:
+    """A folder of the project's own modules."""
+    return Root(_reader(folder), f"{os.path.relpath(folder)}/".removeprefix("./"))
 
 
 def _reader(folder: Path) -> Callable[[str], bytes | None]:

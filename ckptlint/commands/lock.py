@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -27,10 +27,13 @@ class Locking:
     factory: str
     build: Callable[[], Schema]
     cure: str  # the command that writes it
+    folder: Path | None = None  # of the project whose source it is; None: the current one
 
     @cached_property
     def schema(self) -> Schema:
-        return self.build()
+        from ckptlint.commands.locating import with_classes
+
+        return with_classes(self.build(), self.factory, self.folder or Path.cwd())
 
     @property
     def text(self) -> str:
@@ -85,6 +88,7 @@ def _configured(each: Configured, output: str | None, building: Building, config
         each.model.factory,
         lambda: each.built(building.timeout),
         join(["ckptlint", "lock", each.name, *(["--config", config] if config else [])]),
+        each.folder,
     )
 
 
@@ -116,14 +120,23 @@ def _differences(locking: Locking) -> list[str]:
     if not os.path.exists(locking.path):
         return [f"{locking.path}: there is no lock yet", f"  cure: {locking.cure}"]
     committed = read_lock(sources.read_text(locking.path), locking.path)
-    if locking.text_of(committed) == locking.text:
+    known = locking.schema if committed.classes else replace(locking.schema, classes={})  # as older locks are
+    if locking.text_of(committed) == locking.text_of(known):
         return []
-    found = list(differences.text(compare(committed, locking.schema)))
+    found = [*differences.text(compare(committed, locking.schema)), *_classes(committed, known)]
     return [
         f"{locking.path}: the lock (-) and the model (+) differ",
         *found,
         f"  cure: {locking.cure}; then commit it",
     ]
+
+
+def _classes(committed: Schema, now: Schema) -> Iterator[str]:
+    """The classes whose text is not what it was."""
+    for name in sorted({*committed.classes, *now.classes}):
+        sides = (("-", committed.classes.get(name)), ("+", now.classes.get(name)))
+        if sides[0][1] != sides[1][1]:
+            yield from (f"  {sign} {name}  {text}" for sign, text in sides if text is not None)
 
 
 def _written(locking: Locking) -> str:

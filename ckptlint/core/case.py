@@ -63,7 +63,8 @@ class Case:
     `notes` are what a reader notes of a checkpoint in several files.
     Of what a scan finds: `names` the classes and functions that pickles name, each with what is done with it (`named`, `called`,
     `made`), `odd` the oddities by kind, `refusals` why torch.load does not take it.
-    Of a project's own code: `code`, a Python module; `expect` has the line and column of each finding in it (`3:1`).
+    Of a project's own code: `code`, a Python module, `locked` its text when the lock was written;
+    `expect` has the line and column of each finding in it (`3:1`).
     Of the call: `section`, `only`, `allow_missing`, and `with` in place of the rule's own options.
     """
 
@@ -99,6 +100,7 @@ class Case:
     odd: Mapping[str, str] = field(default_factory=dict)
     refusals: tuple[str, ...] = ()
     code: str = ""
+    locked: str = ""
     section: str = ""
     only: tuple[str, ...] = ()
     allow_missing: tuple[str, ...] = ()

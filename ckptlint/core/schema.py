@@ -18,7 +18,8 @@ class Schema:
 
     `parameters` names the parameters in `model.parameters()` order (None: the source cannot tell parameters from
     buffers), `ties` the groups of keys that are one tensor, in key order, `unsaved` the non-persistent buffers of a model,
-    `modules` each submodule's class (`""` is the root), `origin` where it all came from.
+    `modules` each submodule's class (`""` is the root), `classes` the fingerprints of the project's own classes (`source/where`), by
+    which a change of their text is seen, `origin` where it all came from. Fingerprints are no part of what the schema promises.
     """
 
     tensors: Mapping[str, TensorSpec]
@@ -27,6 +28,7 @@ class Schema:
     unsaved: Mapping[str, TensorSpec] = field(default_factory=lambda: _NOTHING)
     modules: Mapping[str, str] = field(default_factory=lambda: _NO_CLASSES)
     origin: str = ""
+    classes: Mapping[str, str] = field(default_factory=lambda: _NO_CLASSES)
 
     @classmethod
     def of(cls, *lines: str, **more: object) -> Schema:

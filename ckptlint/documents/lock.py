@@ -15,8 +15,8 @@
 Keys are in registration order (`listing` says how repetition is folded), each with P (parameter), B (buffer), - (not known) or T (tied
 to an earlier key; `{-2}.a.weight` is this key without its last two segments, then `a.weight`). Then, where there are such: `[order]`, the
 parameters in `model.parameters()` order where that is not the order of the P keys; `[unsaved]`, buffers that are not saved; `[modules]`,
-the class of each submodule. There are no dates, paths or versions. Law: what is read writes the same text, and what was written reads as
-the same schema (ties in key order).
+the class of each submodule; `[classes]`, fingerprints of the classes' text, which the digest does not cover. There are no dates, paths or
+versions. Law: what is read writes the same text, and what was written reads as the same schema (ties in key order).
 """
 
 from __future__ import annotations
@@ -70,6 +70,8 @@ def _sections(schema: Schema) -> Iterator[str]:
         yield from _section("unsaved", [(key, _Word(str(spec))) for key, spec in schema.unsaved.items()])
     if schema.modules:
         yield from _section("modules", [(path, _Word(quote(name))) for path, name in schema.modules.items()])
+    if schema.classes:
+        yield from _section("classes", [(name, _Word(quote(text))) for name, text in schema.classes.items()])
 
 
 def _section(name: str, rows: Iterable[tuple[str, _Word]]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from ckptlint.errors import DocumentError
 FIRST_LINE: Final = "# ckptlint lock v1"
 REFRESH: Final = "refresh: "  # what stands before the command in the first line
 _FIELDS: Final = ("model", "factory", "digest")
-_SECTIONS: Final = ("keys", "order", "unsaved", "modules")
+_SECTIONS: Final = ("keys", "order", "unsaved", "modules", "classes")
 _CONFLICT: Final = ("<<<<<<<", "|||||||", ">>>>>>>")
 _WORD: Final = re.compile(r"([PBT-]) ([^ ]+)(?: = (?:\{-([1-9][0-9]?)\}\.)?([^ ]+))?")
 _LONGEST_SPEC: Final = 1000
@@ -68,12 +68,24 @@ def parse_lock(text: str, origin: str) -> Lock:
         unsaved={row.key: row.word for row in unsaved},
         modules={row.key: row.word for row in modules},
         origin=origin,
+        classes={row.key: row.word for row in file.rows("classes", unquote)},
     )
     digest = file.field("digest")
     if s1(schema) != digest:
         message = f"the digest is {short(digest)}, that of the schema below {short(s1(schema))}: it was edited or merged by hand"
         raise file.fail(file.lines_of["digest"], message, _refresh(file))
     return Lock(schema, file.field("model"), file.field("factory"), digest, file.refresh)
+
+
+def read_classes(text: str, origin: str) -> dict[str, str]:
+    """Read the fingerprints of classes alone, which takes no time for the keys; none where the lock has none."""
+    start = text.find("\n[classes]")
+    if start < 0 or not text.startswith(FIRST_LINE):
+        return {}
+    first = text.count("\n", 0, start + 1) + 2
+    lines = text[start + 1 :].split("\n")[1:]
+    numbered = [Numbered(number, line.removesuffix("\r")) for number, line in enumerate(lines, start=first)]
+    return {row.key: row.word for row in ListingReader(origin, unquote).rows(numbered)}
 
 
 def _refresh(file: _File) -> str:

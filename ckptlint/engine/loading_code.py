@@ -13,7 +13,7 @@ def spots(tree: ast.Module) -> list[Spot]:
     """Everything that the checks find in a module, in the order of the lines."""
     code = Code(tree)
     found = [spot for detector in DETECTORS for spot in detector(code)]
-    return sorted(found, key=lambda spot: (spot.node.lineno, spot.node.col_offset, spot.check))
+    return sorted(found, key=lambda spot: (spot.line, spot.column, spot.check))
 
 
 def _ignored_results(code: Code) -> Iterator[Spot]:

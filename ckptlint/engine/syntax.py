@@ -26,8 +26,27 @@ class Spot:
     """A place in a module that a check found: `node` is where, `what` the words for the rule's message (empty: the code itself)."""
 
     check: str
-    node: ast.expr
+    node: ast.expr | ast.stmt | ast.mod
     what: str = ""
+
+    @property
+    def line(self) -> int:
+        return getattr(self.node, "lineno", 1)
+
+    @property
+    def column(self) -> int:
+        """In bytes, from 0."""
+        return getattr(self.node, "col_offset", 0)
+
+    @property
+    def last(self) -> int:
+        """The line that it ends in; of what has a body the one that it begins in."""
+        return self.line if hasattr(self.node, "body") else getattr(self.node, "end_lineno", None) or self.line
+
+    @property
+    def end(self) -> int | None:
+        """The column in bytes behind its end; None where it goes on in another line."""
+        return getattr(self.node, "end_col_offset", None) if getattr(self.node, "end_lineno", 0) == self.line else None
 
 
 @dataclass(frozen=True)

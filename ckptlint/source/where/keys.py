@@ -189,9 +189,9 @@ class Keys:
 
     def _own(self, place: Place, flow: list[Place], steps: list[_Step]) -> tuple[Place, list[Place]]:
         """The deepest place in the project itself, where the last is in an installed package."""
-        if self.library.is_own(steps[-1].scope.module):
+        if steps[-1].scope.module.own:
             return place, flow
-        own = [at for at, step in zip(flow, steps, strict=False) if self.library.is_own(step.scope.module)]
+        own = [at for at, step in zip(flow, steps, strict=False) if step.scope.module.own]
         return (own[-1] if own else place), flow
 
     def _made(self, step: _Step, names: tuple[str, ...]) -> Made | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ckptlint.source.where.modules import ClassCode, ModuleCode, dotted, read_module
 from ckptlint.source.where.registrations import Function
@@ -45,13 +45,10 @@ class Library:
             for path, package in ((f"{place}.py", False), (f"{place}/__init__.py", True)):
                 content = root.read(path)
                 if content is not None:
-                    return read_module(name, root.shown + path, content, package=package, revision=root.revision)
+                    read = read_module(name, root.shown + path, content)
+                    own = root.own and not any(f"/{each}/" in f"/{root.shown}{path}" for each in _INSTALLED)
+                    return read and replace(read, package=package, revision=root.revision, own=own)
         return None
-
-    def is_own(self, module: ModuleCode) -> bool:
-        """Whether a module is the project's own, not an installed one."""
-        owns = [root.own for root in self.roots if module.path.startswith(root.shown)]
-        return any(owns[:1]) and not any(f"/{each}/" in f"/{module.path}" for each in _INSTALLED)
 
     def find_class(self, name: str, depth: int = _DEEPEST) -> ClassCode | None:
         """The class of a dotted name, `pkg.mod.Outer.Inner`, also where a module only hands it on."""

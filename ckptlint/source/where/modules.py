@@ -55,7 +55,10 @@ class ClassCode:
 
 @dataclass(frozen=True)
 class ModuleCode:
-    """The syntax tree of a module: `name` is dotted, `path` what people know the file by, `package` whether it is an `__init__.py`."""
+    """The syntax tree of a module: `name` is dotted, `path` what people know the file by, `package` whether it is an `__init__.py`.
+
+    `revision` is the git revision that it is of, `own` whether it is the project's, not an installed one.
+    """
 
     name: str
     path: str
@@ -63,6 +66,7 @@ class ModuleCode:
     tree: ast.Module
     package: bool = False
     revision: str = ""
+    own: bool = True
 
     @cached_property
     def lines(self) -> list[str]:
@@ -121,9 +125,7 @@ class ModuleCode:
         return ".".join([*kept, *([node.module] if node.module else [])])
 
 
-def read_module(
-    name: str, path: str, content: bytes, *, package: bool = False, revision: str = ""
-) -> ModuleCode | None:
+def read_module(name: str, path: str, content: bytes) -> ModuleCode | None:
     """Parse a module; None where it is no Python that this version reads."""
     import io
     import tokenize
@@ -133,7 +135,7 @@ def read_module(
         text = content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about escapes and the like, which are no concern of ours
-            return ModuleCode(name, path, text, ast.parse(text), package, revision)
+            return ModuleCode(name, path, text, ast.parse(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -1,0 +1,77 @@
+"""Which classes of a project its locks know: read from the locks' own sections of classes alone, and only those that a file is about."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ckptlint.documents.config import Config
+
+if TYPE_CHECKING:
+    from ckptlint.commands.locked_classes import Locked
+
+_NAME = "schema.lock"
+_FOLDER = "ckpt"  # where locks are, unless the settings say otherwise
+_SOURCES = ("", "src")
+
+
+@dataclass
+class Locks:
+    """The locks of a project: `paths` where they are, `folders` where modules are found, both absolute."""
+
+    paths: tuple[str, ...]
+    folders: tuple[str, ...]
+    _classes: dict[str, str] | None = field(default=None)
+
+    @classmethod
+    def of(cls, config: Config) -> Locks:
+        """Those of the configured models; where none is configured, all below `ckpt/`."""
+        folder = str(config.folder.absolute())
+        named = [os.path.join(folder, each.lock or f"{_FOLDER}/{name}/{_NAME}") for name, each in config.models.items()]
+        files = [each.factory.rpartition(":")[0] for each in config.models.values()]
+        beside = [os.path.dirname(each) for each in files if each.endswith(".py")]
+        folders = dict.fromkeys(os.path.normpath(os.path.join(folder, each)) for each in (*beside, *_SOURCES))
+        return cls(tuple(named or _found(os.path.join(folder, _FOLDER))), tuple(folders))
+
+    def about(self, path: str) -> Locked | None:
+        """The fingerprints of the classes in a file; None where no lock knows one."""
+        if not path.endswith(".py"):
+            return None
+        if self._classes is None:
+            self._classes = {name: text for lock in self.paths for name, text in _read(lock).items()}
+        for name in self._modules(path) if self._classes else ():
+            inside = {
+                each[len(name) + 1 :]: text for each, text in self._classes.items() if each.startswith(f"{name}.")
+            }
+            if inside:
+                from ckptlint.commands.locked_classes import Locked
+
+                return Locked.of(name, inside, self.folders)
+        return None
+
+    def _modules(self, path: str) -> list[str]:
+        """The dotted names that a file has as a module, seen from each folder."""
+        whole = os.path.abspath(path)
+        found = []
+        for folder in self.folders:
+            relative = os.path.relpath(whole, folder)
+            if not relative.startswith(".."):
+                steps = relative.removesuffix(".py").split(os.sep)
+                found.append(".".join(steps[:-1] if steps[-1] == "__init__" else steps))
+        return [each for each in dict.fromkeys(found) if each]
+
+
+def _found(folder: str) -> list[str]:
+    names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    places = [os.path.join(folder, _NAME), *(os.path.join(folder, name, _NAME) for name in names)]
+    return [each for each in places if os.path.isfile(each)]
+
+
+def _read(lock: str) -> dict[str, str]:
+    from ckptlint.commands.sources import read_text
+    from ckptlint.documents.lock_reader import read_classes
+
+    shown = os.path.relpath(lock)
+    return read_classes(read_text(lock), shown) if Path(lock).is_file() else {}

@@ -1,0 +1,61 @@
+"""What changed in a class since its fingerprint was taken: names that it registers no more or anew, and how they are made."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ckptlint.source.where.fingerprints import Attribute, Fingerprint, Printer, maker
+from ckptlint.source.where.library import Library
+from ckptlint.source.where.modules import ModuleCode
+
+
+class Change(NamedTuple):
+    """A change of a class: the check that it is for, the node where it is, and words for the rule's message."""
+
+    check: str
+    node: ast.stmt | ast.Module
+    what: str
+
+
+def changes(module: ModuleCode, locked: Mapping[str, Fingerprint], library: Library) -> Iterator[Change]:
+    """What changed in a module's classes since `locked`, by their names in the module; a class that is gone is at the first line."""
+    for name, before in locked.items():
+        kind = module.classes.get(name)
+        if kind is None:
+            if any(not each.free for each in before.attributes):
+                yield Change("class-gone", module.tree, name)
+            continue
+        yield from _changed(Printer(library, kind), name, before)
+
+
+def _changed(printer: Printer, name: str, before: Fingerprint) -> Iterator[Change]:
+    groups = printer.registered()
+    known = before.named()
+    makers = {each.made for each in before.attributes if not each.free and not each.made[:1].isupper()} - {""}
+    kind = printer.kind
+    start = kind.methods["__init__"].node if "__init__" in kind.methods else kind.node
+    for each in before.attributes:
+        if not each.free and each.name not in groups:
+            yield Change("registration-gone", start, f"{name}.{each.name}")
+    for attribute, group in groups.items():
+        if attribute in known:
+            yield from _remade(printer, name, known[attribute])
+        elif any(printer.bears(each, makers) for each in group):
+            yield Change("registration-new", group[0].statement, f"{name}.{attribute}")
+    if printer.bases != before.bases:
+        was, now = (" ".join(each) or "nothing" for each in (before.bases, printer.bases))
+        yield Change("bases-changed", kind.node, f"{name} inherited from {was}, and now from {now}")
+
+
+def _remade(printer: Printer, name: str, before: Attribute) -> Iterator[Change]:
+    """How something that was registered before is made now, where that is otherwise."""
+    group = printer.registered()[before.name]
+    if printer.digest(group) == before.digest:
+        return
+    now = next((made for each in group if (made := maker(each.value))), "")
+    if before.free and not any(printer.bears(each) for each in group):
+        return
+    how = f": {before.made} before, {now} now" if now != before.made and before.made and now else ""
+    yield Change("registration-remade", group[0].statement, f"{name}.{before.name}{how}")

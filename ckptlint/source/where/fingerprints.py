@@ -1,0 +1,278 @@
+"""Fingerprints of classes: what each registers and what it is made of, so that a change is seen without torch, by syntax alone.
+
+A class is written as one line, `qkv=Linear:7c1e90 -drop=Dropout:02aa17 : nn.Module`: each name that it registers in its own text with what
+makes it and six hex digits of how, a `-` before what has no parameters, then its bases. The digits are those of the expression's tree with
+the local names and helper functions that it uses, so that neither layout, comments nor Python's version matter.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ckptlint.core.schema import Schema
+from ckptlint.source.where.free import PARAMETER_FREE
+from ckptlint.source.where.library import Library
+from ckptlint.source.where.modules import ClassCode, dotted
+from ckptlint.source.where.registrations import Function, Registration
+
+_DIGITS = 6
+_MARK = "ckptlint: param-free"
+_BASES = " : "
+_DEEPEST = 6  # names that are made of names, classes that are made of classes
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """A name that a class registers: what makes it (`Linear`, '' for what is no call), a digest of how, and whether it has parameters."""
+
+    name: str
+    made: str
+    digest: str
+    free: bool = False
+
+    def __str__(self) -> str:
+        return f"{'-' if self.free else ''}{self.name}={self.made}:{self.digest}"
+
+    @classmethod
+    def parse(cls, text: str) -> Attribute:
+        name, _, rest = text.partition("=")
+        made, _, digest = rest.rpartition(":")
+        return cls(name.removeprefix("-"), made, digest, name.startswith("-"))
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a class registers in its own text, in order, and what it inherits from."""
+
+    attributes: tuple[Attribute, ...]
+    bases: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{' '.join(map(str, self.attributes))}{_BASES}{' '.join(self.bases)}".strip()
+
+    @classmethod
+    def parse(cls, text: str) -> Fingerprint:
+        """Read what `str()` writes; what has another form registers nothing."""
+        attributes, _, bases = f" {text}".rpartition(_BASES.rstrip())
+        return cls(tuple(map(Attribute.parse, attributes.split())), tuple(bases.split()))
+
+    def named(self) -> Mapping[str, Attribute]:
+        return {each.name: each for each in self.attributes}
+
+
+def fingerprints(schema: Schema, library: Library) -> dict[str, str]:
+    """The fingerprint of each of the project's own classes that modules of a schema have or inherit from, by its dotted name."""
+    paths: dict[str, list[str]] = {}
+    for path, name in schema.modules.items():
+        paths.setdefault(name, []).append(path)
+    bearing, childless = _owners(schema)
+    found: dict[str, str] = {}
+    for name, places in paths.items():
+        kind = library.find_class(name)
+        for each in library.order(kind) if kind is not None else ():
+            if each.module.own:
+                full = f"{each.module.name}.{each.name}"
+                known = _Known(
+                    {child for place in places for child in bearing.get(place, ())},
+                    {child for place in places for child in childless.get(place, ())},
+                )
+                found.setdefault(full, str(Printer(library, each).fingerprint(known)))
+    return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The names of a class's instances below which there are parameters or buffers, and those of modules that have none."""
+
+    bearing: Collection[str]
+    free: Collection[str]
+
+
+def _owners(schema: Schema) -> tuple[dict[str, set[str]], dict[str, set[str]]]:
+    """By module, the names below which there are tensors, and its children that have none."""
+    bearing: dict[str, set[str]] = {}
+    for key in (*schema.tensors, *schema.unsaved):
+        names = key.split(".")
+        for length in range(len(names)):
+            bearing.setdefault(".".join(names[:length]), set()).add(names[length])
+    free: dict[str, set[str]] = {}
+    for path in schema.modules:
+        above, _, name = path.rpartition(".")
+        if path and name not in bearing.get(above, ()):
+            free.setdefault(above, set()).add(name)
+    return bearing, free
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Makes the fingerprint of one class."""
+
+    library: Library
+    kind: ClassCode
+
+    def fingerprint(self, known: _Known | None = None) -> Fingerprint:
+        """What the class registers: as far as `known` says of its instances, else by what the text alone tells."""
+        found: dict[str, Attribute] = {}
+        for name, group in self.registered().items():
+            free = self._free(group, known)
+            if free is not None:
+                made = next((made for each in group if (made := maker(each.value))), "")
+                found[name] = Attribute(name, made, self.digest(group), free)
+        return Fingerprint(tuple(found.values()), self.bases)
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """What the class inherits from, dotted, however it is imported."""
+        return tuple(map(self.kind.module.meaning, self.kind.bases))
+
+    def registered(self) -> dict[str, list[Registration]]:
+        """What the class's own text registers, by the name or the form of the name."""
+        found: dict[str, list[Registration]] = {}
+        for each in self.kind.registrations:
+            if len(each.path) == 1 or each.adds:
+                found.setdefault("".join(str(each.path[0]).split()), []).append(each)
+        return found
+
+    def digest(self, group: Iterable[Registration]) -> str:
+        """Hex digits of how something is made: of every statement that may register it."""
+        names = self.kind.module.names
+        texts = [_written(node, names) for each in group if each.value is not None for node in self._used(each)]
+        return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+
+    def _used(self, registration: Registration) -> list[ast.AST]:
+        """An expression, what the local names in it are made of, and the helper functions that it calls."""
+        used: list[ast.AST] = []
+        work: list[tuple[ast.AST, Function | None, int]] = []
+        if registration.value is not None:
+            work.append((registration.value, self.kind.methods.get(registration.method), _DEEPEST))
+        while work:
+            node, function, depth = work.pop(0)
+            if node in used or not depth:
+                continue
+            used.append(node)
+            for each in ast.walk(node):
+                work += ((more, where, depth - 1) for more, where in self._behind(each, function))
+        return used
+
+    def _behind(self, node: ast.AST, function: Function | None) -> Iterator[tuple[ast.AST, Function | None]]:
+        if isinstance(node, ast.Name) and function is not None:
+            for value in function.values.get(node.id, ()):
+                yield value, function
+            for _, value, _ in function.additions.get(node.id, ()):
+                yield value, function
+        if isinstance(node, ast.Call):
+            name = dotted(node.func)
+            own, _, method = name.rpartition(".")
+            if function is not None and own and own == function.own and method in self.kind.methods:
+                yield self.kind.methods[method].node, None
+            elif name in self.kind.module.functions:
+                yield self.kind.module.functions[name].node, None
+
+    # -- what has parameters
+
+    def _free(self, group: list[Registration], known: _Known | None) -> bool | None:
+        """Whether what is registered has no parameters; None where it is neither a module nor a tensor."""
+        if known is not None:
+            if any(each.path[0].matches(name) for each in group for name in known.bearing):
+                return False
+            if any(each.path[0].matches(name) for each in group if each.path[0].exactness for name in known.free):
+                return True
+        told = [self.bears(each) for each in group]
+        if True in told and (known is None or any(each.kind for each in group)):
+            return False
+        return True if False in told else None
+
+    def bears(self, registration: Registration, makers: Collection[str] = ()) -> bool | None:
+        """Whether a registration has parameters or buffers by its text: None where it is a plain value, or nothing tells.
+
+        `makers` are names of functions that are known to make such.
+        """
+        if registration.is_none:
+            return None
+        return True if registration.kind else self.bears_by_text(registration.value, makers)
+
+    def bears_by_text(self, value: ast.expr | None, makers: Collection[str] = (), depth: int = _DEEPEST) -> bool | None:
+        """Whether an expression makes something with parameters; None where it makes neither module nor tensor, or nothing tells."""
+        if not isinstance(value, ast.Call) or not depth:
+            return None
+        name = dotted(value.func)
+        last = name.rpartition(".")[2]
+        if last in makers or last == "Parameter":
+            return True
+        inner = [
+            self.bears_by_text(each, makers, depth - 1)
+            for each in ast.walk(value)
+            if each is not value and isinstance(each, ast.Call)
+        ]
+        if True in inner:
+            return True
+        helper = self._helper(name)
+        if helper is not None:
+            made = [self.bears_by_text(each, makers, depth - 1) for each in helper.returned]
+            return True if True in made else False if False in made else None
+        meant = self.kind.module.meaning(name)
+        if meant.startswith("torch.nn."):
+            return (
+                False if last in PARAMETER_FREE else True if last[:1].isupper() and ".functional" not in meant else None
+            )
+        return self._is_module(last, meant, depth) if last[:1].isupper() else None
+
+    def _helper(self, name: str) -> Function | None:
+        """The method of the class, or function of its module, that a name of a call means."""
+        own, _, method = name.rpartition(".")
+        if own == "self" and method in self.kind.methods:
+            return self.kind.methods[method]
+        return self.kind.module.functions.get(name)
+
+    def _is_module(self, last: str, meant: str, depth: int) -> bool | None:
+        """Whether a class that is no torch's has parameters; None where it is no module."""
+        if meant.partition(".")[0] in sys.stdlib_module_names:
+            return None
+        kind = self.library.class_meant(self.kind)(last) or self.library.find_class(meant)
+        if kind is None:
+            return True if meant.partition(".")[0] != self.kind.module.name.partition(".")[0] else None
+        foreign = self.library.foreign_bases(kind)
+        if not any(each.startswith("torch.nn") or each.endswith("Module") for each in foreign):
+            return None
+        if _MARK in kind.module.lines[kind.node.lineno - 1]:
+            return False
+        inner = [
+            found
+            for each in self.library.order(kind)
+            for own in each.registrations
+            if (found := True if own.kind else Printer(self.library, each).bears_by_text(own.value, (), depth - 1))
+            is not None
+        ]
+        beyond = [each for each in foreign if each.startswith("torch.nn.") and each.rpartition(".")[2] != "Module"]
+        return True in inner or any(each.rpartition(".")[2] not in PARAMETER_FREE for each in beyond)
+
+
+def maker(value: ast.expr | None) -> str:
+    """The last name of what an expression calls; '' where it calls nothing."""
+    return dotted(value.func).rpartition(".")[2] if isinstance(value, ast.Call) else ""
+
+
+def _written(node: ast.AST, names: Mapping[str, str]) -> str:
+    """A syntax tree as text that is the same in every version of Python, whatever imports are called: neither empty fields nor docstrings
+    count.
+    """
+    name = dotted(node) if isinstance(node, ast.Attribute | ast.Name) else ""
+    first, dot, rest = name.partition(".")
+    if first in names:
+        return f"{names[first]}{dot}{rest}"
+    parts = []
+    for field, value in ast.iter_fields(node):
+        if value is None or value == [] or field in ("ctx", "kind", "type_comment", "type_params"):
+            continue
+        items = value if isinstance(value, list) else [value]
+        if field == "body" and isinstance(node, ast.FunctionDef):
+            items = [
+                each for each in items if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+            ]
+        written = (_written(each, names) if isinstance(each, ast.AST) else repr(each) for each in items)
+        parts.append(f"{field}={','.join(written)}")
+    return f"{type(node).__name__}({';'.join(parts)})"

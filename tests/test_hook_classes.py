@@ -1,0 +1,147 @@
+"""`ckptlint hook` beside locks: which classes changed, told without torch, and without parsing more than must be."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from cli import ROOT
+
+from ckptlint.cli import main
+from ckptlint.core.schema import Schema
+from ckptlint.documents.lock import write_lock
+from ckptlint.documents.lock_reader import parse_lock, read_classes
+from ckptlint.source.where.fingerprints import Attribute, Fingerprint, fingerprints
+from ckptlint.source.where.library import Library, texts
+
+MODEL = """
+from torch import nn
+from .blocks import Block
+
+class Net{n}(nn.Module):
+    def __init__(self, d=4):
+        super().__init__()
+        self.body = nn.ModuleList([Block(d) for _ in range(3)])
+        self.head = nn.Linear(d, {n})
+"""
+BLOCKS = """
+from torch import nn
+
+class Block(nn.Module):
+    def __init__(self, d):
+        super().__init__()
+        self.fc = nn.Linear(d, d)
+        self.drop = nn.Dropout(0.1)
+"""
+MODULES = {
+    "": "nets.model{n}.Net{n}",
+    "body": "torch.nn.modules.container.ModuleList",
+    **{f"body.{i}": "nets.blocks.Block" for i in range(3)},
+    **{f"body.{i}.fc": "torch.nn.modules.linear.Linear" for i in range(3)},
+    **{f"body.{i}.drop": "torch.nn.modules.dropout.Dropout" for i in range(3)},
+    "head": "torch.nn.modules.linear.Linear",
+}
+
+
+def schema(n, files):
+    keys = [f"body.{i}.fc.weight: f32[4,4]" for i in range(3)] + [f"head.weight: f32[{n},4]"]
+    modules = {path: name.format(n=n) for path, name in MODULES.items()}
+    plain = Schema.of(*keys, modules=modules)
+    return Schema.of(*keys, modules=modules, classes=fingerprints(plain, Library([texts(files)])))
+
+
+def made(folder):
+    """Write a hundred models of one file each, with their locks."""
+    files = {f"nets/model{n}.py": MODEL.format(n=n) for n in range(1, 101)} | {"nets/blocks.py": BLOCKS}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    for n in range(1, 101):
+        lock = folder / f"ckpt/net{n}/schema.lock"
+        lock.parent.mkdir(parents=True)
+        lock.write_text(write_lock(schema(n, files), model=f"net{n}"))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    made(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def hook(capsys, *arguments):
+    code = main(["hook", *arguments, "--format", "json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    return code, [(each["rule"], each["path"], each["line"], each["message"]) for each in found]
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_what_did_not_change_is_silent(project, capsys):
+    assert hook(capsys, "nets") == (0, [])
+    change(project / "nets/blocks.py", "0.1", "0.2")
+    assert hook(capsys, "nets/blocks.py") == (0, [])
+
+
+def test_a_renamed_attribute_is_seen_at_its_class(project, capsys):
+    change(project / "nets/blocks.py", "self.fc =", "self.linear =")
+    code, found = hook(capsys, "nets/blocks.py")
+    assert code == 1
+    assert [each[:3] for each in found] == [("CKS101", "nets/blocks.py", 5), ("CKS102", "nets/blocks.py", 7)]
+    assert found[0][3].startswith("Block.fc is gone")
+
+
+def test_a_file_of_the_same_name_elsewhere_is_nobodys_business(project, capsys):
+    (project / "other").mkdir()
+    (project / "other/blocks.py").write_text(BLOCKS.replace("self.fc", "self.linear"))
+    assert hook(capsys, "other/blocks.py") == (0, [])
+
+
+def test_a_new_child_of_a_class_without_parameters_is_silent(project, capsys):
+    (project / "nets/quiet.py").write_text("from torch import nn\nclass Quiet(nn.Module):\n    pass\n")
+    change(project / "nets/model7.py", "        self.head", "        self.quiet = Quiet()\n        self.head")
+    change(project / "nets/model7.py", "from .blocks", "from .quiet import Quiet\nfrom .blocks")
+    assert hook(capsys, "nets/model7.py") == (0, [])
+
+
+def test_only_the_staged_file_is_parsed_and_nothing_heavy_is_imported(project):
+    change(project / "nets/blocks.py", "self.fc =", "self.linear =")
+    script = (
+        "import ast, sys\nparse, seen = ast.parse, []\n"
+        "ast.parse = lambda *given, **named: seen.append(1) or parse(*given, **named)\n"
+        "from ckptlint.cli import main\ncode = main(['hook', 'nets/blocks.py'])\n"
+        "heavy = {'torch', 'libcst', 'yaml', 'numpy', 'rich'} & sys.modules.keys()\n"
+        "print(code, len(seen), sorted(heavy), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(ROOT)}
+    )
+    assert done.stderr.splitlines()[-1] == "1 1 []"
+
+
+def test_fingerprints_are_read_as_they_are_written():
+    one = Fingerprint((Attribute("fc", "Linear", "012345"), Attribute("drop", "", "abcdef", free=True)), ("nn.Module",))
+    for each in (one, Fingerprint((), ()), Fingerprint((), ("a.B", "c.D")), Fingerprint(one.attributes, ())):
+        assert Fingerprint.parse(str(each)) == each
+
+
+def test_a_lock_keeps_them_outside_of_its_digest():
+    files = {"nets/model1.py": MODEL.format(n=1), "nets/blocks.py": BLOCKS}
+    text = write_lock(schema(1, files), model="net")
+    read = parse_lock(text, "x").schema
+    assert read_classes(text, "x") == dict(read.classes) == dict(schema(1, files).classes)
+    assert list(read.classes) == ["nets.blocks.Block", "nets.model1.Net1"]
+    assert read.classes["nets.blocks.Block"].startswith("fc=Linear:")
+    assert " -drop=Dropout:" in read.classes["nets.blocks.Block"]
+    without = write_lock(Schema.of(*read.lines(), modules=read.modules), model="net")
+    assert next(line for line in without.splitlines() if line.startswith("digest")) in text
+    assert read_classes(without, "x") == {}
+
+
+@pytest.mark.parametrize("text", ["qkv", "=", ": :", "a=b", "-=:", "a=b:c d"])
+def test_what_is_no_fingerprint_says_something_or_nothing(text):
+    Fingerprint.parse(text)
