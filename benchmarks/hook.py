@@ -2,7 +2,7 @@
 
     python benchmarks/hook.py            # median and extremes of 21 warm runs, and what is imported
 
-The project is that of `tests/test_hook_classes.py`: a hundred models with a lock each, and a module of blocks that all of them use, in which
+The project is that of `tests/test_hook_classes.py`: a hundred models with a lock each, and a module of blocks that all use, in which
 an attribute was renamed.
 """
 

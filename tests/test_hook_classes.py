@@ -10,7 +10,8 @@ from cli import ROOT
 from ckptlint.cli import main
 from ckptlint.core.schema import Schema
 from ckptlint.documents.lock import write_lock
-from ckptlint.documents.lock_reader import parse_lock, read_classes
+from ckptlint.documents.lock_classes import read_classes
+from ckptlint.documents.lock_reader import parse_lock
 from ckptlint.source.where.fingerprints import Attribute, Fingerprint, fingerprints
 from ckptlint.source.where.library import Library, texts
 
@@ -133,13 +134,13 @@ def test_a_lock_keeps_them_outside_of_its_digest():
     files = {"nets/model1.py": MODEL.format(n=1), "nets/blocks.py": BLOCKS}
     text = write_lock(schema(1, files), model="net")
     read = parse_lock(text, "x").schema
-    assert read_classes(text, "x") == dict(read.classes) == dict(schema(1, files).classes)
+    assert read_classes(text) == dict(read.classes) == dict(schema(1, files).classes)
     assert list(read.classes) == ["nets.blocks.Block", "nets.model1.Net1"]
     assert read.classes["nets.blocks.Block"].startswith("fc=Linear:")
-    assert " -drop=Dropout:" in read.classes["nets.blocks.Block"]
+    assert ";-drop=Dropout:" in read.classes["nets.blocks.Block"]
     without = write_lock(Schema.of(*read.lines(), modules=read.modules), model="net")
     assert next(line for line in without.splitlines() if line.startswith("digest")) in text
-    assert read_classes(without, "x") == {}
+    assert read_classes(without) == {}
 
 
 @pytest.mark.parametrize("text", ["qkv", "=", ": :", "a=b", "-=:", "a=b:c d"])

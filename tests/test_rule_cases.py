@@ -8,10 +8,8 @@ from ckptlint.commands.hook import judge
 from ckptlint.commands.locked_classes import Locked
 from ckptlint.core.case import Case
 from ckptlint.core.rule import Rule
-from ckptlint.core.selection import Selection
 from ckptlint.documents.rules import RuleFile, read_folder
 from ckptlint.engine.lint import LintOptions, lint
-from ckptlint.engine.selected import running
 from ckptlint.errors import FormatError
 from ckptlint.formats import open_checkpoint
 from ckptlint.source.where.fingerprints import Printer
@@ -23,9 +21,7 @@ CASES = [pytest.param(file, case, id=f"{file.rule.id}: {case.name}") for file in
 
 def patterns(rule: Rule, case: Case, folder: Path) -> list[str]:
     if case.code:
-        rules = {
-            each.rule.check: each for each in running([file.rule for file in RULES], Selection(select=("CKL", "CKS")))
-        }
+        rules = {each.check: Running(each, each.severity, ignored=False) for each in (file.rule for file in RULES)}
         places, _ = judge(case.code.encode(), "x.py", rules, locked(case.locked) if case.locked else None)
         return [f"{place.line}:{place.column}" for place in places if place.rule == rule.id]
     if case.file is not None or case.folder is not None or case.files:

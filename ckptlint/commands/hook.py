@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ckptlint.commands.locks import Locks
 from ckptlint.commands.projects import settings
@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     import ast
 
     from ckptlint.commands.locked_classes import Locked
+    from ckptlint.core.rule import Rule
     from ckptlint.documents.code_comments import Accepted
-    from ckptlint.engine.selected import Running
     from ckptlint.engine.syntax import Spot
 
 _FAMILIES = ("CKL", "CKS")
 _WORDS = (b"torch", b"state_dict", b"ckpt", b"checkpoint")  # a module with none of them loads no checkpoint
 _LONGEST = 80  # characters of code in a message
 _SKIPPED = ("node_modules", "__pycache__", "site-packages")
+
+
+class Running(NamedTuple):
+    """A rule about code that runs, and how severe it is to the project."""
+
+    rule: Rule
+    severity: Severity
+    ignored: bool
 
 
 def run(
@@ -114,12 +122,15 @@ def _comments_about(spot: Spot, each: Running, comments: Mapping[int, Accepted])
 def _rules(config: str | None, select: Sequence[str], ignore: Sequence[str]) -> Mapping[str, Running]:
     """The selected rules about code, by their check."""
     from ckptlint.documents.rules import load_rules
-    from ckptlint.engine.selected import running
+    from ckptlint.engine.wishes import check_codes, wish
 
     known = settings(config).selection()
     chosen = _codes(select) or tuple(code for code in known.select if code.startswith(_FAMILIES)) or _FAMILIES
     selection = Selection(select=chosen, ignore=(*known.ignore, *_codes(ignore)), severity=known.severity)
-    return {each.rule.check: each for each in running(load_rules(), selection) if each.rule.id.startswith(_FAMILIES)}
+    loaded = load_rules()
+    check_codes(loaded, selection)
+    wanted = [(rule, wish(rule, selection)) for rule in loaded if rule.id.startswith(_FAMILIES)]
+    return {rule.check: Running(rule, each.severity, each.ignored) for rule, each in wanted if each is not None}
 
 
 def _codes(given: Sequence[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from ckptlint.core.finding import Finding, Report
 from ckptlint.core.place import Definition, Place
 from ckptlint.core.schema import Schema
+from ckptlint.source.where.folders import reader
 from ckptlint.source.where.keys import Keys
 from ckptlint.source.where.library import Library, Root
 
@@ -115,26 +116,11 @@ def _roots(factory: str, folder: Path, ref: str) -> Iterator[Root]:
     beside = os.path.dirname(place) if place.endswith(".py") else ""
     for name in dict.fromkeys([beside, *_FOLDERS]):
         shown = f"{os.path.relpath(folder / name)}/".removeprefix("./")
-        reader = _committed(ref, folder / name) if ref else _reader(folder / name)
-        yield Root(reader, shown, revision=ref)
+        read = _committed(ref, folder / name) if ref else reader(folder / name)
+        yield Root(read, shown, revision=ref)
     for path in sys.path:
         if path and os.path.isdir(path):
-            yield Root(_reader(Path(path)), f"{path}/", own=False)
-
-
-def folder_root(folder: Path) -> Root:
-    """A folder of the project's own modules."""
-    return Root(_reader(folder), f"{os.path.relpath(folder)}/".removeprefix("./"))
-
-
-def _reader(folder: Path) -> Callable[[str], bytes | None]:
-    def read(path: str) -> bytes | None:
-        try:
-            return (folder / path).read_bytes()
-        except OSError:
-            return None
-
-    return read
+            yield Root(reader(Path(path)), f"{path}/", own=False)
 
 
 def _committed(ref: str, folder: Path) -> Callable[[str], bytes | None]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from ckptlint.commands.locating import folder_root
 from ckptlint.engine.syntax import Spot
 from ckptlint.source.where.changes import changes
 from ckptlint.source.where.fingerprints import Fingerprint
+from ckptlint.source.where.folders import folder_root
 from ckptlint.source.where.library import Library
 from ckptlint.source.where.modules import ModuleCode
 
@@ -26,12 +26,12 @@ class Locked:
     @classmethod
     def of(cls, module: str, classes: Mapping[str, str], folders: Sequence[str]) -> Locked:
         """Read the fingerprints as a lock has them."""
-        library = Library([folder_root(Path(folder)) for folder in folders])
+        library = Library([folder_root(folder) for folder in folders])
         return cls(module, {name: Fingerprint.parse(text) for name, text in classes.items()}, library)
 
 
 def changed(text: str, tree: ast.Module, path: str, locked: Locked) -> list[Spot]:
     """Where the classes of a module are otherwise than the lock knows them."""
-    module = ModuleCode(locked.module, path, text, tree, package=Path(path).name == "__init__.py")
+    module = ModuleCode(locked.module, path, text, tree, package=os.path.basename(path) == "__init__.py")
     locked.library.parsed[locked.module] = module
     return [Spot(each.check, each.node, each.what) for each in changes(module, locked.classes, locked.library)]

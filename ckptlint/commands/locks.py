@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ckptlint.documents.config import Config
@@ -70,8 +69,10 @@ def _found(folder: str) -> list[str]:
 
 
 def _read(lock: str) -> dict[str, str]:
-    from ckptlint.commands.sources import read_text
-    from ckptlint.documents.lock_reader import read_classes
+    from ckptlint.documents.lock_classes import read_classes
 
-    shown = os.path.relpath(lock)
-    return read_classes(read_text(lock), shown) if Path(lock).is_file() else {}
+    try:
+        with open(lock, encoding="utf-8", errors="replace") as file:
+            return read_classes(file.read())
+    except OSError:
+        return {}  # there is no lock yet; what is wrong with one, its own commands say

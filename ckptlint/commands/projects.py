@@ -6,11 +6,14 @@ import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ckptlint.commands.sources import Building
-from ckptlint.core.schema import Schema
 from ckptlint.documents.config import Config, Model, find_config, read_config
 from ckptlint.errors import UsageError
+
+if TYPE_CHECKING:  # the hook reads settings, and no checkpoint
+    from ckptlint.commands.sources import Building
+    from ckptlint.core.schema import Schema
 
 
 def settings(path: str | None) -> Config:
@@ -47,6 +50,8 @@ class Configured:
 
     def building(self, timeout: float) -> Building:
         import json
+
+        from ckptlint.commands.sources import Building
 
         arguments = json.dumps(dict(self.model.args)) if self.model.args else None
         return Building(arguments, self.model.device, timeout, self.folder)

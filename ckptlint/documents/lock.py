@@ -29,6 +29,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.listing import Line, escape, listing, parts, quote
 from ckptlint.documents.listing_reader import MOST_KEYS
+from ckptlint.documents.lock_classes import SECTION, class_lines
 from ckptlint.documents.lock_reader import FIRST_LINE, REFRESH, Lock, parse_lock, read_lock
 from ckptlint.errors import DocumentError
 
@@ -71,7 +72,7 @@ def _sections(schema: Schema) -> Iterator[str]:
     if schema.modules:
         yield from _section("modules", [(path, _Word(quote(name))) for path, name in schema.modules.items()])
     if schema.classes:
-        yield from _section("classes", [(name, _Word(quote(text))) for name, text in schema.classes.items()])
+        yield from ("", SECTION, *class_lines(schema.classes))
 
 
 def _section(name: str, rows: Iterable[tuple[str, _Word]]) -> Iterator[str]:

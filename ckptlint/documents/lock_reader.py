@@ -77,17 +77,6 @@ def parse_lock(text: str, origin: str) -> Lock:
     return Lock(schema, file.field("model"), file.field("factory"), digest, file.refresh)
 
 
-def read_classes(text: str, origin: str) -> dict[str, str]:
-    """Read the fingerprints of classes alone, which takes no time for the keys; none where the lock has none."""
-    start = text.find("\n[classes]")
-    if start < 0 or not text.startswith(FIRST_LINE):
-        return {}
-    first = text.count("\n", 0, start + 1) + 2
-    lines = text[start + 1 :].split("\n")[1:]
-    numbered = [Numbered(number, line.removesuffix("\r")) for number, line in enumerate(lines, start=first)]
-    return {row.key: row.word for row in ListingReader(origin, unquote).rows(numbered)}
-
-
 def _refresh(file: _File) -> str:
     return f"refresh it: {file.refresh or 'ckptlint lock ' + file.field('model')}"
 

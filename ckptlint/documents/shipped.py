@@ -6,14 +6,16 @@ reads no YAML for those that cannot.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ckptlint.core.migration import Copy, Drop, Migration, Move, New
-from ckptlint.core.template import Selector, Template
 from ckptlint.errors import CkptlintError
+
+if TYPE_CHECKING:  # who looks for the rules alone needs none of it
+    from ckptlint.core.migration import Migration
+    from ckptlint.core.template import Selector, Template
 
 INDEX = "index.json"
 
@@ -39,6 +41,8 @@ def folder(kind: str) -> Path:
 
 def library() -> list[Shipped]:
     """Return the shipped migrations by name, from their index."""
+    import json
+
     index = json.loads((folder("migrations") / INDEX).read_bytes())
     return [Shipped(name, entry["summary"], entry["about"], tuple(entry["keys"])) for name, entry in index.items()]
 
@@ -51,6 +55,8 @@ def candidates(keys: Iterable[str]) -> list[str]:
 
 def index_of(place: Path) -> str:
     """Return the text that `index.json` of this folder should have."""
+    import json
+
     from ckptlint.documents.migrations import read_migration
 
     index: dict[str, object] = {}
@@ -64,6 +70,8 @@ def index_of(place: Path) -> str:
 
 
 def _texts(migration: Migration) -> Iterator[str]:
+    from ckptlint.core.migration import Copy, Drop, Move, New
+
     if migration.prefix is not None:
         yield from migration.prefix.strip
     for stage in migration.stages[:1]:

@@ -17,7 +17,8 @@ from ckptlint.core.selector import Selector
 from ckptlint.core.values import Measured
 from ckptlint.engine.headline import headline
 from ckptlint.engine.sections import choose_section
-from ckptlint.engine.selected import LintRule, Running, closeness, running
+from ckptlint.engine.selected import LintRule, Running, running
+from ckptlint.engine.wishes import closeness
 from ckptlint.errors import DocumentError, UsageError
 
 _NAMED = 4  # patterns that a message names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,10 +11,8 @@ from ckptlint.checks.base import Check
 from ckptlint.core.fields import fill
 from ckptlint.core.finding import Severity
 from ckptlint.core.selection import Selection
-from ckptlint.errors import DocumentError, UsageError
-
-# a slug, or a whole id, beats every prefix
-_EXACT = 1000
+from ckptlint.engine.wishes import check_codes, wish
+from ckptlint.errors import DocumentError
 
 
 class LintRule(Protocol):
@@ -56,24 +54,19 @@ def running(rules: Iterable[LintRule], selection: Selection) -> list[Running]:
     `UsageError` for a code that means no rule, `DocumentError` for a rule with an unknown check or wrong options.
     """
     known = list(rules)
-    _check_codes(known, selection)
+    check_codes(known, selection)
     chosen = [each for rule in known if (each := _running(rule, selection)) is not None]
     order = {name: place for place, name in enumerate(CHECKS)}
     return sorted(chosen, key=lambda each: (order[each.rule.check], each.rule.id))
 
 
 def _running(rule: LintRule, selection: Selection) -> Running | None:
-    wanted = max(closeness(rule, selection.select) if selection.select else 1, closeness(rule, selection.extend))
-    if not wanted:
+    wanted = wish(rule, selection)
+    if wanted is None:
         return None
-    codes = [code for code in selection.severity if closeness(rule, (code,))]
-    severity: Severity | None = rule.severity
-    if codes:
-        severity = selection.severity[max(codes, key=lambda code: closeness(rule, (code,)))]
-    ignored = severity is None or closeness(rule, selection.ignore) >= wanted
     if rule.check not in CHECKS:
         raise DocumentError(f"there is no check {rule.check!r}", where=rule.id, hint=f"there are {', '.join(CHECKS)}")
-    return Running(rule, CHECKS[rule.check], _options(rule), severity or rule.severity, ignored)
+    return Running(rule, CHECKS[rule.check], _options(rule), wanted.severity, wanted.ignored)
 
 
 def _options(rule: LintRule) -> object:
@@ -81,25 +74,3 @@ def _options(rule: LintRule) -> object:
         return fill(CHECKS[rule.check].options, rule.options)
     except DocumentError as error:
         raise error.at(f"{rule.id}: with") from None
-
-
-def closeness(rule: LintRule, codes: Sequence[str]) -> int:
-    """Return how exactly the codes name the rule: 0 not at all, else the length of the longest that does."""
-    return max((_closeness(rule, code) for code in codes), default=0)
-
-
-def _closeness(rule: LintRule, code: str) -> int:
-    if code in (rule.id, rule.slug):
-        return _EXACT
-    return len(code) if rule.id.startswith(code) else 0
-
-
-def _check_codes(rules: Sequence[LintRule], selection: Selection) -> None:
-    ignores = [ignore.rule for ignore in selection.ignores]
-    for code in (*selection.select, *selection.extend, *selection.ignore, *selection.severity, *ignores):
-        if not code or not any(closeness(rule, (code,)) for rule in rules):
-            from difflib import get_close_matches  # only a mistake pays for this import
-
-            close = get_close_matches(code, [name for rule in rules for name in (rule.id, rule.slug)], n=1)
-            hint = f"did you mean {close[0]}?" if close else "`ckptlint rules` lists them"
-            raise UsageError(f"no rule has the code {code!r}", hint=hint)

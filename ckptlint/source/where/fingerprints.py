@@ -1,6 +1,6 @@
 """Fingerprints of classes: what each registers and what it is made of, so that a change is seen without torch, by syntax alone.
 
-A class is written as one line, `qkv=Linear:7c1e90 -drop=Dropout:02aa17 : nn.Module`: each name that it registers in its own text with what
+A class is written as one word, `qkv=Linear:7c1e90;-drop=Dropout:02aa17|torch.nn.Module`: each name that it registers in its own text with what
 makes it and six hex digits of how, a `-` before what has no parameters, then its bases. The digits are those of the expression's tree with
 the local names and helper functions that it uses, so that neither layout, comments nor Python's version matter.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ckptlint.source.where.registrations import Function, Registration
 
 _DIGITS = 6
 _MARK = "ckptlint: param-free"
-_BASES = " : "
+_ODD = re.compile(r"[\s;|=]")  # in a name that is computed
 _DEEPEST = 6  # names that are made of names, classes that are made of classes
 
 
@@ -52,13 +53,16 @@ class Fingerprint:
     bases: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{' '.join(map(str, self.attributes))}{_BASES}{' '.join(self.bases)}".strip()
+        return f"{';'.join(map(str, self.attributes))}|{','.join(self.bases)}"
 
     @classmethod
     def parse(cls, text: str) -> Fingerprint:
         """Read what `str()` writes; what has another form registers nothing."""
-        attributes, _, bases = f" {text}".rpartition(_BASES.rstrip())
-        return cls(tuple(map(Attribute.parse, attributes.split())), tuple(bases.split()))
+        attributes, _, bases = text.partition("|")
+        return cls(
+            tuple(Attribute.parse(each) for each in attributes.split(";") if each),
+            tuple(filter(None, bases.split(","))),
+        )
 
     def named(self) -> Mapping[str, Attribute]:
         return {each.name: each for each in self.attributes}
@@ -134,7 +138,7 @@ class Printer:
         found: dict[str, list[Registration]] = {}
         for each in self.kind.registrations:
             if len(each.path) == 1 or each.adds:
-                found.setdefault("".join(str(each.path[0]).split()), []).append(each)
+                found.setdefault(_ODD.sub("_", str(each.path[0])), []).append(each)
         return found
 
     def digest(self, group: Iterable[Registration]) -> str:
