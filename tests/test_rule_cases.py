@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ckptlint.commands.hook import judge
+from ckptlint.commands.hook import Running, judge
 from ckptlint.commands.locked_classes import Locked
 from ckptlint.core.case import Case
 from ckptlint.core.rule import Rule

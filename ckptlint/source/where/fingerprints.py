@@ -1,8 +1,8 @@
 """Fingerprints of classes: what each registers and what it is made of, so that a change is seen without torch, by syntax alone.
 
-A class is written as one word, `qkv=Linear:7c1e90;-drop=Dropout:02aa17|torch.nn.Module`: each name that it registers in its own text with what
-makes it and six hex digits of how, a `-` before what has no parameters, then its bases. The digits are those of the expression's tree with
-the local names and helper functions that it uses, so that neither layout, comments nor Python's version matter.
+A class is written as one word, `qkv=Linear:7c1e90;-drop=Dropout:02aa17|torch.nn.Module`: each name that it registers in its own text with
+what makes it and six hex digits of how, a `-` before what has no parameters, then its bases. The digits are those of the expression's tree
+with the local names and helper functions that it uses, so that neither layout, comments nor Python's version matter.
 """
 
 from __future__ import annotations
