@@ -205,25 +205,24 @@ class Printer:
             return None
         name = dotted(value.func)
         last = name.rpartition(".")[2]
-        if last in makers or last == "Parameter":
-            return True
-        inner = [
-            self.bears_by_text(each, makers, depth - 1)
-            for each in ast.walk(value)
-            if each is not value and isinstance(each, ast.Call)
-        ]
-        if True in inner:
+        inner = [self.bears_by_text(each, makers, depth - 1) for each in ast.walk(value) if each is not value]
+        if last in makers or last == "Parameter" or True in inner:
             return True
         helper = self._helper(name)
         if helper is not None:
-            made = [self.bears_by_text(each, makers, depth - 1) for each in helper.returned]
-            return True if True in made else False if False in made else None
+            made = {self.bears_by_text(each, makers, depth - 1) for each in helper.returned}
+            return next((each for each in (True, False) if each in made), None)
+        return self._class_bears(name, depth)
+
+    def _class_bears(self, name: str, depth: int) -> bool | None:
+        """Whether a class has parameters; None where the name is of no module."""
+        last = name.rpartition(".")[2]
         meant = self.kind.module.meaning(name)
+        if not last[:1].isupper() or ".functional." in meant:
+            return None
         if meant.startswith("torch.nn."):
-            return (
-                False if last in PARAMETER_FREE else True if last[:1].isupper() and ".functional" not in meant else None
-            )
-        return self._is_module(last, meant, depth) if last[:1].isupper() else None
+            return last not in PARAMETER_FREE
+        return self._is_module(last, meant, depth)
 
     def _helper(self, name: str) -> Function | None:
         """The method of the class, or function of its module, that a name of a call means."""
