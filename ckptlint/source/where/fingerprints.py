@@ -23,6 +23,12 @@ from ckptlint.source.where.registrations import Function, Registration
 _DIGITS = 6
 _MARK = "ckptlint: param-free"
 _ODD = re.compile(r"[\s;|=]")  # in a name that is computed
+_UNWRITTEN = (
+    "ctx",
+    "kind",
+    "type_comment",
+    "type_params",
+)  # fields of syntax trees that say nothing, or not in every version
 _DEEPEST = 6  # names that are made of names, classes that are made of classes
 
 
@@ -239,19 +245,17 @@ class Printer:
         if kind is None:
             return True if meant.partition(".")[0] != self.kind.module.name.partition(".")[0] else None
         foreign = self.library.foreign_bases(kind)
-        if not any(each.startswith("torch.nn") or each.endswith("Module") for each in foreign):
+        if not any(each.startswith("torch.nn.") or each.endswith("Module") for each in foreign):
             return None
         if _MARK in kind.module.lines[kind.node.lineno - 1]:
             return False
-        inner = [
-            found
-            for each in self.library.order(kind)
-            for own in each.registrations
-            if (found := True if own.kind else Printer(self.library, each).bears_by_text(own.value, (), depth - 1))
-            is not None
-        ]
-        beyond = [each for each in foreign if each.startswith("torch.nn.") and each.rpartition(".")[2] != "Module"]
-        return True in inner or any(each.rpartition(".")[2] not in PARAMETER_FREE for each in beyond)
+        inner = [Printer(self.library, each).bears_itself(depth - 1) for each in self.library.order(kind)]
+        beyond = {each.rpartition(".")[2] for each in foreign if each.startswith("torch.nn.")} - {"Module"}
+        return any(inner) or not beyond <= PARAMETER_FREE
+
+    def bears_itself(self, depth: int) -> bool:
+        """Whether the class registers something with parameters in its own text."""
+        return any(each.kind or self.bears_by_text(each.value, (), depth) for each in self.kind.registrations)
 
 
 def maker(value: ast.expr | None) -> str:
@@ -269,13 +273,12 @@ def _written(node: ast.AST, names: Mapping[str, str]) -> str:
         return f"{names[first]}{dot}{rest}"
     parts = []
     for field, value in ast.iter_fields(node):
-        if value is None or value == [] or field in ("ctx", "kind", "type_comment", "type_params"):
-            continue
         items = value if isinstance(value, list) else [value]
         if field == "body" and isinstance(node, ast.FunctionDef):
             items = [
                 each for each in items if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
             ]
-        written = (_written(each, names) if isinstance(each, ast.AST) else repr(each) for each in items)
-        parts.append(f"{field}={','.join(written)}")
+        written = [_written(each, names) if isinstance(each, ast.AST) else repr(each) for each in items]
+        if field not in _UNWRITTEN and written not in ([], ["None"]):
+            parts.append(f"{field}={','.join(written)}")
     return f"{type(node).__name__}({';'.join(parts)})"
