@@ -211,7 +211,11 @@ class Printer:
             return None
         name = dotted(value.func)
         last = name.rpartition(".")[2]
-        inner = [self.bears_by_text(each, makers, depth - 1) for each in ast.walk(value) if each is not value]
+        inner = [
+            self.bears_by_text(each, makers, depth - 1)
+            for each in ast.walk(value)
+            if each is not value and isinstance(each, ast.expr)
+        ]
         if last in makers or last == "Parameter" or True in inner:
             return True
         helper = self._helper(name)
