@@ -13,6 +13,7 @@ from ckptlint.core.template import Selector, Target, Template
 from ckptlint.documents.guards import optional_guard
 from ckptlint.documents.nodes import Entry, Kind, Node
 from ckptlint.documents.op_calls import IN_OPS, read_op_calls
+from ckptlint.documents.kept_keys import as_rename
 from ckptlint.documents.scope import Scope, distinct, literal
 from ckptlint.errors import DocumentError
 
@@ -101,7 +102,7 @@ def _scoped(item: Node, scope: Scope) -> Iterable[Rewrite]:
     template = old.read(Template.parse)
     after = new.text() if new is not old else "".join(map(_named_alone, template.tokens))
     new.located(Target.parse, after)
-    inner = scope.inside(old.text(), after)
+    inner = scope.inside(old.text(), after, moves=new is not old)
     return [rewrite for each in rewrites.items() for rewrite in _rewrite(each, inner)]
 
 
@@ -202,7 +203,18 @@ def _filled(node: Node, *skip: str) -> list[Entry]:
 
 
 def _keep(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
-    return [Keep(_selectors(node, scope), where=node.where, **beside)]
+    if not scope.moves:
+        return [Keep(_selectors(node, scope), where=node.where, **beside)]
+    return [_kept(each, scope, beside) for each in node.one_or_more()]
+
+
+def _kept(node: Node, scope: Scope, beside: dict[str, Any]) -> Move:
+    """A key that keeps its name below a path that becomes another one."""
+    old, new = node.read(as_rename)
+    source = node.located(Template.parse, scope.before + old)
+    target = node.located(Target.parse, scope.after + new)
+    scope.within(node, (source,)).check_fills(node, target.fills)
+    return Move((source,), (target,), where=node.where, **beside)
 
 
 def _drop(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:

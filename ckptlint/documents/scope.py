@@ -28,10 +28,12 @@ class Scope:
     gathered: str = ""
     before: str = ""
     after: str = ""
+    moves: bool = False  # whether the keys after are below another path
 
-    def inside(self, before: str, after: str) -> Scope:
+    def inside(self, before: str, after: str, *, moves: bool) -> Scope:
         """Return the scope of rewrites within a module that is at one path before and at another after."""
-        return replace(self, before=f"{self.before}{before}.", after=f"{self.after}{after}.")
+        moves = moves or self.moves
+        return replace(self, before=f"{self.before}{before}.", after=f"{self.after}{after}.", moves=moves)
 
     def template(self, node: Node) -> Template:
         """Read the old keys of a rewrite."""

@@ -38,6 +38,16 @@ SAME = {
     """
 - scope: {"a.{i:int}": "b.{i+1}"}
   rewrites:
+  - keep: ["w.*", "{q,k}.{t}", "**", "l.{0..2}.b"]
+""": """
+- rename: {"a.{i:int}.w.{kept1}": "b.{i+1}.w.{kept1}"}
+- rename: {"a.{i:int}.{kept0:one(q|k)}.{t}": "b.{i+1}.{kept0}.{t}"}
+- rename: {"a.{i:int}.{kept0:path}": "b.{i+1}.{kept0}"}
+- rename: {"a.{i:int}.l.{kept1:one(0|1|2)}.b": "b.{i+1}.l.{kept1}.b"}
+""",
+    """
+- scope: {"a.{i:int}": "b.{i+1}"}
+  rewrites:
   - {scope: c, rewrites: [rename: {x: y}]}
 """: """
 - rename: {"a.{i:int}.c.x": "b.{i+1}.c.y"}
