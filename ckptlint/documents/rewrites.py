@@ -11,9 +11,9 @@ from ckptlint.core.holes import Token, escaped
 from ckptlint.core.migration import Copy, Drop, Keep, Move, New, OpCall, Rewrite, Tie, Untie
 from ckptlint.core.template import Selector, Target, Template
 from ckptlint.documents.guards import optional_guard
+from ckptlint.documents.kept_keys import as_rename
 from ckptlint.documents.nodes import Entry, Kind, Node
 from ckptlint.documents.op_calls import IN_OPS, read_op_calls
-from ckptlint.documents.kept_keys import as_rename
 from ckptlint.documents.scope import Scope, distinct, literal
 from ckptlint.errors import DocumentError
 
