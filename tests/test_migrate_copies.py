@@ -95,6 +95,25 @@ def test_averages_may_spell_keys_in_a_way_of_their_own(spell, tmp_path):
     assert all(torch.equal(result[place][key], value[place][key]) for place in value for key in value[place])
 
 
+@pytest.mark.parametrize("prefix", ["module.", "module._orig_mod.", "ema_model.module."])
+def test_averages_of_a_wrapped_model_stay_wrapped(prefix, tmp_path):
+    average = {f"{prefix}{key}": value for key, value in weights(value=2.0).items()}
+    value = {"model": weights(), "ema": {"n_averaged": torch.tensor(7), **average}}
+    torch.save(value, tmp_path / "old.pt")
+    output = migrated_file(tmp_path, tmp_path / "old.pt", BODY)
+    new = torch.load(output)
+    assert [f"{prefix}{key}" for key in new["model"]] == [key for key in new["ema"] if key != "n_averaged"]
+    assert new["ema"]["n_averaged"] == 7
+    back = tmp_path / "back.pt"
+    migrate(Request(str(output), [str(write_migration(tmp_path, BODY))], str(back), reverse=True))
+    result = torch.load(back)
+    assert all(torch.equal(result["ema"][key], value["ema"][key]) for key in value["ema"])
+    assert result["ema"].keys() == value["ema"].keys()
+    alone = {"model": weights(), "ema": average}
+    stripped = migrated(tmp_path, alone, f"prefix: {{strip: [{prefix}]}}\nrest: keep\n")
+    assert list(stripped["ema"]) == list(value["model"])
+
+
 def test_what_is_no_copy_stays_and_is_named(tmp_path, capsys):
     migrated(tmp_path, HABITS["lightning"][0], BODY)
     assert "/callbacks/EMA stays as it is" in capsys.readouterr().err

@@ -129,11 +129,18 @@ def _drafted(
     checkpoint: Checkpoint, section: Section, meant: Sequence[Section], migration: Migration, going: Going
 ) -> Draft:
     facts = facts_of(checkpoint, going.params, section.path)
-    spelt = spelling(section, checkpoint.sections)
+    spelt = spelling(section, checkpoint.sections, _stripped(migration, going))
     if spelt is None:
         return _placed(section, meant, lambda each: draft(each.schema(checkpoint.origin), migration, facts))
     made = _placed(spelt.read(section), meant, lambda each: draft(each.schema(checkpoint.origin), migration, facts))
     return replace(made, plan=spelt.respell(made.plan, section))
+
+
+def _stripped(migration: Migration, going: Going) -> Sequence[str] | None:
+    """The prefixes that a copy of the weights loses; None where somebody names the sections, whose keys then are as they are."""
+    if going.named:
+        return None
+    return migration.prefix.strip if migration.prefix is not None else ()
 
 
 def _distinct(sections: Sequence[Section]) -> list[Section]:
@@ -201,7 +208,7 @@ def chain(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts) -
 def _spelt_back(
     checkpoint: Checkpoint, section: Section, *, number: int, going: Going, source: OldSchema | None
 ) -> tuple[Plan, Draft]:
-    spelt = spelling(section, checkpoint.sections)
+    spelt = spelling(section, checkpoint.sections, _stripped(going.migrations[number], going))
     if spelt is None:
         return _back(checkpoint, section, number=number, going=going, source=source)
     back, way = _back(checkpoint, spelt.read(section), number=number, going=going, source=source)

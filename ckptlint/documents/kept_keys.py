@@ -10,7 +10,7 @@ _MOST = 256  # words that a list may stand for
 
 
 def as_rename(text: str) -> tuple[str, str]:
-    """Return the template that matches what a selector selects, and the target that writes it again; `DocumentError` where there is none."""
+    """Return the template that matches what a selector selects, and the target that writes it; `DocumentError` where there is none."""
     old, new = "", ""
     for number, token in enumerate(Selector.parse(text).tokens):
         if isinstance(token, str):

@@ -1,13 +1,16 @@
-"""Moving averages that spell the keys of the weights in a way of their own: `enc_0_weight` or `enc0weight` for `enc.0.weight`.
+"""Moving averages that spell the keys of the weights in a way of their own: `enc_0_weight`, `enc0weight` or `module.enc.0.weight`.
 
-They keep their buffers in modules, whose names may have no dots. Such a copy is planned under the weights' keys, and spelt again.
+They keep their buffers in modules, whose names may have no dots, or wrap the model, as torch's AveragedModel does. Such a copy is planned
+under the weights' keys, and spelt again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import add
 
 from ckptlint.core.checkpoint import Section, SectionKind
 from ckptlint.core.plan import Edge, Plan
@@ -59,15 +62,29 @@ class Spelling:
         return replace(edge, sources=tuple(map(self.write, edge.sources)), targets=tuple(map(self.write, edge.targets)))
 
 
-def spelling(section: Section, sections: Sequence[Section]) -> Spelling | None:
-    """How a section spells the keys of the weights beside it; None where it has them as they are, or is no copy."""
+def spelling(section: Section, sections: Sequence[Section], stripped: Sequence[str] | None = ()) -> Spelling | None:
+    """How a section spells the keys of the weights beside it; None where it has them as they are, or is no copy.
+
+    A prefix that the migration takes away (`stripped`) is no way to spell them; None: no prefix is.
+    """
     weights = [each for each in sections if each.kind is SectionKind.WEIGHTS and each is not section]
     main = max(weights, key=lambda each: len(each.tensors), default=None)
     if main is None or section.kind is not SectionKind.EMA or is_copy(section, main):
         return None
-    for write in _WAYS:
+    for write in (*_WAYS, *_prefixed(section, main, stripped)):
         aliases = {write(key): key for key in main.tensors}
         keys = {key: aliases[key] for key in section.tensors if key in aliases}
         if len(aliases) == len(main.tensors) and len(keys) > 1 and 2 * len(keys) >= len(section.tensors):
             return Spelling(write, keys)
     return None
+
+
+def _prefixed(section: Section, main: Section, stripped: Sequence[str] | None) -> Iterator[Callable[[str], str]]:
+    """The prefix that stands before the weights' first key."""
+    first = next(iter(main.tensors), "")
+    for key in section.tensors if stripped is not None else ():
+        if first and key.endswith(f".{first}"):
+            prefix = key.removesuffix(first)
+            if not prefix.startswith(tuple(stripped or ())):
+                yield partial(add, prefix)
+            return
