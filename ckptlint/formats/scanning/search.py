@@ -146,7 +146,7 @@ def _search_tar(blob: Blob, finds: Finds) -> None:
     names = {member.name.removeprefix("./") for member in members}
     oldest = {"pickle", "storages", "tensors"} <= names
     if oldest and blob.main:
-        finds.kinds.append("tar")
+        finds.kinds.append("oldest")
     sound = oldest and _is_sound(blob)
     for member in members:
         inner = blob.part(member.start, member.size, member.name, f"{blob.place}: {member.name}")

@@ -17,6 +17,7 @@ from ckptlint.formats import open_checkpoint
 from ckptlint.formats.byte_source import FileSource
 from ckptlint.formats.scanning.blobs import Blob, Finds
 from ckptlint.formats.scanning.search import search
+from ckptlint.formats.scanning.unpacking import UNPACKERS
 
 _DATA_SUFFIXES = (
     ".safetensors",
@@ -36,9 +37,12 @@ _EXPANDED = 1 << 28  # bytes that a tensor of repeated elements comes to, from w
 _NOT_TORCH = "it is no file of torch.save: torch.load runs it and fails then"
 _STRANGE_KINDS = {
     "torchscript": "it takes no TorchScript archives; torch.jit.load does",
-    "tar": "it takes no files in the format before 0.1.10",
+    "oldest": "it takes no files in the format before 0.1.10",
     "bare": _NOT_TORCH,
+    "npy": "it takes no NumPy arrays; numpy.load does",
+    **dict.fromkeys(UNPACKERS, "it takes no compressed files; unpack it"),
 }
+_ARCHIVE = "it takes no archives of other files; unpack it"
 
 
 def survey(path: Path) -> tuple[Survey, Checkpoint]:
@@ -58,6 +62,8 @@ def survey(path: Path) -> tuple[Survey, Checkpoint]:
     imports = [_placed(each, places) for each in finds.imports.values()]
     refusals = dict(finds.refusals)
     refusals |= {_STRANGE_KINDS[kind]: None for kind in finds.kinds if kind in _STRANGE_KINDS}
+    if finds.pickles and finds.kinds[-1:] in (["zip"], ["tar"]):
+        refusals[_ARCHIVE] = None
     if finds.pickles and path.name.endswith(_DATA_SUFFIXES) and finds.kinds[:1] != ["npy"]:
         finds.odd(Odd.DISGUISED, f"holds a pickle, though its name says that it is {path.suffix}, which has none", "")
     found = Survey(

@@ -291,7 +291,7 @@ def _persid(tracer: Tracer, position: int) -> int:
 def _binpersid(tracer: Tracer, position: int) -> int:
     pid = tracer.pop()
     first = pid.items[0] if type(pid) is Row and pid.items else None
-    if type(pid) is not int and first not in ("storage", b"storage"):
+    if first not in ("storage", b"storage"):
         tracer.refuse("it takes no persistent ids but those of storages")
     tracer.stack.append(_module_class(pid) or UNKNOWN)
     return position
