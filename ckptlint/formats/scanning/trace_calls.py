@@ -12,7 +12,16 @@ from ckptlint.formats.scanning.tracer import BrokenError, Tracer
 from ckptlint.formats.scanning.values import UNKNOWN, Box, Named, Row, Thing, shown
 
 _LARGE = 1 << 28  # elements or bytes that a few bytes of pickle ask for
-_BUILDABLE = frozenset({"collections.OrderedDict", "collections.Counter", "torch.nn.parameter.Parameter", "torch.Tensor", "object", "tensor"})
+_BUILDABLE = frozenset(
+    {
+        "collections.OrderedDict",
+        "collections.Counter",
+        "torch.nn.parameter.Parameter",
+        "torch.Tensor",
+        "object",
+        "tensor",
+    }
+)
 _CONTAINERS = (
     "collections.OrderedDict",
     "collections.Counter",
