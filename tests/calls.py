@@ -12,7 +12,9 @@ from ckptlint.ops.batch_norm import FuseBatchNorm
 from ckptlint.ops.cast import Cast
 from ckptlint.ops.checked import Assert
 from ckptlint.ops.dequantize import Dequantize
+from ckptlint.ops.einsum import Einsum
 from ckptlint.ops.fill import Fill
+from ckptlint.ops.fold_norm import FoldNorm
 from ckptlint.ops.functions import UNDONE_BY
 from ckptlint.ops.interpolate import Interpolate
 from ckptlint.ops.join import Concat, Split
@@ -248,6 +250,37 @@ def batch_norms(draw):
     return FuseBatchNorm(0.5, dim), (spec, *[one] * draw(st.sampled_from([4, 5])))
 
 
+EINSUMS = [
+    "o r, r i -> o i",
+    "b o r, b r i -> i b o",
+    "a b -> b",
+    "a b c ->",
+    "a, b, c -> c a b",
+    "a b, b c, c d -> d a",
+    "h a, h a -> h",
+    "a b, c -> b",
+]
+
+
+@st.composite
+def einsums(draw):
+    pattern = draw(st.sampled_from(EINSUMS))
+    dtype = draw(precise)
+    lengths = {axis: draw(st.integers(1, 4)) for axis in "oribachd"}
+    terms = [term.split() for term in pattern.partition("->")[0].split(",")]
+    return Einsum(pattern), tuple(spec_of([lengths[axis] for axis in term], dtype) for term in terms)
+
+
+@st.composite
+def folded_norms(draw):
+    slots = draw(st.sampled_from([2, 3, 4]))
+    shape = [draw(st.integers(1, 4)) for _ in range(draw(st.sampled_from([2, 3])) if slots == 2 else 2)]
+    dim = draw(st.integers(0, len(shape) - 1))
+    one, dtype = spec_of([shape[dim]], draw(precise)), draw(precise)
+    rest = (spec_of(shape, dtype),) if slots < 4 else (spec_of(shape, dtype), spec_of([shape[1 - dim]], draw(precise)))
+    return FoldNorm(dim, draw(st.sampled_from([0.0, 1.0]))), (one, *([one] if slots > 2 else []), *rest)
+
+
 @st.composite
 def adapters(draw):
     out, inner, rank = (draw(st.integers(1, 5)) for _ in range(3))
@@ -255,7 +288,8 @@ def adapters(draw):
     weight = spec_of((inner, out) if turned else (out, inner), draw(precise))
     dtype = draw(precise)
     op = MergeLora(2.0, draw(st.booleans()), turned)
-    return op, (weight, spec_of((rank, inner), dtype), spec_of((out, rank), dtype))
+    magnitude = [spec_of([out], dtype)] if draw(st.booleans()) else []
+    return op, (weight, spec_of((rank, inner), dtype), spec_of((out, rank), dtype), *magnitude)
 
 
 @st.composite
@@ -267,7 +301,12 @@ def quantized(draw):
     scale = (-(-rows // block[0]), -(-wide // block[1]))
     codes = DType.parse("u8" if packed else draw(st.sampled_from(["f8e4m3fn", "i8", "f16"])))
     exponents = draw(st.booleans())
-    op = Dequantize(draw(precise), block, "fp4x2" if packed else "number", "exponent" if exponents else "number")
+    op = Dequantize(
+        draw(precise),
+        block,
+        draw(st.sampled_from(["fp4x2", "nf4x2"])) if packed else "number",
+        "exponent" if exponents else "number",
+    )
     return op, (spec_of((rows, columns), codes), spec_of(scale, DType.parse("u8" if exponents else "f32")))
 
 
@@ -293,6 +332,7 @@ CALLS = {
     "affine": of_one(lambda _: st.builds(Affine, factors, factors), computed),
     "assert": asserts(),
     "dequantize": quantized(),
+    "fold_norm": folded_norms(),
     "fuse_batch_norm": batch_norms(),
     "interpolate": interpolations(),
     "merge_lora": adapters(),
@@ -312,6 +352,7 @@ CALLS = {
     "unary": of_one(lambda _: st.sampled_from([Unary(name) for name in UNDONE_BY]), floats),
     "cast": casts(),
     "concat": concats(),
+    "einsum": einsums(),
     "fill": st.builds(lambda shape, dtype: (Fill(shape, dtype, 1.0), ()), shapes, numbers),
     "flip": placed().map(lambda it: (Flip(it[1]), (it[0],))),
     "index": indices(),

@@ -7,7 +7,9 @@ from ckptlint.ops.batch_norm import FuseBatchNorm
 from ckptlint.ops.cast import Cast
 from ckptlint.ops.checked import Assert
 from ckptlint.ops.dequantize import Dequantize
+from ckptlint.ops.einsum import Einsum
 from ckptlint.ops.fill import Fill
+from ckptlint.ops.fold_norm import FoldNorm
 from ckptlint.ops.init import Init
 from ckptlint.ops.interpolate import Interpolate
 from ckptlint.ops.join import Concat, Split
@@ -32,8 +34,10 @@ OPERATIONS: dict[str, type[Operation]] = {
     "cast": Cast,
     "concat": Concat,
     "dequantize": Dequantize,
+    "einsum": Einsum,
     "fill": Fill,
     "flip": Flip,
+    "fold_norm": FoldNorm,
     "fuse_batch_norm": FuseBatchNorm,
     "index": Index,
     "init": Init,

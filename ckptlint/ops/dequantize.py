@@ -15,8 +15,20 @@ T = TypeVar("T")
 _F32: Final = DType.parse("f32")
 _FP4: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # e2m1, the sign in the highest bit
 _NIBBLES: Final = (*_FP4, *(-each for each in _FP4))
-_LOW: Final = Function(TABLE, tuple(_NIBBLES[code & 15] for code in range(256)))
-_HIGH: Final = Function(TABLE, tuple(_NIBBLES[code >> 4] for code in range(256)))
+_NF4: Final = (  # quantiles of the normal distribution, as bitsandbytes has them
+    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334),
+    *(-0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
+    *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+)
+
+
+def _halves(numbers: tuple[float, ...]) -> tuple[Function, Function]:
+    """What the lower and the upper half of a byte stand for."""
+    low = tuple(numbers[code & 15] for code in range(256))
+    return Function(TABLE, low), Function(TABLE, tuple(numbers[code >> 4] for code in range(256)))
+
+
+_PAIRS: Final = {"fp4x2": _halves(_NIBBLES), "nf4x2": _halves(_NF4)[::-1]}  # in the order of the numbers
 _EXPONENT: Final = Function(TABLE, (*(2.0 ** (code - 127) for code in range(255)), nan))
 
 
@@ -26,7 +38,8 @@ class Dequantize(Operation):
 
     A scale is for a block: the sizes of the weight along each dimension are divided by those of the scale, rounded up, or by `block`,
     [128, 128] say, whose last blocks may be cut short. `divide: true` divides by the scale. Codes are numbers of a small type
-    (f8e4m3fn, i8 ...) or `codes: fp4x2`, bytes of two e2m1 numbers, the lower half first, which double the last dimension. `scales:
+    (f8e4m3fn, i8 ...) or bytes of two, which double the last dimension: `codes: fp4x2` (e2m1, the lower half first) or `nf4x2`
+    (bitsandbytes' NF4, the upper half first; its blocks count along the flat weight, so `rearrange` to one dimension before). `scales:
     exponent` are bytes that stand for 2 ** (byte - 127). A scale with one dimension less than the weight has one for all that lies
     along the last. Computed in f32. One-way: how numbers were rounded to codes is not known.
     """
@@ -38,20 +51,20 @@ class Dequantize(Operation):
 
     dtype: DType
     block: tuple[int, ...] | None = None
-    codes: Literal["number", "fp4x2"] = "number"
+    codes: Literal["number", "fp4x2", "nf4x2"] = "number"
     scales: Literal["number", "exponent"] = "number"
     divide: bool = False
 
     def __post_init__(self) -> None:
-        if self.codes not in ("number", "fp4x2") or self.scales not in ("number", "exponent"):
-            raise DocumentError("codes are number or fp4x2, scales number or exponent")
+        if self.codes not in ("number", *_PAIRS) or self.scales not in ("number", "exponent"):
+            raise DocumentError("codes are number, fp4x2 or nf4x2, scales number or exponent")
         if self.block is not None and min(self.block, default=0) < 1:
             raise DocumentError("block should be a size for each dimension")
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         if len(inputs) not in (2, 3):
             raise ShapeError(f"there are {len(inputs)} tensors, not the weight, its scale and perhaps its zero point")
-        values = self._unpacked(kit, inputs[0]) if self.codes == "fp4x2" else kit.cast(inputs[0], _F32)
+        values = self._unpacked(kit, inputs[0]) if self.codes in _PAIRS else kit.cast(inputs[0], _F32)
         shape = kit.spec(values).shape
         scale = kit.transform(inputs[1], _EXPONENT) if self.scales == "exponent" else kit.cast(inputs[1], _F32)
         if len(inputs) == 3:
@@ -64,7 +77,7 @@ class Dequantize(Operation):
         shape = kit.spec(codes).shape
         if not shape:
             raise ShapeError("a scalar holds no two numbers")
-        pairs = [kit.reshape(kit.transform(codes, half), (*shape, 1)) for half in (_LOW, _HIGH)]
+        pairs = [kit.reshape(kit.transform(codes, half), (*shape, 1)) for half in _PAIRS[self.codes]]
         return kit.reshape(kit.concat(pairs, len(shape)), (*shape[:-1], shape[-1] * 2))
 
     def _spread(self, kit: Kit[T], scale: T, shape: tuple[int, ...]) -> T:

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 from ckptlint.core.operation import Function, Kit, Operation
 from ckptlint.errors import DocumentError, ShapeError
 from ckptlint.ops.functions import AFFINE, rounded, widened
+from ckptlint.ops.weight_norm import scaled_to
 
 T = TypeVar("T")
 
@@ -18,7 +19,8 @@ class MergeLora(Operation):
     """Add a low-rank adapter to its weight: slots weight, A and B become weight + B A * `alpha` / rank.
 
     The rank is the first size of A. `rslora: true` divides by its root instead; `transposed: true` adds (B A) transposed, for weights
-    that lie in, out (GPT-2's Conv1D). Kernels of a convolution are multiplied as matrices. The product is added up in f64. One-way.
+    that lie in, out (GPT-2's Conv1D). Kernels of a convolution are multiplied as matrices. The product is added up in f64. A fourth slot
+    is the magnitude of DoRA, one length for each output: the sum is brought to it. One-way.
     """
 
     name: ClassVar[str] = "merge_lora"
@@ -35,10 +37,10 @@ class MergeLora(Operation):
             raise DocumentError("alpha should be a finite number")
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
-        if len(inputs) != 3:
-            raise ShapeError(f"there are {len(inputs)} tensors, not three: the weight, A and B")
-        weight, a, b = inputs
-        spec, down, up = (kit.spec(x) for x in inputs)
+        if len(inputs) not in (3, 4):
+            raise ShapeError(f"there are {len(inputs)} tensors, not the weight, A, B and perhaps the magnitude")
+        weight, a, b, *magnitude = inputs
+        spec, down, up = (kit.spec(x) for x in inputs[:3])
         rank = down.shape[0] if down.shape else 0
         if not rank or len(up.shape) < 2 or up.shape[1] != rank or prod(up.shape[2:]) != 1:
             raise ShapeError(f"{down} and {up} are no A of [rank, ...] and B of [out, rank]")
@@ -51,4 +53,7 @@ class MergeLora(Operation):
         change = kit.permute(change, (1, 0)) if self.transposed else change
         if kit.spec(change).numel != spec.numel or kit.spec(change).shape[0] != spec.shape[0]:
             raise ShapeError(f"{down} and {up} are no adapter of {spec}")
-        return (rounded(kit, kit.combine("add", wide, kit.reshape(change, spec.shape)), spec.dtype),)
+        made = kit.combine("add", wide, kit.reshape(change, spec.shape))
+        for length in magnitude:
+            made = scaled_to(kit, made, kit.cast(length, dtype), 1 if self.transposed else 0)
+        return (rounded(kit, made, spec.dtype),)

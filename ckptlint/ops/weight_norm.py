@@ -37,9 +37,7 @@ class MergeWeightNorm(Operation):
         dim = position(spec, self.dim)
         if g.shape != _one_for_each(spec, dim):
             raise ShapeError(f"{g} is not the length of {spec} along {self.dim}")
-        wide = widened(kit, direction)
-        scale = kit.combine("divide", widened(kit, length), _length(kit, wide, dim))
-        made = kit.combine("multiply", wide, _expanded(kit, scale, spec.shape))
+        made = scaled_to(kit, widened(kit, direction), widened(kit, length), dim)
         return (rounded(kit, made, spec.dtype),)
 
 
@@ -73,6 +71,16 @@ class SplitWeightNorm(Operation):
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         del inputs
         return Grade.APPROXIMATE
+
+
+def scaled_to(kit: Kit[T], direction: T, length: T, dim: int) -> T:
+    """Bring what lies at each place along `dim` to its length; `ShapeError` where there is not one for each."""
+    spec, lengths = kit.spec(direction), kit.spec(length)
+    if lengths.numel != spec.shape[dim]:
+        raise ShapeError(f"{lengths} is not the length of {spec} along {dim}")
+    length = kit.reshape(length, _one_for_each(spec, dim))
+    scale = kit.combine("divide", length, _length(kit, direction, dim))
+    return kit.combine("multiply", direction, _expanded(kit, scale, spec.shape))
 
 
 def _length(kit: Kit[T], wide: T, dim: int) -> T:
