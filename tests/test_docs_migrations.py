@@ -115,7 +115,8 @@ OPEN = {  # what the page says of going back: operations, whether they can be un
     "roll: {shift: 1}": (Grade.EXACT, True),
     "slice: {start: 1}": (Grade.ONE_WAY, False),
     "cast: f64": (Grade.EXACT, False),
-    "cast: f16": (Grade.ONE_WAY, False),
+    "cast: f16": (Grade.APPROXIMATE, False),
+    "{cast: {dtype: f16, overflow: saturate}}": (Grade.ONE_WAY, False),
 }
 
 

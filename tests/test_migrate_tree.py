@@ -361,5 +361,5 @@ def test_a_dry_run_and_prove_say_what_the_tree_becomes(tmp_path, capsys):
     assert (said[0]["before"], said[0]["after"]) == ("1", "2")
     assert main(["prove", path, "--source", str(tmp_path / "old.pt"), "--format", "json"]) == 0
     (proof,) = json.loads(capsys.readouterr().out)["migrations"]
-    assert [step["grade"] for step in proof["tree"]] == ["exact"] * 6 + ["one-way"]
-    assert (proof["grade"], proof["again"]) == ("one-way", "refused")
+    assert [step["grade"] for step in proof["tree"]] == ["exact"] * 6 + ["restorable"]
+    assert (proof["grade"], proof["again"]) == ("restorable", "refused")

@@ -19,7 +19,7 @@ class Option(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What there is to say about an operation; `moves` is layout (elements move unread) or arithmetic."""
+    """What there is to say about an operation; `moves` is layout (elements move unread) or arithmetic, `undo` how it is undone."""
 
     name: str
     summary: str
@@ -27,6 +27,7 @@ class Entry(NamedTuple):
     example: str
     moves: str
     options: tuple[Option, ...]
+    undo: str
 
 
 _ORDER = Entry(
@@ -37,6 +38,7 @@ _ORDER = Entry(
     "order: [2, 0, 1]",
     "layout",
     (),
+    "exact",
 )
 
 
@@ -67,7 +69,7 @@ def markdown() -> list[str]:
             lines += [f"| `{o.name}` | {o.type} | {o.default or 'required'} |" for o in each.options]
             lines.append("")
         verb = "moves elements unread, whatever their dtype" if each.moves == "layout" else "decodes elements"
-        lines += [f"It {verb}.", ""]
+        lines += [f"It {verb}. Undo: {each.undo}.", ""]
     return lines
 
 
@@ -80,6 +82,8 @@ def describe(each: Entry) -> list[str]:
         each.text,
         "",
         f"- {each.example}",
+        "",
+        f"undo: {each.undo}",
         *(["", "options:", *options] if options else []),
     ]
 
@@ -89,8 +93,26 @@ def _entry(operation: type[Operation]) -> Entry:
     options = tuple(_option(each) for each in fields(operation))  # type: ignore[arg-type]  # every operation is a dataclass
     moves = "layout" if operation.layout else "arithmetic"
     return Entry(
-        operation.name, text.partition(". ")[0].partition("\n")[0].rstrip("."), text, operation.example, moves, options
+        operation.name,
+        text.partition(". ")[0].partition("\n")[0].rstrip("."),
+        text,
+        operation.example,
+        moves,
+        options,
+        _undo(operation),
     )
+
+
+def _undo(operation: type[Operation]) -> str:
+    """How it is undone, by what it defines: an inverse, a bound of what comes back, a part of its inputs that is enough to keep."""
+    if operation.inverse is Operation.inverse:
+        return "one-way; restorable from an undo file, which keeps its inputs"
+    if operation.remainder is not Operation.remainder:
+        return "exact where nothing is lost, else restorable from an undo file, which keeps what is lost"
+    if operation.grade is Operation.grade:
+        return "exact"
+    bounded = "approximate within a bound" if operation.bound is not Operation.bound else "approximate"
+    return f"exact, {bounded} or one-way, as options and dtypes are; exact with an undo file, which keeps its inputs"
 
 
 def _option(each: Field[object]) -> Option:

@@ -24,7 +24,7 @@ from ckptlint.engine.concerned import concerned, is_average, is_copy
 from ckptlint.engine.entries import renamed_entries, restored_entries
 from ckptlint.engine.facts import HeaderFacts
 from ckptlint.engine.fill_dtypes import fill_dtypes
-from ckptlint.engine.invert import invert
+from ckptlint.engine.invert import approximations, invert
 from ckptlint.engine.passage import Outcome, Passage
 from ckptlint.engine.planner import Draft, draft, make_plan
 from ckptlint.engine.spelling import spelling
@@ -113,6 +113,7 @@ def plan_down(checkpoint: Checkpoint, going: Going, source: OldSchema | None) ->
                     raise
                 _leave_alone(each)  # the way here did so too, since it matched nothing there
                 continue
+            passage.notes.extend(f"{text}; an undo file would make it exact" for text in approximations(way.plan))
             passage.rewrite(each, back, restored_entries(each, migration, way))
             drafts.append((each, way))
         undo_steps(passage, migration, drafts, facts_of(current, going.params))

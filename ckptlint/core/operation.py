@@ -115,6 +115,17 @@ class Grade(StrEnum):
     ONE_WAY = "one-way"
 
 
+class Bound(NamedTuple):
+    """How far an element that comes back may be from the old one: `relative` times its size, and `absolute` beside that."""
+
+    relative: float
+    absolute: float = 0.0
+
+    def __str__(self) -> str:
+        near = f", and {self.absolute:.2g} beside that" if self.absolute else ""
+        return f"within {self.relative:.2g} of each element{near}"
+
+
 class Remainder(NamedTuple):
     """What to keep beside the outputs of an operation so that its inputs can be had back bit for bit.
 
@@ -158,6 +169,11 @@ class Operation(ABC):
     def undone_from(self, outputs: tuple[TensorSpec, ...]) -> Operation | None:
         """Return the inverse where the outputs alone decide it, None where the inputs must be known."""
         del outputs
+        return None
+
+    def bound(self, inputs: tuple[TensorSpec, ...]) -> Bound | None:
+        """Return how near what is undone approximately comes to the old elements; None where dtypes and options do not tell."""
+        del inputs
         return None
 
     def remainder(self, inputs: tuple[TensorSpec, ...]) -> Remainder | None:

@@ -60,6 +60,22 @@ def undo(plan: Plan) -> Undoing:
     return Undoing(backwards.plan(), (), backwards.grade)
 
 
+def approximation(op: Operation, inputs: tuple[TensorSpec, ...]) -> str:
+    """Say how near an operation that is undone approximately is undone."""
+    bound = op.bound(inputs)
+    return f"{in_words(op)} is undone approximately" + (f", {bound}" if bound is not None else "")
+
+
+def approximations(plan: Plan) -> Iterator[str]:
+    """Say of each step that is undone approximately how near, alike steps once."""
+    said: dict[str, None] = {}
+    for step in plan.steps:
+        specs = tuple(plan.specs[value] for value in step.inputs)
+        if specs and step.op.grade(specs) is Grade.APPROXIMATE:
+            said[approximation(step.op, specs)] = None
+    yield from said
+
+
 @dataclass(slots=True)
 class _Backwards:
     """`numbers` gives the values of the plan, as far as they can be had back, their numbers in the new one."""

@@ -25,13 +25,12 @@ from ckptlint.engine.faults import (
     Faults,
     PlanFaults,
 )
-from ckptlint.engine.invert import Loss, undo
+from ckptlint.engine.invert import Loss, approximation, undo
 from ckptlint.engine.numbering import note_numbering
 from ckptlint.engine.planner import NO_FACTS, Draft, draft, make_plan
 from ckptlint.engine.stage import StageRun
 from ckptlint.engine.tree_inverse import invert_tree
 from ckptlint.engine.unwitnessed import note_square, note_swaps
-from ckptlint.engine.words import in_words
 from ckptlint.ops.python import Python
 
 
@@ -72,7 +71,7 @@ class TreeProof:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """`plan` and `again` are None where the migration does not fit; `grade` is that of undoing it all."""
+    """`plan` and `again` are None where the migration does not fit; `grade` is that of undoing it all: what is lost, an undo file keeps."""
 
     plan: Plan | None
     findings: tuple[Finding, ...]
@@ -120,7 +119,8 @@ def prove(
     for step in tree:
         if step.reason:
             faults.add(IRREVERSIBLE, step.reason, where=step.where, severity=Severity.INFO)
-    grade = Grade.ONE_WAY if any(step.reason for step in tree) else undone.grade
+    lost = bool(undone.losses) or any(step.reason for step in tree)
+    grade = Grade.RESTORABLE if lost else undone.grade
     return Proof(made.plan, faults.findings(), tuple(_rewrites(made, undone.losses)), grade, again, tree)
 
 
@@ -157,7 +157,7 @@ def _tree(made: Draft, when: Guard | None) -> Iterator[TreeProof]:
     losses = dict(way.losses)
     for step in made.migration.tree:
         reason = losses.get(step.where, "")
-        yield TreeProof(step.where, step.form, Grade.ONE_WAY if reason else Grade.EXACT, reason)
+        yield TreeProof(step.where, step.form, Grade.RESTORABLE if reason else Grade.EXACT, reason)
 
 
 def compare(made: Schema, target: Schema, faults: Faults) -> None:
@@ -231,13 +231,14 @@ def _grades(made: Draft, losses: tuple[Loss, ...]) -> dict[tuple[int, int], tupl
     grades: dict[tuple[int, int], tuple[Grade, str]] = {}
     plan, owners = made.plan, made.board.owners
     for step, owner in zip(plan.steps, owners, strict=True):
-        if step.inputs and step.op.grade(tuple(plan.specs[value] for value in step.inputs)) is Grade.APPROXIMATE:
-            grades[owner] = (Grade.APPROXIMATE, f"{in_words(step.op)} is undone approximately")
+        specs = tuple(plan.specs[value] for value in step.inputs)
+        if step.inputs and step.op.grade(specs) is Grade.APPROXIMATE:
+            grades[owner] = (Grade.APPROXIMATE, approximation(step.op, specs))
     places = {
         bound.rewrite.where: (run.number, number) for run in made.stages for number, bound in enumerate(run.bound)
     }
     for loss in losses:
         place = owners[loss.step] if loss.step is not None else places.get(loss.where)
         if place is not None:
-            grades[place] = (Grade.ONE_WAY, loss.reason)
+            grades[place] = (Grade.RESTORABLE, loss.reason)
     return grades

@@ -7,10 +7,11 @@ from math import isfinite
 from typing import ClassVar, TypeVar
 
 from ckptlint.core.dtype import DType
-from ckptlint.core.operation import Function, Grade, Kit, Operation
+from ckptlint.core.operation import Bound, Function, Grade, Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError
 from ckptlint.ops.functions import AFFINE, rounded, widened
+from ckptlint.ops.numbers import is_float, least, unit
 
 T = TypeVar("T")
 
@@ -51,6 +52,14 @@ class Affine(Operation):
         if self._turns:
             return self
         return Affine(1 / self.scale, -self.shift / self.scale or 0.0) if self.scale else None
+
+    def bound(self, inputs: tuple[TensorSpec, ...]) -> Bound | None:
+        """Three roundings there and three back, of numbers as large as scale * x and shift."""
+        (x,) = inputs
+        if not is_float(x.dtype) or self.grade(inputs) is not Grade.APPROXIMATE:
+            return None
+        near = 16 * unit(x.dtype) * abs(self.shift / self.scale) + least(x.dtype) * (1 + 1 / abs(self.scale))
+        return Bound(8 * unit(x.dtype), near)
 
     def on_moment(self, order: int, dtype: DType) -> Affine | None:
         """Scaling a weight by a scales its gradient by 1 / a; shifting it changes nothing."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite, prod
 from typing import ClassVar, TypeVar
 
+from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Function, Kit, Operation
+from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
 from ckptlint.ops.functions import AFFINE, rounded, widened
 from ckptlint.ops.spec_kit import position
@@ -38,31 +41,26 @@ class FoldNorm(Operation):
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         if len(inputs) not in (2, 3, 4):
             raise ShapeError(f"there are {len(inputs)} tensors, not gamma, [beta,] weight [and bias]")
-        gamma, *beta = inputs[:1] if len(inputs) == 2 else inputs[:2]
-        weight, *bias = inputs[1:] if len(inputs) == 2 else inputs[2:]
+        norms = 1 if len(inputs) == 2 else 2
+        (gamma, *beta), (weight, *bias) = inputs[:norms], inputs[norms:]
         spec = kit.spec(weight)
         dim = position(spec, self.dim)
-        size = spec.shape[dim]
-        for x in (gamma, *beta):
-            if kit.spec(x).shape != (size,):
-                raise ShapeError(f"{kit.spec(x)} does not go with the {size} inputs of {spec}")
         wide = widened(kit, weight)
-        computing = kit.spec(wide).dtype
-        scale = (
-            kit.transform(kit.cast(gamma, computing), Function(AFFINE, (1.0, self.offset)))
-            if self.offset
-            else kit.cast(gamma, computing)
-        )
+        gamma, *beta = (_one_each(kit, x, spec, dim, kit.spec(wide).dtype) for x in (gamma, *beta))
+        scale = kit.transform(gamma, Function(AFFINE, (1.0, self.offset))) if self.offset else gamma
         made = rounded(kit, kit.combine("multiply", wide, _along(kit, scale, spec.shape, dim)), spec.dtype)
         if not beta:
             return (made,)
-        shift = self._shift(kit, wide, kit.cast(beta[0], computing), dim)
+        return made, self._moved(kit, bias, self._shift(kit, wide, beta[0], dim), spec)
+
+    def _moved(self, kit: Kit[T], bias: Sequence[T], shift: T, weight: TensorSpec) -> T:
+        """The bias with the shift; the shift itself where there is no bias."""
         if not bias:
-            return made, rounded(kit, shift, spec.dtype)
-        old = kit.spec(bias[0])
-        if old.shape != kit.spec(shift).shape:
-            raise ShapeError(f"{old} is no bias of {spec}, whose inputs lie along {self.dim}")
-        return made, rounded(kit, kit.combine("add", kit.cast(bias[0], computing), shift), old.dtype)
+            return rounded(kit, shift, weight.dtype)
+        old, new = kit.spec(bias[0]), kit.spec(shift)
+        if old.shape != new.shape:
+            raise ShapeError(f"{old} is no bias of {weight}, whose inputs lie along {self.dim}")
+        return rounded(kit, kit.combine("add", kit.cast(bias[0], new.dtype), shift), old.dtype)
 
     def _shift(self, kit: Kit[T], weight: T, beta: T, dim: int) -> T:
         """The weight times beta: one number for each output."""
@@ -76,6 +74,13 @@ class FoldNorm(Operation):
         outputs = prod(shape[each] for each in rest)
         rows = kit.reshape(kit.permute(weight, (*rest, dim)), (outputs, shape[dim]))
         return kit.reshape(kit.product(rows, kit.reshape(beta, (shape[dim], 1))), (outputs,))
+
+
+def _one_each(kit: Kit[T], x: T, weight: TensorSpec, dim: int, dtype: DType) -> T:
+    """One number for each input of the weight, in the type that it is computed in."""
+    if kit.spec(x).shape != (weight.shape[dim],):
+        raise ShapeError(f"{kit.spec(x)} does not go with the {weight.shape[dim]} inputs of {weight}")
+    return kit.cast(x, dtype)
 
 
 def _along(kit: Kit[T], x: T, shape: tuple[int, ...], dim: int) -> T:

@@ -217,3 +217,19 @@ def _as_f32(value: float) -> float:
     from struct import unpack
 
     return float(unpack("<f", pack("<f", value))[0])
+
+
+def unit(dtype: DType) -> float:
+    """The largest relative error of rounding to a float type (a complex one, by its parts), but for numbers near 0."""
+    return 2.0 ** -(FLOATS[COMPONENTS.get(dtype.name, dtype.name)].mantissa + 1)
+
+
+def least(dtype: DType) -> float:
+    """The smallest positive number of a float type."""
+    return FLOATS[COMPONENTS.get(dtype.name, dtype.name)].smallest
+
+
+def is_float(dtype: DType) -> bool:
+    """Whether it has a mantissa and a sign: a float or complex type."""
+    name = COMPONENTS.get(dtype.name, dtype.name)
+    return name in FLOATS and FLOATS[name].signed

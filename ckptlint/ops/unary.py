@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
-from ckptlint.core.operation import Function, Grade, Kit, Operation
+from ckptlint.core.operation import Bound, Function, Grade, Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError
 from ckptlint.ops.functions import UNDONE_BY, rounded, widened
+from ckptlint.ops.numbers import is_float, least, unit
 
 T = TypeVar("T")
 
@@ -44,6 +45,11 @@ class Unary(Operation):
         del outputs
         back = UNDONE_BY[self.function]
         return Unary(back) if back else None
+
+    def bound(self, inputs: tuple[TensorSpec, ...]) -> Bound | None:
+        """Of a root; the others are steep somewhere."""
+        (x,) = inputs
+        return Bound(4 * unit(x.dtype), least(x.dtype)) if self.function == "sqrt" and is_float(x.dtype) else None
 
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         del inputs

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, TypeVar
 
-from ckptlint.core.operation import Function, Grade, Kit, Operation
+from ckptlint.core.operation import Bound, Function, Grade, Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import ShapeError
 from ckptlint.ops.functions import rounded, widened
+from ckptlint.ops.numbers import is_float, least, unit
 from ckptlint.ops.spec_kit import position
 
 T = TypeVar("T")
@@ -67,6 +68,11 @@ class SplitWeightNorm(Operation):
     def undone_from(self, outputs: tuple[TensorSpec, ...]) -> MergeWeightNorm:
         del outputs
         return MergeWeightNorm(self.dim)
+
+    def bound(self, inputs: tuple[TensorSpec, ...]) -> Bound | None:
+        """Where not all along a length are zero: those come back as NaN."""
+        (x,) = inputs
+        return Bound(8 * unit(x.dtype), least(x.dtype)) if is_float(x.dtype) else None
 
     def grade(self, inputs: tuple[TensorSpec, ...]) -> Grade:
         del inputs

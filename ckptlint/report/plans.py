@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from ckptlint.core.families import fold
+from ckptlint.core.operation import Grade
 from ckptlint.core.plan import Edge, Plan
+from ckptlint.engine.invert import approximations, undo
 from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.report.escape import escape
 
@@ -28,6 +30,17 @@ def text(path: str, plan: Plan) -> Iterator[str]:
             yield f"      {'; '.join(first.ops)}"
         if first.reason:
             yield f"      {first.reason}"
+    yield f"  {_undone(plan)}"
+
+
+def _undone(plan: Plan) -> str:
+    """How the way back would be, and how much an undo file would have to keep."""
+    undone = undo(plan)
+    if undone.losses:
+        keys = ", ".join(family.pattern for family in fold([loss.key for loss in undone.losses]))
+        return f"undo: restorable from an undo file (--undo-file); without one, {keys} would be lost"
+    near = "; ".join(approximations(plan))
+    return f"undo: {undone.grade}{f' ({near})' if near and undone.grade is Grade.APPROXIMATE else ''}"
 
 
 def tree_text(changes: Sequence[TreeChange]) -> Iterator[str]:

@@ -77,7 +77,26 @@ def test_what_says_it_is_exact_is_undone_bit_for_bit(name, data):
         back = _applied(undo, _applied(op, inputs))
         assert undo.apply(SPECS, op.apply(SPECS, specs)) == specs
         for old, new in zip(inputs, back, strict=True):
-            assert codes(old) == codes(new) if exact else near(old, new, inputs)
+            assert codes(old) == codes(new) if exact else near(old, new, inputs, op.bound(specs))
+
+
+@pytest.mark.parametrize("name", ["cast", "affine", "unary", "split_weight_norm"])
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_what_comes_back_is_within_its_bound(name, data):
+    """Of any elements that the operation takes, those near 0 and near the largest included."""
+    op, specs = data.draw(CALLS[name])
+    undo, bound = op.inverse(specs), op.bound(specs)
+    if bound is None:
+        return
+    assert op.grade(specs) is Grade.APPROXIMATE
+    (x,) = (filled(spec, data.draw) if data.draw(st.booleans()) else numbers(spec, data.draw) for spec in specs)
+    with np.errstate(all="ignore"):
+        back = _applied(undo, _applied(op, (x,)))[0]
+        left, right = (numbers_of(each.codes.reshape(-1), each.dtype).astype("c16") for each in (x, back))
+        for old, new in ((left.real, right.real), (left.imag, right.imag)):
+            fine = np.isfinite(left) & ~((name == "split_weight_norm") & np.isnan(new))
+            assert np.all(np.abs(old - new)[fine] <= (bound.relative * np.abs(left) + bound.absolute)[fine])
 
 
 @every_op
@@ -118,8 +137,11 @@ def numbers(spec, draw):
     return KIT.cast(Array(values.view("<u4"), DType.parse("f32")), spec.dtype, saturate=True)
 
 
-def near(one, other, inputs):
-    """Whether two arrays agree up to a few roundings of their type, or of numbers as large as the inputs'."""
+def near(one, other, inputs, bound):
+    """Whether two arrays agree within a bound, else up to a few roundings of their type, or of numbers as large as the inputs'."""
+    if bound is not None:
+        left, right = (numbers_of(x.codes.reshape(-1), x.dtype).astype("c16") for x in (one, other))
+        return bool(np.all(np.abs(left - right) <= 2 * (bound.relative * np.abs(left) + bound.absolute)))
     step = 2.0 ** -min(FLOATS[COMPONENTS.get(x.dtype.name, x.dtype.name)].mantissa for x in inputs)
     left, right = (numbers_of(x.codes.reshape(-1), x.dtype).astype("c16") for x in (one, other))
     return bool(np.all(np.abs(left - right) <= 64 * step))
