@@ -7,6 +7,7 @@ from math import isfinite, prod, sqrt
 from typing import ClassVar, TypeVar
 
 from ckptlint.core.operation import Function, Kit, Operation
+from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
 from ckptlint.ops.functions import AFFINE, rounded, widened
 from ckptlint.ops.weight_norm import scaled_to
@@ -41,9 +42,7 @@ class MergeLora(Operation):
             raise ShapeError(f"there are {len(inputs)} tensors, not the weight, A, B and perhaps the magnitude")
         weight, a, b, *magnitude = inputs
         spec, down, up = (kit.spec(x) for x in inputs[:3])
-        rank = down.shape[0] if down.shape else 0
-        if not rank or len(up.shape) < 2 or up.shape[1] != rank or prod(up.shape[2:]) != 1:
-            raise ShapeError(f"{down} and {up} are no A of [rank, ...] and B of [out, rank]")
+        rank = _rank(down, up)
         wide = widened(kit, weight)
         dtype = kit.spec(wide).dtype
         a = kit.cast(kit.reshape(a, (rank, down.numel // rank)), dtype)
@@ -57,3 +56,11 @@ class MergeLora(Operation):
         for length in magnitude:
             made = scaled_to(kit, made, kit.cast(length, dtype), 1 if self.transposed else 0)
         return (rounded(kit, made, spec.dtype),)
+
+
+def _rank(down: TensorSpec, up: TensorSpec) -> int:
+    """The size that A and B share."""
+    rank = down.shape[0] if down.shape else 0
+    if not rank or len(up.shape) < 2 or up.shape[1] != rank or prod(up.shape[2:]) != 1:
+        raise ShapeError(f"{down} and {up} are no A of [rank, ...] and B of [out, rank]")
+    return rank
