@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.errors import FormatError
 from ckptlint.formats.byte_source import FileSource
+from ckptlint.formats.zstd_frames import check_whole
 
 _BLOCK = 1 << 20
 _PACKED = 1 << 16  # bytes that are taken at once of what is packed
@@ -33,6 +34,8 @@ def unpack(source: ByteSource, kind: str, *, most: int | None = None) -> FileSou
     A stream that is cut off, damaged or too large is a `FormatError`, as is a disk that is full.
     """
     limit = most if most is not None else min(_MOST, max(_FREELY, _RATIO * source.size))
+    if kind == "zstd":
+        check_whole(source)
     stream = _STREAMS[kind](io.BufferedReader(_Raw(source), _BLOCK), source.name)
     try:
         with tempfile.TemporaryFile(prefix="ckptlint-") as file:
