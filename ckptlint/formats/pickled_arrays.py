@@ -47,7 +47,7 @@ class Elements(NamedTuple):
     dtype: DType
     swapped: bool
     shape: tuple[int, ...]
-    by_columns: bool
+    stride: tuple[int, ...]
 
 
 Locate = Callable[[Value, int], "tuple[int, int] | None"]
@@ -200,9 +200,10 @@ class Arrays:
             return _described(value.state())
         if function in _JAX and len(items) == 4 and _named(items[0]) in _RECONSTRUCT:
             return _described(items[2])
-        if function in _FROM_BUFFER and len(items) == 4:
-            content, dtype, shape, order = items
-            return _checked(content, dtype, shape, order == "F")
+        if function in _FROM_BUFFER and len(items) in {4, 5}:
+            content, dtype, shape, order = items[:4]
+            found = _checked(content, dtype, shape, order == "F")
+            return _turned(found, items[4]) if order == "K" and len(items) > 4 else found
         return None
 
     def _behind_description(self, value: Opaque) -> Elements | None:
@@ -224,10 +225,7 @@ class Arrays:
         storage.part, storage.start = place
         storage.swapped = found.swapped and found.dtype.bits > 8
         self.storages.append(storage)
-        by_rows = contiguous(found.shape)
-        return Tensor(
-            storage, found.dtype, found.shape, contiguous(found.shape[::-1])[::-1] if found.by_columns else by_rows
-        )
+        return Tensor(storage, found.dtype, found.shape, found.stride)
 
 
 def _described(state: Value) -> Elements | None:
@@ -242,4 +240,15 @@ def _checked(content: Value, dtype: Value, shape: Value, by_columns: bool) -> El
     known, sizes = find_dtype(dtype), _shape(shape)
     if known is None or sizes is None or not isinstance(content, Left | Behind | bytes | Bytes | str):
         return None
-    return Elements(content, *known, sizes, by_columns)
+    stride = contiguous(sizes[::-1])[::-1] if by_columns else contiguous(sizes)
+    return Elements(content, *known, sizes, stride)
+
+
+def _turned(found: Elements | None, order: Value) -> Elements | None:
+    """The array with its axes in another order, as NumPy 2 pickles what is dense and neither by rows nor by columns."""
+    axes = order.items if isinstance(order, Tuple | List) else ()
+    if found is None or sorted(axis for axis in axes if type(axis) is int) != list(range(len(found.shape))):
+        return None
+    picked = [axis for axis in axes if type(axis) is int]
+    shape, stride = (tuple(sizes[axis] for axis in picked) for sizes in (found.shape, found.stride))
+    return found._replace(shape=shape, stride=stride) if len(picked) == len(axes) else None

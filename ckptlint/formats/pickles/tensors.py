@@ -30,6 +30,13 @@ from ckptlint.formats.pickles.tensor_numbers import MOST, sizes
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _UNTYPED = ("UntypedStorage", "_UntypedStorage")
 _BYTE = BY_TORCH["uint8"]
+_OF_SCRIPTS = {
+    f"{name}Storage": BY_TORCH[name.lower()]
+    for name in (
+        *("UInt16", "UInt32", "UInt64", "Bits8", "Bits16", "Bits1x8", "Bits2x4", "Bits4x2", "Float4_e2m1fn_x2"),
+        *(f"Float8_{kind}" for kind in ("e4m3fn", "e5m2", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")),
+    )
+} | {"ComplexHalfStorage": BY_TORCH["complex32"]}
 
 
 def persistent(state: State, pid: Value, position: int) -> Value:
@@ -66,7 +73,8 @@ def _storage(state: State, pid: Tuple, position: int) -> Value:
         raise state.fail(f"{str(key)[:40]!a} is not the name of a storage", position - 1)
     if type(location) is not str or type(numel) is not int or not 0 <= numel <= MOST // 16:
         raise state.fail(f"storage {key} has no location or an impossible length", position - 1)
-    made = Storage(key, dtype, _elements(dtype, numel), location, made_by=items[1])  # type: ignore[arg-type]  # a Global, or it had no dtype
+    owner = None if _is_scripts(items[1]) else items[1]
+    made = Storage(key, dtype, _elements(dtype, numel), location, made_by=owner)  # type: ignore[arg-type]  # a Global, or it had no dtype
     known = _same(state, made, position)
     return known if len(items) == 5 or items[5] is None else Persistent(pid)
 
@@ -93,8 +101,13 @@ def _same(state: State, made: Storage, position: int) -> Storage:
 def storage_dtype(owner: Value) -> DType | None:
     """Return the element type of a storage class, bytes for an untyped one; None where it is no such class."""
     if type(owner) is Global and (owner.module == "torch" or owner.module.startswith("torch.")):
-        return _BYTE if owner.name in _UNTYPED else BY_STORAGE.get(owner.name)
+        return _BYTE if owner.name in _UNTYPED else BY_STORAGE.get(owner.name) or _OF_SCRIPTS.get(owner.name)
     return None
+
+
+def _is_scripts(owner: Value) -> bool:
+    """Whether only TorchScript has this class: Python has none of its name, and holds such elements untyped."""
+    return type(owner) is Global and owner.name in _OF_SCRIPTS
 
 
 def _view(state: State, pid: Tuple, position: int) -> tuple[Storage, int, int]:
