@@ -44,7 +44,10 @@ def shards(write, read, suffix):
         names = [f"model-0000{number + 1}-of-00002{suffix}" for number in range(2)]
         for name, each in zip(names, held, strict=True):
             (path / name).write_bytes(write({key: state[key] for key in each}))
-        index = {"metadata": {}, "weight_map": {key: name for name, each in zip(names, held, strict=True) for key in each}}
+        index = {
+            "metadata": {},
+            "weight_map": {key: name for name, each in zip(names, held, strict=True) for key in each},
+        }
         (path / f"model{suffix}.index.json").write_text(json.dumps(index))
         return lambda: {key: value for name in names for key, value in read((path / name).read_bytes()).items()}
 
@@ -113,7 +116,11 @@ def msgpack(path, state):
 
 FORMS = {  # how it is written, whether strides are kept, and how many dtypes it holds at the least
     "safetensors": (one_file, False, 18),
-    "sharded safetensors": (shards(lambda state: safetensors.save(compact(state)), safetensors.load, ".safetensors"), False, 18),
+    "sharded safetensors": (
+        shards(lambda state: safetensors.save(compact(state)), safetensors.load, ".safetensors"),
+        False,
+        18,
+    ),
     "sharded bin": (shards(saved, lambda content: torch.load(io.BytesIO(content)), ".bin"), True, 27),
     "dcp": (distributed, False, 20),
     "torchscript": (scripted, True, 12),

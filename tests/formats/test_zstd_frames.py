@@ -43,7 +43,10 @@ def test_every_cut_is_found(name):
 
 def frame_ends(content, length):
     """Whether a frame ends there: what is left is whole."""
-    return content[:length] in (b"", *(STREAMS["several"][:end] for end in (len(frame(b"one")), len(frame(b"one")) + len(SKIPPED))))
+    return content[:length] in (
+        b"",
+        *(STREAMS["several"][:end] for end in (len(frame(b"one")), len(frame(b"one")) + len(SKIPPED))),
+    )
 
 
 def test_what_is_no_frame_is_left_to_the_decompressor():
