@@ -200,11 +200,7 @@ class Arrays:
             return _described(value.state())
         if function in _JAX and len(items) == 4 and _named(items[0]) in _RECONSTRUCT:
             return _described(items[2])
-        if function in _FROM_BUFFER and len(items) in {4, 5}:
-            content, dtype, shape, order = items[:4]
-            found = _checked(content, dtype, shape, order == "F")
-            return _turned(found, items[4]) if order == "K" and len(items) > 4 else found
-        return None
+        return _from_buffer(items) if function in _FROM_BUFFER else None
 
     def _behind_description(self, value: Opaque) -> Elements | None:
         fields = value.state()
@@ -226,6 +222,15 @@ class Arrays:
         storage.swapped = found.swapped and found.dtype.bits > 8
         self.storages.append(storage)
         return Tensor(storage, found.dtype, found.shape, found.stride)
+
+
+def _from_buffer(items: tuple[Value, ...]) -> Elements | None:
+    """An array by what `_frombuffer(content, dtype, shape, order[, axes])` is given."""
+    if len(items) not in {4, 5}:
+        return None
+    content, dtype, shape, order = items[:4]
+    found = _checked(content, dtype, shape, order == "F")
+    return _turned(found, items[4]) if order == "K" and len(items) > 4 else found
 
 
 def _described(state: Value) -> Elements | None:
