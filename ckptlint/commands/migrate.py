@@ -17,7 +17,7 @@ from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target, place_of
 from ckptlint.commands.undoing import UndoWish
 from ckptlint.commands.verify import check_absent, write_for
-from ckptlint.commands.writing import Writing, refuse, write
+from ckptlint.commands.writing import Writing, needed_memory, refuse, write
 from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.collection import no_collection
 from ckptlint.core.plan import Plan
@@ -82,6 +82,7 @@ class Migrated:
     changes: tuple[TreeChange, ...] = ()
     leg: Leg | None = None
     undo: str = ""  # what an undo file would keep, or what it gave back
+    memory: int | None = None  # bytes of tensors that would be in memory at once, of a dry run
     warnings: tuple[str, ...] = ()  # what the command would say beside its output; only `ckptlint.migrate` gathers it
 
 
@@ -135,9 +136,10 @@ def _gone(request: Request, target: Target, checkpoint: Checkpoint, way: Leg) ->
         check_output(request.undo_file, files, force=request.force or request.dry_run)
     with no_collection():
         outcome = _planned(request, checkpoint, way)
-    written, undo = _carried_out(request, target, checkpoint, way, outcome)
+    written, undo, needed = _carried_out(request, target, checkpoint, way, outcome)
     placed = tuple((section.path, plan) for section, plan in outcome.placed)
-    return Migrated(checkpoint.origin, placed, written, outcome.changes, way if request.chain else None, undo)
+    gone = way if request.chain else None
+    return Migrated(checkpoint.origin, placed, written, outcome.changes, gone, undo, memory=needed)
 
 
 def _put_back(request: Request, target: Target, checkpoint: Checkpoint, way: Leg) -> Migrated:
@@ -180,8 +182,8 @@ def _target(request: Request) -> Target:
 
 def _carried_out(
     request: Request, target: Target, checkpoint: Checkpoint, way: Leg, outcome: Outcome
-) -> tuple[Written | None, str]:
-    """Write what was planned, unless it is a dry run, which refuses what a run would; say what an undo file would keep."""
+) -> tuple[Written | None, str, int | None]:
+    """Write what was planned, unless it is a dry run, which refuses what a run would; say what an undo file would keep, and the memory."""
     wishes = _wishes(request, checkpoint)
     carried = carry_optimizers(outcome.checkpoint.sections, way.migrations, outcome.placed, wishes)
     for line in carried.said:
@@ -197,13 +199,14 @@ def _carried_out(
         talk(f"warning: {call} is Python code that the migration {runs}: nothing proves it")
     if request.in_place:
         changed = planned_in_place(outcome, carried.replaced, target, writing.stamp)
-        return None if request.dry_run else changed.carry_out(), ""
+        return None if request.dry_run else changed.carry_out(), "", 0
     if request.dry_run:
-        return None, _undo_in_words(request, target, checkpoint, outcome, carried)
+        needed = needed_memory(outcome, carried.replaced, writing)
+        return None, _undo_in_words(request, target, checkpoint, outcome, carried), needed
     externals.check(outcome.work)
     if request.undo_file is not None:
         writing = replace(writing, undo=UndoWish(request.undo_file, checkpoint, way, force=request.force))
-    return write(outcome, carried.replaced, writing), ""
+    return write(outcome, carried.replaced, writing), "", None
 
 
 def _undo_in_words(request: Request, target: Target, checkpoint: Checkpoint, outcome: Outcome, carried: Carried) -> str:
@@ -332,6 +335,8 @@ def _text(request: Request) -> Iterator[str]:
         yield from plans.tree_text(done.changes)
         if done.undo:
             yield done.undo
+        if done.memory is not None:
+            yield f"memory: {plans.size(done.memory)} of tensors at most, beside the program and the header"
         yield "dry run: nothing was written"
         return
     for path, plan in done.plans:
@@ -357,7 +362,9 @@ def _json(request: Request) -> Iterator[str]:
     done = migrate(request)
     entries = [plans.entry(path, plan) for path, plan in done.plans]
     written = done.written and done.written.path
-    said = {"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}
+    said: dict[str, object] = {"version": 1, "checkpoint": done.checkpoint, "output": written, "sections": entries}
+    if done.memory is not None:
+        said["memory"] = done.memory
     stations = {"chain": {"from": done.leg.start, "to": done.leg.end}} if done.leg else {}
     undo = {"undo": done.undo} if done.undo else {}
     yield json.dumps({**said, **stations, **undo, "tree": plans.tree_entries(done.changes)}, indent=1)

@@ -14,7 +14,7 @@ from ckptlint.core.pieces import Check, Composed, Piece, Range, stored
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Dict, Storage, Tensor
-from ckptlint.engine.assemble import Made, Origin, Taken
+from ckptlint.engine.assemble import Kept, Made, Origin, Taken
 from ckptlint.engine.ingredients import made_of
 
 if TYPE_CHECKING:
@@ -131,6 +131,15 @@ class Supplier:
         for number, (_, plan) in enumerate(self._work):
             if plan.must_equal:
                 self._runner(number).check_equal()
+
+    def peak_bytes(self) -> int:
+        """Return the most memory that tensors take at once, in bytes, beside what reading headers and planning take."""
+        sections = {each.section for each in self._assembly.origins.values() if isinstance(each, Made)}
+        busy = [number for number in sections if self._work[number][1].steps or self._work[number][1].must_equal]
+        made = max((self._runner(number).peak_bytes() for number in busy), default=0)
+        kept = (each.tensor for each in self._assembly.origins.values() if isinstance(each, Kept))
+        turned = (tensor for tensor in kept if not tensor.is_contiguous or tensor.storage.swapped)
+        return max([made, *(self._runner(_NO_SECTION).kept_bytes(tensor) for tensor in turned)])
 
     def _runner(self, number: int) -> LocalRunner[Array]:
         """The runner of a section, made when first asked for: a rename needs none, and so no arrays."""

@@ -32,7 +32,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Composite, Dict, Node, Tensor
 from ckptlint.engine.assemble import Assembly
 from ckptlint.engine.passage import Outcome
-from ckptlint.errors import OutputError
+from ckptlint.errors import OutputError, UsageError
 from ckptlint.formats import open_checkpoint
 from ckptlint.formats.settling import clear
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ckptlint.commands.undoing import UndoWish
     from ckptlint.core.undo import Digests
 
+SLACK = 64 << 20  # bytes that arithmetic and comparing may take whatever is allowed: below that they could not work
 _METADATA = "metadata."  # how notes about it begin
 
 
@@ -93,6 +94,7 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
             verify=writing.verify,
         )
         output = _output(checkpoint, assembly, writing)
+    check_memory(supply.peak_bytes(), writing.max_memory, target)
     supply.check_equal()
     if not writing.resume:
         for said in clear(place_of(target)):
@@ -111,6 +113,24 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
                 for part in checkpoint.parts:
                     part.check_unchanged()
                 return out.commit()
+
+
+def needed_memory(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> int:
+    """Return how many bytes of tensors `write` would have in memory at once; it refuses where that is more than it may."""
+    with no_collection():
+        assembly = Assembly(outcome, replaced, strided=writing.target.strided)
+        supply = Supplier(outcome.checkpoint, outcome.work, assembly, memory=writing.max_memory)
+    needed = supply.peak_bytes()
+    check_memory(needed, writing.max_memory, writing.target)
+    return needed
+
+
+def check_memory(needed: int, most: int, target: Target) -> None:
+    """`UsageError` where a step needs whole tensors in memory that are larger than what may be used."""
+    if needed > most + SLACK:
+        message = f"needs {needed:,} bytes of memory for tensors, and may use {most:,}"
+        hint = f"--max-memory {-(-needed // 10**6)}M allows it; what works on whole tensors cannot do with less"
+        raise UsageError(message, where=target.path, hint=hint)
 
 
 def _undoable(

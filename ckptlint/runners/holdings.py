@@ -132,6 +132,13 @@ class Holdings(Generic[T]):
                     todo += (self.values[number] for number in step.inputs)
         return found
 
+    def making(self, values: Iterable[Value]) -> int:
+        """Return what making one of the steps behind these values takes at worst, in bytes: its inputs, and its outputs once more."""
+        steps = [self._steps[base] for base in self.needed(values) if isinstance(base, int)]
+        return max(
+            (sum(self.values[n].spec.nbytes for n in (*step.inputs, *step.outputs)) for step in steps), default=0
+        )
+
     def _result(self, number: int) -> Buffer:
         """Return what a step computes, with its other outputs held for their users."""
         if number not in self._held:

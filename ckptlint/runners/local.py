@@ -19,7 +19,7 @@ from ckptlint.ops.layout_runs import Run, blocks, runs, simplified
 from ckptlint.ops.layout_values import POINTWISE, Gathered, Value, View, parts_of
 from ckptlint.runners.gather import ArrayKit, conversions
 from ckptlint.runners.holdings import Holdings, Read, as_it_lies
-from ckptlint.runners.streams import first_difference
+from ckptlint.runners.streams import COMPARED, first_difference
 
 T = TypeVar("T")
 _COPIED: Final = 64 << 10  # bytes of a run from which on it is copied as it lies
@@ -28,6 +28,9 @@ _BLOCK: Final = 8 << 20  # bytes of a gathered block: small beside a tensor, lar
 _WHOLE: Final = 256 << 20  # bytes of a transposed tensor that is read at once
 _TURNED: Final = 2 << 20  # bytes of a block of it: what was just turned around is written while it is in the cache
 _COPIES: Final = 6  # times a block is in memory at worst: as read, as gathered, as cast, row-major; the one before as written, as summed
+_SCRATCH: Final = (
+    24 << 20
+)  # bytes that arithmetic takes beside its blocks: it works on a quarter of a million elements at a time
 _STRIP: Final = 4 << 10  # bytes of the runs that a block of a transposed tensor is read in, where memory allows
 
 
@@ -92,12 +95,16 @@ class LocalRunner(Generic[T]):
             if left.spec != right.spec:
                 raise PlanError(f"{names} are {left.spec} and {right.spec}", hint=hint)
             place = first_difference(self._named_pieces(one), self._named_pieces(other), left.spec)
+            self._holdings.drop()  # so that many ties need no more than one
             if place is not None:
                 raise PlanError(f"{names} differ at [{','.join(map(str, place))}]", hint=hint)
-        self._holdings.drop()
 
     def peak_bytes(self) -> int:
-        """Estimate the most memory that supplying all outputs in plan order needs at once; copied runs need none."""
+        """Return the most memory that supplying all outputs in plan order needs at once, in bytes; copied runs need none.
+
+        It is counted at worst: what is held for several outputs, the blocks of the output being made, and the room for transposed tensors,
+        which is not given back.
+        """
         outputs = [self._values[number] for number in dict.fromkeys(self._plan.outputs.values())]
         parts = [tuple(simplified(value)) for value in outputs]
         needs = [self._holdings.needed(part) for part in parts]
@@ -106,9 +113,25 @@ class LocalRunner(Generic[T]):
         peak = 0
         for at, bases in enumerate(needs):
             alive.update(bases)
-            peak = max(peak, sum(alive.values()) + max(map(self._block_bytes, parts[at]), default=0))
+            working = max(map(self._block_bytes, parts[at]), default=0) + self._holdings.making(parts[at])
+            peak = max(peak, sum(alive.values()) + working)
             alive = {base: nbytes for base, nbytes in alive.items() if last[base] > at}
-        return peak
+        compared = max((self._compared_bytes(*pair) for pair in self._plan.must_equal), default=0)
+        room = max((self._room_bytes(part) for value in parts for part in value), default=0)
+        return max(peak, compared) + room
+
+    def _compared_bytes(self, one: int, other: int) -> int:
+        """What comparing two values needs, which are made side by side."""
+        parts = [part for number in (one, other) for part in simplified(self._values[number])]
+        if self._values[one] == self._values[other]:
+            return 0
+        held = sum(self._holdings.needed(parts).values())
+        return held + 2 * max(map(self._block_bytes, parts), default=0) + COMPARED
+
+    def kept_bytes(self, tensor: Tensor) -> int:
+        """Return the most memory that `kept` needs, in bytes."""
+        part = as_it_lies(0, tensor)
+        return self._block_bytes(part) + self._room_bytes(part)
 
     def _named_pieces(self, number: int) -> Iterator[Piece]:
         try:
@@ -145,22 +168,27 @@ class LocalRunner(Generic[T]):
 
     def _limit(self, part: Value) -> int:
         """Bytes of a block: more than usual where a transposed tensor would otherwise be read in crumbs."""
+        share = self._memory // _COPIES * part.spec.dtype.bits // _widest(part)
         view = _behind_arithmetic(part)
-        if not isinstance(view, View) or not view.spec.nbytes:
-            return min(_BLOCK, self._memory // _COPIES)
-        if not _is_crumbled(view):
-            return min(_BLOCK, self._memory // _COPIES)
+        if not isinstance(view, View) or not view.spec.nbytes or not _is_crumbled(view):
+            return min(_BLOCK, share)
         dims = [dim for dim, size in enumerate(view.box.shape) if size > 1]
         row = view.spec.nbytes // view.box.shape[dims[0]]
-        return min(max(_BLOCK, row * _STRIP * 8 // view.dtype.bits), self._memory // _COPIES)
+        return min(max(_BLOCK, row * _STRIP * 8 // view.dtype.bits), share)
 
     def _block_bytes(self, part: Value) -> int:
+        """What making a value needs beside the room of transposed tensors."""
+        if _copied(part, self._holdings) is not None:
+            return 0
+        limit = self._limit(part) if self._turned(part) is None else self._turned_block
+        wide = min(part.spec.nbytes, limit) * _widest(part) // part.spec.dtype.bits
+        return _COPIES * wide + (0 if isinstance(part, View) else _SCRATCH)
+
+    def _room_bytes(self, part: Value) -> int:
         if _copied(part, self._holdings) is not None:
             return 0
         view = self._turned(part)
-        if view is None:
-            return _COPIES * min(part.spec.nbytes, self._limit(part))
-        return view.spec.nbytes + _COPIES * min(part.spec.nbytes, self._turned_block)
+        return 0 if view is None else view.spec.nbytes
 
     @property
     def _turned_block(self) -> int:
@@ -196,6 +224,19 @@ class LocalRunner(Generic[T]):
             key for keys in (self._plan.outputs, self._plan.inputs) for key, value in keys.items() if value == number
         )
         return next(named, f"value {number}")
+
+
+def _widest(part: Value) -> int:
+    """Bits of the widest elements on the way to a value: what is narrow in the end may have been computed wide."""
+    return max(each.spec.dtype.bits for each in _on_the_way(part))
+
+
+def _on_the_way(part: Value) -> Iterator[Value]:
+    todo = [part]
+    while todo:
+        each = todo.pop()
+        yield each
+        todo += parts_of(each)
 
 
 def _behind_arithmetic(part: Value) -> Value:

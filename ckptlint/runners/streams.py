@@ -9,6 +9,9 @@ from ckptlint.core.pieces import Piece, Range
 from ckptlint.core.spec import TensorSpec, contiguous
 
 _CHUNK: Final = 4 << 20  # bytes read at once
+COMPARED: Final = (
+    6 * _CHUNK
+)  # bytes that comparing takes beside the values: of each side a chunk, what is left of it, and its copy
 
 
 def first_difference(one: Iterable[Piece], other: Iterable[Piece], spec: TensorSpec) -> tuple[int, ...] | None:
