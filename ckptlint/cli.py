@@ -255,7 +255,11 @@ def suggest(**given: Any) -> None:
     "--allow-expand", is_flag=True, help="Write out tensors whose elements the source repeats by strides of 0."
 )
 @click.option(
-    "--max-memory", metavar="SIZE", default="1G", show_default=True, help="Memory that tensors may take; more is refused."
+    "--max-memory",
+    metavar="SIZE",
+    default="1G",
+    show_default=True,
+    help="Memory that tensors may take; more is refused.",
 )
 @_text_or_json
 def migrate(**given: Any) -> None:
