@@ -3,7 +3,7 @@
 import argparse
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -11,6 +11,7 @@ import functools
 import pathlib
 import random
 import types
+import typing
 import uuid
 
 import pytest
@@ -47,7 +48,9 @@ class Slotted:
     b: object = None
 
 
-Point = collections.namedtuple("Point", "x y")
+class Point(typing.NamedTuple):
+    x: object
+    y: object
 
 
 class Reduced:
@@ -95,9 +98,9 @@ def values():
         "dataclasses": [Config(2.0, tensor, [Config()]), Slotted(1, tensor)],
         "enums": [Colour.RED, Colour.BLUE, Colour.RED, Flags.A | Flags.B],
         "dates": [
-            datetime.datetime(2020, 1, 2, 3, 4, 5, 6, tzinfo=datetime.UTC),
-            datetime.date(2020, 1, 1),
-            datetime.timedelta(1, 2, 3),
+            dt.datetime(2020, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC),
+            dt.date(2020, 1, 1),
+            dt.timedelta(1, 2, 3),
         ],
         "paths": [pathlib.PurePosixPath("/a/b"), pathlib.PureWindowsPath("C:/x")],
         "scalars": [np.float32(1.5), np.int64(3), np.bool_(True), np.float64("inf")],
