@@ -14,7 +14,7 @@ import click
 from ckptlint import __version__
 from ckptlint.cli_chains import COMMANDS as CHAIN_COMMANDS
 from ckptlint.cli_options import arguments as _arguments
-from ckptlint.cli_options import every_format
+from ckptlint.cli_options import baseline_options, every_format
 from ckptlint.cli_options import finish as _finish
 from ckptlint.cli_options import model_options as _model
 from ckptlint.cli_options import options as _options
@@ -91,6 +91,7 @@ _params = click.option(
     help="With --values: memory for blocks of elements.",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every group, not the first twenty.")
+@baseline_options
 @every_format
 @_config
 def lint(**given: Any) -> None:
@@ -111,6 +112,7 @@ def lint(**given: Any) -> None:
     help="Severity from which the exit code is 1.  [default: error]",
 )
 @click.option("--all", "everything", is_flag=True, help="Show every finding, and files in which nothing was found.")
+@baseline_options
 @every_format
 @_config
 def scan(**given: Any) -> None:
@@ -324,6 +326,7 @@ def migrations(**given: Any) -> None:
     show_default=True,
     help="Severity from which the exit code is 1.",
 )
+@baseline_options
 @every_format
 @_config
 def hook(**given: Any) -> None:

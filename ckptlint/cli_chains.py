@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ckptlint.cli_options import every_format, finish, model_options, text_or_json
+from ckptlint.cli_options import baseline_options, every_format, finish, model_options, text_or_json
 
 
 @click.command()
@@ -64,6 +64,7 @@ def make(**given: Any) -> None:
 @click.option(
     "--against", metavar="REF", help="What the change starts from: the lock and chain as this revision of git has them."
 )
+@baseline_options
 @every_format
 def check(**given: Any) -> None:
     """Check the chain in FOLDER: is it whole, does it end at the lock, and does it lead there from the base."""

@@ -64,9 +64,19 @@ every_format = click.option(
     help="Format of the output.",
 )
 
+baseline_options = options(
+    click.option("--baseline", metavar="FILE", help="Findings listed there are known, and fail nothing."),
+    click.option("--write-baseline", is_flag=True, help="Begin the --baseline FILE with what is found now."),
+    click.option("--prune-baseline", is_flag=True, help="Take out of the --baseline FILE what is no longer found."),
+)
+
 
 def finish(run: Callable[..., tuple[Iterable[str], int]], given: dict[str, Any]) -> NoReturn:
     """Run a command, print what it gives, exit with its code."""
+    if "baseline" in given:
+        from ckptlint.commands.accepting import Baselining
+
+        given["baseline"] = Baselining(given.pop("baseline"), given.pop("write_baseline"), given.pop("prune_baseline"))
     if "device" in given:  # how to build a model is one thing
         from ckptlint.commands.sources import Building
 

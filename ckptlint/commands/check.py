@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptlint.commands import blobs, sources
+from ckptlint.commands.accepting import Baselining
 from ckptlint.commands.chain_folder import LOCK, SUM, read_seals
 from ckptlint.commands.chaining import begun
-from ckptlint.commands.gate_report import PLAIN, Gated, issues, placed, summaries
+from ckptlint.commands.gate_report import PLAIN, Gated, placed, settled, summaries
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Finding, Severity
@@ -31,18 +32,18 @@ class Request:
     against: str | None = None
 
 
-def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
+def run(*, form: str, baseline: Baselining, **given: object) -> tuple[Iterable[str], int]:
     request = Request(**given)  # type: ignore[arg-type]  # click checked them
     if request.base and request.against:
         raise UsageError("--base and --against exclude each other")
-    findings = _findings(request)
-    failed = any(finding.severity is Severity.ERROR for finding in findings)
     gated = Gated(request.chain, _lock(request), request.base or request.against or "")
+    findings, found = settled(gated, _findings(request), baseline, request.against or "")
+    failed = any(finding.severity is Severity.ERROR for finding in findings)
     if form in PLAIN:
         return PLAIN[form](gated, findings), 1 if failed else 0
     from ckptlint.report.issues import FORMATS
 
-    return FORMATS[form](issues(gated, findings), (), summaries()), 1 if failed else 0
+    return FORMATS[form](found, (), summaries()), 1 if failed else 0
 
 
 def _lock(request: Request) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ckptlint.commands import locating
+from ckptlint.commands import accepting, locating
+from ckptlint.commands.accepting import Baselining
 from ckptlint.commands.projects import settings
 from ckptlint.core.finding import Finding
 from ckptlint.core.issue import Issue, issue_of, numbered
@@ -15,6 +16,8 @@ from ckptlint.core.place import Place
 from ckptlint.core.schema import Schema
 from ckptlint.report.escape import escape
 from ckptlint.report.text import defined_at
+
+_FAMILIES = ("CKB", "CKG", "CKM")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,21 @@ def placed(
 
 def issues(gated: Gated, findings: Sequence[Finding]) -> tuple[Issue, ...]:
     return numbered(issue_of(each, _place(each, gated), gated.lock) for each in findings)
+
+
+def settled(
+    gated: Gated, findings: Sequence[Finding], baseline: Baselining, ref: str
+) -> tuple[tuple[Finding, ...], tuple[Issue, ...]]:
+    """The findings that a baseline leaves, what is wrong with the baseline itself, and all of it as issues."""
+    found = accepting.settled(issues(gated, findings), baseline, _FAMILIES, (gated.lock,))
+    if baseline.path is not None and ref:
+        found = (*found, *accepting.grown_since(ref, baseline.path))
+    kept = [finding for finding, issue in zip(findings, found, strict=False) if issue.counts]
+    more = [
+        Finding(each.rule, each.slug, each.severity, each.message, words={"where": str(each.place)}, hint=each.hint)
+        for each in found[len(findings) :]
+    ]
+    return (*kept, *more), found
 
 
 def _place(finding: Finding, gated: Gated) -> Place:

@@ -18,6 +18,7 @@ from ckptlint.report.code import Checked, Place
 if TYPE_CHECKING:
     import ast
 
+    from ckptlint.commands.accepting import Baselining
     from ckptlint.commands.locked_classes import Locked
     from ckptlint.core.rule import Rule
     from ckptlint.documents.code_comments import Accepted
@@ -38,9 +39,15 @@ class Running(NamedTuple):
 
 
 def run(
-    *, paths: Sequence[str], form: str, fail_on: str, config: str | None, **codes: Sequence[str]
+    *, paths: Sequence[str], form: str, fail_on: str, config: str | None, baseline: Baselining, **codes: Sequence[str]
 ) -> tuple[Iterable[str], int]:
     checked = check(paths, _rules(config, **codes), Locks.of(settings(config)))
+    issues = report.issues(checked)
+    if baseline.path is not None:
+        from ckptlint.commands.accepting import settled
+
+        issues = settled(issues, baseline, _FAMILIES, list(_files(paths)))
+        checked = report.settled(checked, issues)
     level = None if fail_on == "never" else Severity(fail_on)
     failed = level is not None and any(place.severity.rank >= level.rank for place in checked.places)
     code = max((error.exit_code for error in checked.errors), default=int(failed))
@@ -49,7 +56,7 @@ def run(
     from ckptlint.documents.rules import load_rules
     from ckptlint.report.issues import FORMATS
 
-    return FORMATS[form](report.issues(checked), checked.errors, {each.id: each.summary for each in load_rules()}), code
+    return FORMATS[form](issues, checked.errors, {each.id: each.summary for each in load_rules()}), code
 
 
 def check(paths: Sequence[str], rules: Mapping[str, Running], locks: Locks | None = None) -> Checked:

@@ -14,6 +14,7 @@ from ckptlint.commands.talk import talk
 from ckptlint.core.checkpoint import Checkpoint
 from ckptlint.core.collection import no_collection
 from ckptlint.core.finding import Report, Severity
+from ckptlint.core.issue import Issue, stale
 from ckptlint.core.rule import Rule
 from ckptlint.core.schema import Schema
 from ckptlint.core.selection import Selection
@@ -24,6 +25,7 @@ from ckptlint.engine.lint import LintOptions, lint
 from ckptlint.errors import CkptlintError, UsageError
 
 if TYPE_CHECKING:
+    from ckptlint.commands.accepting import Baselining
     from ckptlint.commands.locating import Side
 
 
@@ -54,6 +56,7 @@ def run(
     fail_on: str | None,
     everything: bool,
     max_memory: str = "1G",
+    baseline: Baselining | None = None,
     **given: object,
 ) -> tuple[Iterable[str], int]:
     from ckptlint.report import REPORTERS
@@ -65,13 +68,18 @@ def run(
         raise errors[0]  # there is nothing to report beside it
     for error in errors:
         talk(f"ckptlint: {error}")
+    issues: Sequence[Issue] = ()
+    if form not in REPORTERS or (baseline and baseline.path):
+        from ckptlint.commands.accepting import of_reports
+
+        reports, issues = of_reports(reports, baseline, ("CKC", "CKK"))
     level = config.fail_on if fail_on is None else None if fail_on == "never" else Severity(fail_on)
-    found = level is not None and any(report.failed(level) for report in reports)
+    found = level is not None and (any(report.failed(level) for report in reports) or stale(issues))
     code = max((error.exit_code for error in errors), default=int(found))
     if form not in REPORTERS:
-        from ckptlint.report.issues import FORMATS, of_reports
+        from ckptlint.report.issues import FORMATS
 
-        return FORMATS[form](of_reports(reports), errors, {each.id: each.summary for each in load_rules()}), code
+        return FORMATS[form](issues, errors, {each.id: each.summary for each in load_rules()}), code
     return REPORTERS[form](reports, everything=everything, errors=errors), code
 
 

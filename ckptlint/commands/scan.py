@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ckptlint.commands.accepting import Baselining, of_reports
 from ckptlint.commands.projects import settings
 from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Severity
+from ckptlint.core.issue import Issue, stale
 from ckptlint.core.selection import Selection
 from ckptlint.documents.config import Config
 from ckptlint.documents.rules import load_rules
@@ -35,7 +37,9 @@ class Request:
     config: str | None = None
 
 
-def run(*, form: str, fail_on: str | None, everything: bool, **given: object) -> tuple[Iterable[str], int]:
+def run(
+    *, form: str, fail_on: str | None, everything: bool, baseline: Baselining | None = None, **given: object
+) -> tuple[Iterable[str], int]:
     from ckptlint.report import REPORTERS, scanning
 
     request = Request(**given)  # type: ignore[arg-type]  # click checked them
@@ -43,15 +47,19 @@ def run(*, form: str, fail_on: str | None, everything: bool, **given: object) ->
     scans, errors = scan(request, known)
     for error in errors:
         talk(f"ckptlint: {error}")
+    issues: Sequence[Issue] = ()
+    if form not in (*REPORTERS, *scanning.FORMATS) or (baseline and baseline.path):
+        reports, issues = of_reports([each.report for each in scans], baseline, (_FAMILY,))
+        scans = [replace(each, report=report) for each, report in zip(scans, reports, strict=True)]
     level = known.fail_on if fail_on is None else None if fail_on == "never" else Severity(fail_on)
-    code = max((error.exit_code for error in errors), default=_code(scans, level))
+    code = max((error.exit_code for error in errors), default=_code(scans, level) or int(stale(issues)))
     if form in scanning.FORMATS:
         return scanning.FORMATS[form](scans, errors=errors, everything=everything), code
     if form not in REPORTERS:
-        from ckptlint.report.issues import FORMATS, of_reports
+        from ckptlint.report.issues import FORMATS
 
         summaries = {each.id: each.summary for each in load_rules()}
-        return FORMATS[form](of_reports([each.report for each in scans]), errors, summaries), code
+        return FORMATS[form](issues, errors, summaries), code
     return REPORTERS[form]([each.report for each in scans], everything=everything, errors=errors), code
 
 

@@ -85,6 +85,11 @@ def worst(issues: Sequence[Issue]) -> list[Issue]:
     return sorted((each for each in issues if each.counts), key=lambda each: -each.severity.rank)
 
 
+def stale(issues: Iterable[Issue]) -> bool:
+    """Whether one is about the project's own acceptances (CKX), not about what was looked at."""
+    return any(each.counts and each.rule.startswith("CKX") for each in issues)
+
+
 def _said(words: Mapping[str, str]) -> str:
     """What is expected and what is there, in the words of the check."""
     return "|".join(words.get(name, "") for name in ("expected", "actual"))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from ckptlint.core.finding import Severity
 from ckptlint.core.issue import Issue, fingerprint, numbered
@@ -102,6 +102,26 @@ def issues(checked: Checked) -> tuple[Issue, ...]:
         )
         for each in checked.places
     )
+
+
+def settled(checked: Checked, settled_issues: Sequence[Issue]) -> Checked:
+    """The places whose issues count, and those of issues that are about no place of the code; the others are counted as ignored."""
+    own, more = settled_issues[: len(checked.places)], settled_issues[len(checked.places) :]
+    kept = [place for place, issue in zip(checked.places, own, strict=True) if issue.counts]
+    kept += [
+        Place(
+            each.place.path,
+            each.place.line,
+            each.place.column,
+            each.rule,
+            each.slug,
+            each.severity,
+            each.message,
+            each.hint,
+        )
+        for each in more
+    ]
+    return replace(checked, places=tuple(kept), ignored=checked.ignored + sum(not issue.counts for issue in own))
 
 
 FORMATS: dict[str, Callable[[Checked], Iterable[str]]] = {"text": text, "json": as_json}
