@@ -73,14 +73,21 @@ def run(
         from ckptlint.commands.accepting import of_reports
 
         reports, issues = of_reports(reports, baseline, ("CKC", "CKK"))
-    level = config.fail_on if fail_on is None else None if fail_on == "never" else Severity(fail_on)
-    found = level is not None and (any(report.failed(level) for report in reports) or stale(issues))
+    found = _failed(reports, issues, config.fail_on if fail_on is None else _level(fail_on))
     code = max((error.exit_code for error in errors), default=int(found))
     if form not in REPORTERS:
         from ckptlint.report.issues import FORMATS
 
         return FORMATS[form](issues, errors, {each.id: each.summary for each in load_rules()}), code
     return REPORTERS[form](reports, everything=everything, errors=errors), code
+
+
+def _level(fail_on: str) -> Severity | None:
+    return None if fail_on == "never" else Severity(fail_on)
+
+
+def _failed(reports: Sequence[Report], issues: Sequence[Issue], level: Severity | None) -> bool:
+    return level is not None and (any(report.failed(level) for report in reports) or stale(issues))
 
 
 def judge(request: Request, config: Config) -> tuple[list[Report], list[CkptlintError]]:

@@ -77,10 +77,13 @@ ORDER_MATTERS = FaultKind(
 NUMBERING = FaultKind(
     "CKM124", "numbers-with-gap", "A computed number leaves a list of modules that does not count 0, 1, 2 ..."
 )
+BASELINE_GREW = FaultKind("CKX105", "baseline-grew", "A change adds a finding to the baseline without a reason.")
+BASELINE_STALE = FaultKind("CKX106", "stale-baseline", "A finding of the baseline is no longer found.")
 
 KINDS: dict[str, FaultKind] = {
     kind.code: kind
     for kind in (
+        *(BASELINE_GREW, BASELINE_STALE),
         *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),
         *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, CROSSED, ORDER_MATTERS, NUMBERING),
