@@ -384,3 +384,24 @@ def test_factored_moments_go_with_a_rename_and_tell_whose_they_are(names, tmp_pa
     before = old["optimizer"]["state"]
     assert torch.equal(new[0][row], before[0][row])
     assert torch.equal(new[2]["exp_avg_sq"], before[2]["exp_avg_sq"].flip(0))
+
+
+def test_an_optimizer_that_is_reset_still_loads(tmp_path):
+    old = adam({"w": (4, 2), "v": (3,)})
+    body = "rewrites:\n- {from: w, to: [a, b], ops: [split: {parts: 2}]}\n- keep: v\noptimizer: reset\n"
+    new = migrated(tmp_path, old, body)["optimizer"]
+    assert new["state"] == {}
+    assert new["param_groups"] == [{"lr": 0.1, "params": [0, 1, 2]}]
+
+
+def test_the_tree_may_edit_the_state_that_is_carried(tmp_path):
+    body = """
+    rewrites:
+    - {from: w, to: [a, b], ops: [split: {parts: 2}]}
+    tree:
+    - set: {/optimizer/param_groups/0/lr: 0.5, /optimizer/state/0/note: 3}
+    - delete: {paths: "/optimizer/state/{n}/exp_avg_sq", reason: test}
+    """
+    new = migrated(tmp_path, adam({"w": (4, 2)}), body)["optimizer"]
+    assert new["param_groups"] == [{"lr": 0.5, "params": [0, 1]}]
+    assert [list(new["state"][number]) for number in (0, 1)] == [["step", "exp_avg", "note"]] * 2

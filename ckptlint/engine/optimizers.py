@@ -87,6 +87,7 @@ def carry_optimizers(
             )
         elif "reset" in asked:
             _empty(section, "as the migration says", carried)
+            _renumber(section, work, wishes, carried)
         else:
             _carry(section, work, others, wishes, carried)
     return carried
@@ -110,6 +111,18 @@ def _carry(
     elif not any(isinstance(owners(optimizer, _as_it_is(each)), Owners) for each in others):
         reason = next((why for _, why in found if isinstance(why, str)), "")
         _empty(section, reason, carried, strict=wishes.strict)
+
+
+def _renumber(section: Section, work: Sequence[tuple[Section, Plan]], wishes: Wishes, carried: Carried) -> None:
+    """Give the groups of an emptied optimizer the new parameters, where it is known whose they were: torch loads no others."""
+    optimizer = read_optimizer(section)
+    if optimizer is None:
+        return
+    for _, plan in work:
+        known = owners(optimizer, plan, wishes.groups)
+        if isinstance(known, Owners):
+            _Carrying(optimizer._replace(entries={}), plan, known, wishes, carried).run()
+            return
 
 
 def _in_order(plan: Plan, order: Sequence[str] | None) -> bool:
