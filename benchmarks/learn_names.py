@@ -96,10 +96,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=SHIPPED)
     parser.add_argument("--without", action="append", default=[])
     given = parser.parse_args()
-    learned = learn(layout for layout in read(given.folder) if layout["family"] not in given.without)
-    given.output.write_text(json.dumps(learned, indent=1, sort_keys=True) + "\n")
+    found = learn(layout for layout in read(given.folder) if layout["family"] not in given.without)
+    given.output.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
     sys.stdout.write(
-        f"{len(learned['phrases'])} phrases, {len(learned['joined'])} joined, {len(learned['words'])} words\n"
+        f"{len(found['phrases'])} phrases, {len(found['joined'])} joined, {len(found['words'])} words\n"
     )
 
 
@@ -111,16 +111,21 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
 
 def learn(layouts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Count phrases, joined names and words over the families of the layouts."""
+    return learned((layout["family"], dict.fromkeys(patterns(layout))) for layout in layouts)
+
+
+def learned(families: Iterable[tuple[str, Iterable[tuple[tuple[str, ...], tuple[str, ...]]]]]) -> dict[str, Any]:
+    """The same from the patterns of each family's layouts."""
     phrases: Counts = defaultdict(lambda: defaultdict(set))
     joined = {ATTENTION}
     synonyms: Counts = defaultdict(lambda: defaultdict(set))
     for one, other in WORDS:
         synonyms[one][other].add("")
         synonyms[other][one].add("")
-    for layout in layouts:
-        for old, new in dict.fromkeys(patterns(layout)):
+    for family, pairs in families:
+        for old, new in pairs:
             if len(old) == len(new) == 1:
-                _learn_one(old[0], new[0], layout["family"], phrases, synonyms)
+                _learn_one(old[0], new[0], family, phrases, synonyms)
             elif len(old) == 1 < len(new):
                 _learn_joined(old[0], new, joined)
             elif len(new) == 1 < len(old):

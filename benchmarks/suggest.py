@@ -1,9 +1,10 @@
 """Score `ckptlint suggest` on layouts whose mapping is known, beside two simple methods.
 
-    python benchmarks/suggest.py [FOLDER] [--only NAME] [--shipped] [--verbose]
+    python benchmarks/suggest.py [FOLDER] [--only NAME] [--shipped] [--unrelated PAIRS] [--verbose]
 
-FOLDER holds layouts (default: ../shared/corpora/layouts beside the repo). Families are parted into five; the synonyms for each part are
-learned from the other four, so every figure is one on families that the data does not know (`--shipped` uses the shipped data instead).
+FOLDER holds layouts (default: ../shared/corpora/layouts beside the repo). The synonyms for each family are learned from all others,
+so every figure is one on families that the data does not know (`--shipped` uses the shipped data, of all families, instead).
+`--unrelated` also takes so many pairs of layouts of different families, and counts what is matched between them.
 Order is not used where the mapping was found by order (`forward-aligned`). Edges of the truth whose keys are not in the schemas are not
 scored.
 """
@@ -11,18 +12,18 @@ scored.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from learn_names import learn, read
+from learn_names import learned, patterns, read
 
 from ckptlint.core.dtype import ANY
 from ckptlint.core.schema import Schema
@@ -32,11 +33,13 @@ from ckptlint.documents.migrations import read_migration
 from ckptlint.documents.suggested import migration_yaml
 from ckptlint.engine.prove import prove
 from ckptlint.engine.suggest.names import Synonyms
+from ckptlint.engine.suggest.rewriting import rewritten
 from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
 from ckptlint.engine.suggest.suggestion import Edge, Suggestion
 
 FOLDER = Path(__file__).parent.parent.parent / "shared" / "corpora" / "layouts"
-PARTS = 5
+MOST_REWRITES = 3  # for each of the truth, folded by patterns
+MOST_UNRELATED = 1500  # keys
 Layout = dict[str, Any]
 
 
@@ -72,6 +75,8 @@ class Run:
     proved: bool
     seconds: float
     edges: list[tuple[float, bool]]
+    rewrites: int
+    hand: int
 
 
 def main() -> int:
@@ -80,6 +85,7 @@ def main() -> int:
     parser.add_argument("--only", default="")
     parser.add_argument("--shipped", action="store_true")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--unrelated", type=int, default=0, metavar="PAIRS")
     given = parser.parse_args()
     layouts = list(read(given.folder))
     known = Known(layouts, shipped=given.shipped)
@@ -89,6 +95,8 @@ def main() -> int:
             runs.append(run(layout, known.synonyms(layout["family"])))
             _print_run(runs[-1], verbose=given.verbose or bool(given.only))
     print_summary(runs)
+    if given.unrelated:
+        print_unrelated(layouts, given.unrelated)
     for name, method in (("longest suffix", longest_suffix), ("zip in order", zip_in_order)):
         total = Score()
         for layout in layouts:
@@ -99,25 +107,20 @@ def main() -> int:
 
 
 class Known:
-    """The synonyms for each part of the families, learned from the other parts."""
+    """The synonyms for each family, learned from all other families."""
 
     def __init__(self, layouts: list[Layout], *, shipped: bool = False) -> None:
-        self._layouts = layouts
-        self._learned: dict[int, Synonyms] = {}
+        self._layouts = [(layout["family"], list(dict.fromkeys(patterns(layout)))) for layout in layouts]
+        self._learned: dict[str, Synonyms] = {}
         self._shipped = shipped_synonyms() if shipped else None
 
     def synonyms(self, family: str) -> Synonyms:
         if self._shipped is not None:
             return self._shipped
-        part = part_of(family)
-        if part not in self._learned:
-            others = (layout for layout in self._layouts if part_of(layout["family"]) != part)
-            self._learned[part] = synonyms(learn(others))
-        return self._learned[part]
-
-
-def part_of(family: str) -> int:
-    return int(hashlib.sha256(family.encode()).hexdigest(), 16) % PARTS
+        if family not in self._learned:
+            others = [(each, pairs) for each, pairs in self._layouts if each != family]
+            self._learned[family] = synonyms(learned(others))
+        return self._learned[family]
 
 
 def run(layout: Layout, known: Synonyms) -> Run:
@@ -127,7 +130,20 @@ def run(layout: Layout, known: Synonyms) -> Run:
     seconds = time.perf_counter() - start
     score = judge(layout, list(found.edges()))
     proved = found.complete and proves(found, old, new)
-    return Run(layout["name"], layout["family"], score, proved, seconds, list(calibration(layout, found)))
+    rewrites, hand = rewrites_of(found), hand_written(layout)
+    return Run(layout["name"], layout["family"], score, proved, seconds, list(calibration(layout, found)), rewrites, hand)
+
+
+def rewrites_of(found: Suggestion) -> int:
+    """How many patterns the suggested migration has."""
+    written = rewritten(found)
+    return len(written.renamed) + len(written.kept) + len(written.moved) + len(written.dropped)
+
+
+def hand_written(layout: Layout) -> int:
+    """How many patterns the truth has, with all numbers folded."""
+    moved = (edge for edge in scored(layout) if edge["sources"] != edge["targets"])
+    return len({(*sorted({folded(key) for key in edge["sources"]}), "->", *sorted({folded(key) for key in edge["targets"]})) for edge in moved})
 
 
 def proves(found: Suggestion, old: Schema, new: Schema) -> bool:
@@ -240,17 +256,22 @@ def print_summary(runs: list[Run]) -> None:
     for each in runs:
         total.add(each.score)
     _print_score("suggest", total)
-    for part in range(PARTS):
-        mine = Score()
-        for each in runs:
-            if part_of(each.family) == part:
-                mine.add(each.score)
-        _print_score(f"  held-out part {part}", mine)
+    by_family: dict[str, Score] = defaultdict(Score)
+    for each in runs:
+        by_family[each.family].add(each.score)
+    shares = sorted((score.share("renamed", "right"), family) for family, score in by_family.items())
+    below = [f"{family} {share:.1f} %" for share, family in shares if share < 98]
+    print(f"  families: {len(shares)}, of which below 98 % of the renamed: {', '.join(below) or 'none'}")
     solved = sum(each.score.solved for each in runs)
     proved = sum(each.score.solved and each.proved for each in runs)
     print(
         f"layouts: {len(runs)}, fully solved {solved}, and proved {proved} ({100 * proved / max(len(runs), 1):.1f} %)"
     )
+    many = [each for each in runs if each.score.solved and each.rewrites > MOST_REWRITES * max(each.hand, 1)]
+    ratios = sorted(each.rewrites / max(each.hand, 1) for each in runs if each.score.solved)
+    if ratios:
+        middle, most = ratios[len(ratios) // 2], ratios[-1]
+        print(f"rewrites for each of the truth folded: median {middle:.2f}, most {most:.2f}; above {MOST_REWRITES}: {[each.name for each in many]}")
     print(
         f"seconds: {sum(each.seconds for each in runs):.1f} in all, at most {max((each.seconds for each in runs), default=0):.1f}"
     )
@@ -261,6 +282,25 @@ def print_summary(runs: list[Run]) -> None:
             table[confidence].append(right)
     for confidence, rights in sorted(table.items()):
         print(f"  {confidence:.2f}: {len(rights)}, {100 * sum(rights) / len(rights):.1f} %")
+
+
+def print_unrelated(layouts: list[Layout], count: int) -> None:
+    """Match sources with targets of other families; the same keys of the same shapes do not count."""
+    random = Random(0)
+    small = [layout for layout in layouts if max(len(layout["source"]), len(layout["target"])) < MOST_UNRELATED]
+    shares: list[tuple[float, str]] = []
+    made = every = 0
+    while len(shares) < count:
+        one, other = random.sample(small, 2)
+        if one["family"] != other["family"]:
+            found = suggest(schema(one["source"]), schema(other["target"]), shipped_synonyms(), SuggestOptions())
+            here = sum(len(edge.targets) for edge in found.edges() if edge.sources and edge.sources != edge.targets)
+            made, every = made + here, every + len(other["target"])
+            shares.append((here / len(other["target"]), f"{one['name']} -> {other['name']}"))
+    some = sorted((each for each in shares if each[0]), reverse=True)
+    print(f"unrelated: {count} pairs, {100 * made / every:.1f} % of the keys matched, in {len(some)} pairs")
+    for share, name in some:
+        print(f"  {100 * share:.1f} % {name}")
 
 
 def _print_score(name: str, score: Score) -> None:
