@@ -98,9 +98,7 @@ def main() -> None:
     given = parser.parse_args()
     found = learn(layout for layout in read(given.folder) if layout["family"] not in given.without)
     given.output.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    sys.stdout.write(
-        f"{len(found['phrases'])} phrases, {len(found['joined'])} joined, {len(found['words'])} words\n"
-    )
+    sys.stdout.write(f"{len(found['phrases'])} phrases, {len(found['joined'])} joined, {len(found['words'])} words\n")
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:

@@ -131,7 +131,9 @@ def run(layout: Layout, known: Synonyms) -> Run:
     score = judge(layout, list(found.edges()))
     proved = found.complete and proves(found, old, new)
     rewrites, hand = rewrites_of(found), hand_written(layout)
-    return Run(layout["name"], layout["family"], score, proved, seconds, list(calibration(layout, found)), rewrites, hand)
+    return Run(
+        layout["name"], layout["family"], score, proved, seconds, list(calibration(layout, found)), rewrites, hand
+    )
 
 
 def rewrites_of(found: Suggestion) -> int:
@@ -143,7 +145,12 @@ def rewrites_of(found: Suggestion) -> int:
 def hand_written(layout: Layout) -> int:
     """How many patterns the truth has, with all numbers folded."""
     moved = (edge for edge in scored(layout) if edge["sources"] != edge["targets"])
-    return len({(*sorted({folded(key) for key in edge["sources"]}), "->", *sorted({folded(key) for key in edge["targets"]})) for edge in moved})
+    return len(
+        {
+            (*sorted({folded(key) for key in edge["sources"]}), "->", *sorted({folded(key) for key in edge["targets"]}))
+            for edge in moved
+        }
+    )
 
 
 def proves(found: Suggestion, old: Schema, new: Schema) -> bool:
@@ -271,7 +278,9 @@ def print_summary(runs: list[Run]) -> None:
     ratios = sorted(each.rewrites / max(each.hand, 1) for each in runs if each.score.solved)
     if ratios:
         middle, most = ratios[len(ratios) // 2], ratios[-1]
-        print(f"rewrites for each of the truth folded: median {middle:.2f}, most {most:.2f}; above {MOST_REWRITES}: {[each.name for each in many]}")
+        print(
+            f"rewrites for each of the truth folded: median {middle:.2f}, most {most:.2f}; above {MOST_REWRITES}: {[each.name for each in many]}"
+        )
     print(
         f"seconds: {sum(each.seconds for each in runs):.1f} in all, at most {max((each.seconds for each in runs), default=0):.1f}"
     )

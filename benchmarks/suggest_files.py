@@ -75,13 +75,15 @@ def tried(layout: Layout, folder: Path) -> tuple[Counter[str], bool, bool]:
 
 def arrays(layout: Layout) -> tuple[Arrays, Arrays]:
     random = np.random.default_rng(0)
-    old = {key: random.standard_normal(shape, dtype=np.float32) for key, shape in layout["source"].items()}
-    new = {key: random.standard_normal(shape, dtype=np.float32) for key, shape in layout["target"].items()}
+    old, new = (
+        {key: np.asarray(random.standard_normal(shape, dtype=np.float32)) for key, shape in layout[side].items()}
+        for side in ("source", "target")
+    )
     for edge in layout["truth"]:
         if len(edge["sources"]) == len(edge["targets"]) == 1 and edge["ops"] in ([], ["rename"]):
             source, target = edge["sources"][0], edge["targets"][0]
             if source in old and target in new and old[source].shape == new[target].shape:
-                new[target] = old[source] + np.float32(0.05) * new[target]
+                new[target] = np.asarray(old[source] + np.float32(0.05) * new[target])
     return old, new
 
 
