@@ -274,12 +274,12 @@ def print_summary(runs: list[Run]) -> None:
     print(
         f"layouts: {len(runs)}, fully solved {solved}, and proved {proved} ({100 * proved / max(len(runs), 1):.1f} %)"
     )
-    many = [each for each in runs if each.score.solved and each.rewrites > MOST_REWRITES * max(each.hand, 1)]
+    many = [each.name for each in runs if each.score.solved and each.rewrites > MOST_REWRITES * max(each.hand, 1)]
     ratios = sorted(each.rewrites / max(each.hand, 1) for each in runs if each.score.solved)
     if ratios:
         middle, most = ratios[len(ratios) // 2], ratios[-1]
         print(
-            f"rewrites for each of the truth folded: median {middle:.2f}, most {most:.2f}; above {MOST_REWRITES}: {[each.name for each in many]}"
+            f"rewrites for each of the truth folded: median {middle:.2f}, most {most:.2f}; above {MOST_REWRITES}: {many}"
         )
     print(
         f"seconds: {sum(each.seconds for each in runs):.1f} in all, at most {max((each.seconds for each in runs), default=0):.1f}"
