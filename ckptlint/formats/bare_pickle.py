@@ -15,6 +15,7 @@ from ckptlint.formats.left_in_file import Behind, Left
 from ckptlint.formats.pickle_notes import pickle_notes
 from ckptlint.formats.pickle_streaming import read_apart
 from ckptlint.formats.pickled_arrays import Arrays
+from ckptlint.formats.pickles.limits import Limits
 from ckptlint.formats.pickles.machine import Pickle, children
 from ckptlint.formats.pickles.objects import byte_array
 from ckptlint.formats.pickles.state import Maker, State
@@ -22,6 +23,7 @@ from ckptlint.formats.triage_pickles import judge_pickle, judge_unread, unpacked
 from ckptlint.formats.window import Window
 
 FORMAT = "pickle"
+_LIMITS = Limits(operations=6_000_000)  # of a hundred thousand arrays; a data set of as many bytes would take minutes for nothing
 _MOST_HELD = 256 << 20  # bytes in memory
 _HEADER = 1024  # bytes of a storage's own file before its elements
 
@@ -30,7 +32,7 @@ def read(source: ByteSource, *, part: int = 0) -> Checkpoint:
     """Read the pickle's tree, with tensors in place of arrays. `FormatError` where it has none."""
     reading = _Reading(source, part)
     try:
-        pickle, behind = read_apart(source, makers=reading.makers)
+        pickle, behind = read_apart(source, makers=reading.makers, limits=_LIMITS)
     except FormatError as error:
         raise judge_unread(source, error) from None
     if len(pickle.storages) > len(reading.storages):

@@ -12,6 +12,7 @@ from ckptlint.core.tree import Opaque, Tensor
 from ckptlint.engine.find_sections import find_sections
 from ckptlint.errors import FormatError
 from ckptlint.formats import READERS, bare_pickle, open_checkpoint
+from ckptlint.formats.pickles import Limits
 from ckptlint.formats.tensor_bytes import tensor_blocks
 from ckptlint.formats.triage import recognise
 
@@ -156,6 +157,12 @@ def test_an_array_whose_content_is_too_short_is_refused():
     content = pickle.dumps({"w": np.arange(400, dtype="f4")}, 4)
     with pytest.raises(FormatError, match="content has another length"):
         read(content.replace(b"M\x90\x01\x85", b"M\x91\x01\x85"))
+
+
+def test_a_pickle_of_very_many_objects_is_given_up(monkeypatch):
+    monkeypatch.setattr(bare_pickle, "_LIMITS", Limits(operations=1000))
+    with pytest.raises(FormatError, match="is a bare pickle, .* more than 1000 operations"):
+        read(pickle.dumps([(number,) for number in range(2000)], 4))
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
