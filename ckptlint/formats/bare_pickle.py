@@ -23,7 +23,9 @@ from ckptlint.formats.triage_pickles import judge_pickle, judge_unread, unpacked
 from ckptlint.formats.window import Window
 
 FORMAT = "pickle"
-_LIMITS = Limits(operations=6_000_000)  # of a hundred thousand arrays; a data set of as many bytes would take minutes for nothing
+_LIMITS = Limits(
+    operations=6_000_000
+)  # of a hundred thousand arrays; a data set of as many bytes would take minutes for nothing
 _MOST_HELD = 256 << 20  # bytes in memory
 _HEADER = 1024  # bytes of a storage's own file before its elements
 
