@@ -161,7 +161,7 @@ def test_an_array_whose_content_is_too_short_is_refused():
 
 def test_a_pickle_of_very_many_objects_is_given_up(monkeypatch):
     monkeypatch.setattr(bare_pickle, "_LIMITS", Limits(operations=1000))
-    with pytest.raises(FormatError, match="is a bare pickle, .* more than 1000 operations"):
+    with pytest.raises(FormatError, match=r"is a bare pickle, .* more than 1000 operations"):
         read(pickle.dumps([(number,) for number in range(2000)], 4))
 
 
