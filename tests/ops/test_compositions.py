@@ -2,7 +2,7 @@
 
 import numpy as np
 from arrays import KIT, codes, random_array
-from calls import CALLS
+from calls import CALLS, dtypes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,10 +11,14 @@ from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import CkptlintError
 from ckptlint.kits.numpy_kit import Array
 from ckptlint.ops import OPERATIONS
+from ckptlint.ops.join import Concat, Split
 from ckptlint.ops.layout_kit import LayoutKit
 from ckptlint.ops.layout_values import whole
-from ckptlint.ops.repeat import Same
+from ckptlint.ops.rearrange import Rearrange
+from ckptlint.ops.repeat import Repeat, Same
+from ckptlint.ops.rows import Flip, Index
 from ckptlint.ops.spec_kit import SpecKit
+from ckptlint.ops.stack import Stack, Unstack
 from ckptlint.runners.gather import Gatherer
 
 SPECS = SpecKit()
@@ -57,6 +61,54 @@ def test_what_is_exact_in_each_step_is_exact_in_all(data):
         for undo in reversed(undoes):
             (made,) = undo.apply(KIT, (made,))
         assert codes(made) == codes(x)
+
+
+@st.composite
+def steps(draw, specs):
+    """An operation of any arity that suits some of these slots, and which slots."""
+    slot = draw(st.integers(0, len(specs) - 1))
+    spec = specs[slot]
+    alike = [place for place, each in enumerate(specs) if each == spec]
+    dim = draw(st.integers(0, len(spec.shape) - 1)) if spec.shape else 0
+    size = spec.shape[dim] if spec.shape else 0
+    cut = draw(st.integers(0, size))
+    choices = [(Stack(dim), alike), (Concat(dim), alike), (Repeat(2, dim, new=True), [slot])]
+    if spec.shape:
+        choices += (
+            [(Split(dim, (cut, size - cut)), [slot]), (Unstack(dim), [slot]), (Flip(dim), [slot])]
+            if 0 < size < 6
+            else []
+        )
+        choices += [(Index(tuple(draw(st.permutations(range(size)))), dim), [slot])] if size else []
+        names = [f"a{place}" for place in range(len(spec.shape))]
+        turned = draw(st.permutations(names))
+        choices += [(Rearrange(f"{' '.join(names)} -> {' '.join(turned)}"), [slot])]
+    return draw(st.sampled_from([(op, slots) for op, slots in choices if spec.shape or op.name in ("stack", "repeat")]))
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_several_tensors_through_three_steps_come_back(data):
+    """Joining, cutting and turning, in any order of up to three, on tensors of any dtype."""
+    dtype = data.draw(dtypes)
+    shape = tuple(data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3)))
+    first = [random_array(TensorSpec(dtype, shape), seed) for seed in range(data.draw(st.integers(1, 3)))]
+    values, undoes = list(first), []
+    for _ in range(3):
+        op, slots = data.draw(steps([each.spec for each in values]))
+        inputs = tuple(values[slot] for slot in slots)
+        specs = tuple(each.spec for each in inputs)
+        assert op.grade(specs) is Grade.EXACT
+        made = op.apply(KIT, inputs)
+        assert tuple(each.spec for each in made) == op.apply(SPECS, specs)
+        rest = [each for place, each in enumerate(values) if place not in slots]
+        undoes.append((op.inverse(specs), len(made), slots))
+        values = [*made, *rest]
+    for undo, count, slots in reversed(undoes):
+        back = dict(zip(slots, undo.apply(KIT, tuple(values[:count])), strict=True))
+        rest = iter(values[count:])
+        values = [back[place] if place in back else next(rest) for place in range(len(back) + len(values) - count)]
+    assert list(map(codes, values)) == list(map(codes, first))
 
 
 class _Arrays:

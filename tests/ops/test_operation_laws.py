@@ -112,6 +112,25 @@ def test_what_the_outputs_decide_is_undone_too(name, data):
 
 @every_op
 @given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_what_is_lost_and_kept_makes_the_inputs_again(name, data):
+    """The outputs and the part that an undo file keeps give the inputs bit for bit, and the part is less than all."""
+    op, specs = data.draw(CALLS[name])
+    way = op.remainder(specs)
+    if way is None:
+        return
+    inputs = tuple(filled(spec, data.draw) for spec in specs)
+    outputs, parts = _applied(op, inputs), way.keep.apply(KIT, inputs)
+    kept = [parts[place] for place in way.kept]
+    values = tuple(outputs[place] if place >= 0 else kept[~place] for place in way.order)
+    for undo in way.back:
+        values = undo.apply(KIT, values)
+    assert tuple(map(codes, values)) == tuple(map(codes, inputs))
+    assert sum(each.spec.numel for each in kept) <= sum(spec.numel for spec in specs)
+
+
+@every_op
+@given(data=st.data())
 @settings(max_examples=20)
 def test_an_operation_is_a_value(name, data):
     op, _ = data.draw(CALLS[name])
