@@ -96,7 +96,8 @@ def _expected(record: UndoRecord, outcome: Outcome, writing: Writing) -> Digests
     if not writing.target.tensors_only:
         return record.source
     section = outcome.placed[0][0]
-    return {join("/", key): record.source[join(section.path, key)] for key in section.tensors}
+    paths = {join("/", key): join(section.path, key) for key in section.tensors}
+    return {path: record.source[old] for path, old in paths.items() if old in record.source}
 
 
 def _in_words(undo: UndoFile, record: UndoRecord) -> str:
