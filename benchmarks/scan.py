@@ -90,7 +90,8 @@ def verdicts(tool: str, python: Path, folder: Path, home: Path) -> Counter[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", type=Path)
-    parser.add_argument("--groups", nargs="*")
+    parser.add_argument("--groups", nargs="*", help="code hidden form honest")
+    parser.add_argument("--tools", nargs="*", default=[*TITLES, *PEERS], help=" ".join([*TITLES, *PEERS]))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -103,7 +104,7 @@ def main() -> None:
             total = sum(1 for _ in (folder / "corpus" / group).iterdir())
             print(f"\n### {group}: {total} files\n")
             print(f"| | {' | '.join(VERDICTS)} |\n|---|{'---|' * len(VERDICTS)}")
-            for tool in (*TITLES, *PEERS):
+            for tool in given.tools:
                 python = Path(sys.executable) if tool in TITLES else peers
                 counted = verdicts(tool, python, folder / "corpus" / group, folder / "home")
                 row = " | ".join(str(counted[verdict]) for verdict in VERDICTS)

@@ -109,14 +109,12 @@ def _reached(modules: list[str], names: list[str]) -> str:
 
 
 def _of_library(module: str, name: str, *, called: bool) -> Verdict | None:
-    top = module.partition(".")[0]
-    first = name.partition(".")[0]
-    inner = module
-    while inner:
-        names = RUNNERS.get(inner, frozenset())
-        if "*" in names or (inner == module and first in names):
+    path = [*module.split("."), *name.split(".")]  # a dotted name may go through modules as well
+    top = path[0]
+    for depth in range(len(path) - 1, 0, -1):
+        names = RUNNERS.get(".".join(path[:depth]), frozenset())
+        if "*" in names or path[depth] in names:
             return Verdict(Trust.DANGEROUS, f"is a part of {top} that runs, loads or fetches what it is given")
-        inner = inner.rpartition(".")[0]
     last = name.rpartition(".")[2]
     is_class = last.lstrip("_")[:1].isupper()
     maker = last.startswith(_MAKERS) or (last[:1] == "_" and "unpickle" in last)
