@@ -11,11 +11,18 @@ import random
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 import warnings
 from pathlib import Path
 from types import TracebackType
+
+if "--atheris" in sys.argv:  # before anything of ckptlint is imported, and nothing else: all of Python takes minutes
+    import atheris
+
+    with atheris.instrument_imports(include=["ckptlint"]):
+        import fuzz.targets  # noqa: F401
 
 from fuzz.mutate import mutate
 from fuzz.targets import TARGETS, Target
@@ -98,15 +105,19 @@ class Watched:
             signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def _coverage_guided(target: Target, executions: int) -> None:
+def _coverage_guided(target: Target, given: argparse.Namespace) -> None:
+    """libFuzzer's search, from our seeds; what escapes is written by libFuzzer, as `crash-...` in the current folder."""
     import atheris
 
     def once(content: bytes) -> None:
         target.accepts(content)
 
-    atheris.instrument_all()
-    atheris.Setup([sys.argv[0], f"-runs={executions}", "-max_len=4096"], once)
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as folder:
+        for number, seed in enumerate(target.seeds()):
+            (Path(folder) / str(number)).write_bytes(seed)
+        options = [f"-runs={given.executions}", f"-seed={given.seed or 1}", "-max_len=4096", "-timeout=10", folder]
+        atheris.Setup([sys.argv[0], *options], once)
+        atheris.Fuzz()
 
 
 def main() -> int:
@@ -119,11 +130,11 @@ def main() -> int:
     parser.add_argument("--atheris", action="store_true")
     given = parser.parse_args()
     warnings.simplefilter("error")
+    if given.atheris:
+        _coverage_guided(TARGETS[given.targets[0]], given)
+        return 0
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     signal.signal(signal.SIGPROF, _hang)
-    if given.atheris:
-        _coverage_guided(TARGETS[given.targets[0]], given.executions)
-        return 0
     failed = [_long_run(name, given) for name in given.targets]
     return int(any(failed))
 
