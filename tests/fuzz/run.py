@@ -22,7 +22,7 @@ if "--atheris" in sys.argv:  # before anything of ckptlint is imported, and noth
     import atheris
 
     with atheris.instrument_imports(include=["ckptlint"]):
-        import fuzz.targets  # noqa: F401
+        import fuzz.targets
 
 from fuzz.mutate import mutate
 from fuzz.targets import TARGETS, Target
