@@ -172,7 +172,8 @@ def test_the_blocks_are_found():
 
 def test_every_code_is_listed():
     listed = re.findall(r"^\| (CK[MGB]\d+) (\S+) \| (.*) \|$", PAGE, re.MULTILINE)
-    assert listed == [(kind.code, kind.slug, kind.summary) for kind in KINDS.values()]
+    kinds = [kind for kind in KINDS.values() if not kind.code.startswith("CKX")]  # those are rules of lint
+    assert listed == [(kind.code, kind.slug, kind.summary) for kind in kinds]
 
 
 def test_every_shipped_migration_is_listed():
