@@ -13,12 +13,14 @@ import click
 
 from ckptlint import __version__
 from ckptlint.cli_chains import COMMANDS as CHAIN_COMMANDS
+from ckptlint.cli_imports import import_
 from ckptlint.cli_options import arguments as _arguments
 from ckptlint.cli_options import baseline_options, every_format
 from ckptlint.cli_options import finish as _finish
 from ckptlint.cli_options import model_options as _model
 from ckptlint.cli_options import options as _options
 from ckptlint.cli_options import param_group as _param_group
+from ckptlint.cli_options import section_option as _section
 from ckptlint.cli_options import text_or_json as _text_or_json
 from ckptlint.cli_options import undo_file as _undo_file
 from ckptlint.cli_verify import verify
@@ -48,7 +50,6 @@ _against = _options(
     click.option("--against", metavar="ANY", help="Any source of a schema: model, lock, checkpoint, JSON of keys."),
     _model,
 )
-_section = click.option("--section", metavar="PATH", help="Tree path of the state dict, such as /model_state_dict.")
 _text_json_or_page = click.option(
     "--format",
     "form",
@@ -205,6 +206,9 @@ def suggest(**given: Any) -> None:
     import ckptlint.commands.suggest as command
 
     _finish(command.run, given)
+
+
+cli.add_command(import_)
 
 
 @cli.command()

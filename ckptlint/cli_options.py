@@ -46,6 +46,9 @@ undo_file = click.option(
     metavar="FILE",
     help="Write what the output lacks of CHECKPOINT; with --reverse: take it from there, so that the way back is exact.",
 )
+section_option = click.option(
+    "--section", metavar="PATH", help="Tree path of the state dict, such as /model_state_dict."
+)
 text_or_json = click.option(
     "--format",
     "form",

@@ -23,12 +23,17 @@ _MOST: Final = 40  # ambiguities that are listed
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What was said about the migration beside the schemas: its summary and place in a chain, why keys are dropped, what fills new ones."""
+    """What was said about the migration beside the schemas: its summary and place in a chain, why keys are dropped, what fills new ones.
+
+    `header` are comments in place of those that introduce a suggestion, `unused` the reason why keys are dropped.
+    """
 
     summary: str = ""
     chain: ChainPlace | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)
     fills: Mapping[str, float] = field(default_factory=dict)
+    header: tuple[str, ...] = ()
+    unused: str = ""
 
 
 _NOTHING_SAID: Final = Said()
@@ -40,8 +45,7 @@ def migration_yaml(suggestion: Suggestion, old: Schema, new: Schema, said: Said 
 
 
 def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iterator[str]:
-    yield f"# Suggested: {len(old.tensors)} tensors become {len(new.tensors)}."
-    yield "# Behind each rewrite: how many keys it makes, the confidence, and what speaks for it."
+    yield from (f"# {line}" for line in said.header) if said.header else _introduction(old, new)
     if not suggestion.complete:
         open_old, open_new = (_count(side) for side in (suggestion.open_sources, suggestion.open_targets))
         yield f"# Not decided: {open_old} keys of the source, {open_new} of the target, listed at the end."
@@ -68,6 +72,11 @@ def _ids(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else f"[{', '.join(ids)}]"
 
 
+def _introduction(old: Schema, new: Schema) -> Iterator[str]:
+    yield f"# Suggested: {len(old.tensors)} tensors become {len(new.tensors)}."
+    yield "# Behind each rewrite: how many keys it makes, the confidence, and what speaks for it."
+
+
 def _count(families: Iterable[Family]) -> int:
     return sum(len(family.members) for family in families)
 
@@ -78,7 +87,9 @@ def _body(suggestion: Suggestion, new: Schema, said: Said) -> Iterator[str]:
         *_renames(written.renamed),
         *(line for match, sources, targets in written.moved for line in _moved(match, sources, targets, (new, said))),
         *(f"  - keep: {_scalar(key)}" for key in written.kept),
-        *_dropped(written.dropped, [said.reasons.get(family.keys[0], _UNUSED) for family in suggestion.dropped]),
+        *_dropped(
+            written.dropped, [said.reasons.get(family.keys[0], said.unused or _UNUSED) for family in suggestion.dropped]
+        ),
     ]
     if body or not written.keep_rest:
         yield "rewrites:" if body else "rewrites: []"

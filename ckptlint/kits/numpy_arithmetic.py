@@ -75,7 +75,7 @@ def _transformed(values: Numbers, function: Function) -> Numbers:
 def combine(how: str, one: Codes, other: Codes, dtype: DType) -> Codes:
     """Combine one-dimensional arrays of codes two by two."""
     if how == "same":
-        _refuse(one != other, numbers_of(one, dtype), "are not the same as in the other")
+        _refuse(_differ(one, other), numbers_of(one, dtype), "are not the same as in the other")
         return one
     made = np.empty_like(one)
     name = _TYPES[dtype.name]
@@ -86,6 +86,13 @@ def combine(how: str, one: Codes, other: Codes, dtype: DType) -> Codes:
         _refuse(np.isfinite(left) & np.isfinite(right) & ~np.isfinite(found), left, f"have no finite result of {how}")
         made[start : start + _CHUNK] = found.view(one.dtype)
     return made
+
+
+def _differ(one: Codes, other: Codes) -> NDArray[np.bool_]:
+    """Which elements differ in a bit; a NaN is the same as itself, which complex codes would deny."""
+    left, right = (each.view(np.uint8).reshape(each.size, each.itemsize) for each in (one, other))
+    different: NDArray[np.bool_] = (left != right).any(axis=1)
+    return different
 
 
 def reduce(codes: Codes, dtype: DType, dim: int, how: str) -> Codes:

@@ -125,6 +125,13 @@ def test_every_kind_comes_back(kind, protocol):
     comes_back([made, shared, made], protocol)
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS[:1])
+def test_a_list_that_a_call_copies_is_filled_before_it(protocol):
+    child = things.ListChild()  # copied by the call that makes it, in protocols 0 and 1
+    child.append(things.Pair([child], 1))
+    comes_back([child, child[0]], protocol)
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())

@@ -76,6 +76,7 @@ class _Pickler:
         self._looks = 0
         self._todo: list[_Task] = []
         self._open: dict[int, list[_Task]] = {}  # nodes half written, outermost first, each with what waits for it
+        self._arguments_of: dict[int, tuple[Value, ...]] = {}  # of those of them that a call makes
         self._methods: dict[type, Callable[[Any], None]] = {
             type(None): lambda _: self._emit.code(op.NONE),
             bool: self._emit.boolean,
@@ -132,10 +133,13 @@ class _Pickler:
                 raise _KnotError
             raise OutputError("an object contains itself in a way that no pickle can hold")
         self._open[id(node)] = []
+        if isinstance(node, Opaque):
+            self._arguments_of[id(node)] = (node.call.arguments, node.call.keywords)
 
     def _complete(self, node: Node) -> None:
         """Memoize a node that is now on the stack, then do what waited for it."""
         waiting = self._open.pop(id(node))
+        self._arguments_of.pop(id(node), None)
         self._emit.remember(node)
         self._then(waiting)
 
@@ -185,11 +189,24 @@ class _Pickler:
             seen: set[int] = set()
             for number, change in enumerate(changes):
                 awaited = self._awaited(change, seen)
-                if awaited is not None:
+                if awaited is not None and not self._taken_by(node, awaited):
                     self._open[awaited].append((self._refill, (node, changes[number:])))
                     now = number
                     break
         self._then(self._changed(node, changes[:now]))
+
+    def _taken_by(self, node: Node, half_written: int) -> bool:
+        """Whether a half-written node is made by a call that is given this container: it may copy it, so to wait would be too late."""
+        todo = [(value, True) for value in self._arguments_of.get(half_written, ())]
+        seen: set[int] = set()
+        while todo:
+            value, consumed = todo.pop()
+            if value is node:
+                return consumed
+            if isinstance(value, Tuple) and id(value) not in seen:
+                seen.add(id(value))
+                todo.extend(self._ingredients(value, consumed=consumed))
+        return False
 
     def _refill(self, filled: tuple[Node, list[_Change]]) -> None:
         self._emit.recall(filled[0])

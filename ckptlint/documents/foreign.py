@@ -1,0 +1,320 @@
+"""Recognize key mappings written for other tools: Python tables and regex lists, vLLM's, transformers', and torch-state-bridge's rules.
+
+Python files are read by `literals`, never run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping as AnyMapping
+from typing import Final, Literal
+
+from ckptlint.core.expression import Expression
+from ckptlint.documents.literals import Called, Unknown, literals
+from ckptlint.documents.yaml_nodes import parse
+from ckptlint.engine.adopting.mapping import (
+    Call,
+    Conversion,
+    Exact,
+    First,
+    Mapping,
+    Step,
+    Substitution,
+    Template,
+    Transform,
+)
+from ckptlint.errors import DocumentError, UsageError
+
+Reading = Literal["exact", "prefix", "substring", "regex"]
+READINGS: Final[tuple[Reading, ...]] = ("exact", "prefix", "substring", "regex")
+
+_REGEX: Final = re.compile(r"[\\^$(\[*+?|]")
+_TRANSFORMS: Final = frozenset({"WeightRenaming", "WeightConverter", "GroupWeightRename", "PrefixChange"})
+_CAPTURE: Final = re.compile(r"\{(?:(\w+)|\(([^()]+)\))\}")
+_HOLE: Final = re.compile(r"\{(\w+)\}")
+
+
+def read_foreign(
+    text: bytes, path: str, name: str | None, reading: Reading | None, keys: AnyMapping[str, object]
+) -> Mapping:
+    """Read the mapping called `name`, or the only one. `reading` says how a table's entries are meant; `keys` are those it is for."""
+    if path.endswith((".json", ".yaml", ".yml")):
+        return _of_value("", parse(text, path).plain(), path, reading, keys)
+    if not path.endswith(".py"):
+        return _rules(text, path)
+    every = literals(text, path)
+    found = dict(_mappings(every))
+    chosen = _chosen(found, name, every, path)
+    return _of_value(chosen, found[chosen], path, reading, keys)
+
+
+def _mappings(every: AnyMapping[str, object]) -> Iterator[tuple[str, object]]:
+    """What looks like a mapping, by name; the entries of a table of mappings by its name and their own."""
+    for name, value in every.items():
+        if _is_mapping(value):
+            yield name, value
+        elif isinstance(value, dict):
+            yield from ((f"{name}[{key}]", entry) for key, entry in value.items() if _is_mapping(entry))
+
+
+def _is_mapping(value: object) -> bool:
+    if isinstance(value, Called):
+        return value.name == "WeightsMapper" or (value.name == "|" and all(map(_is_mapping, value.arguments)))
+    if isinstance(value, dict):
+        return bool(value) and all(
+            isinstance(key, str) and (new is None or isinstance(new, str)) for key, new in value.items()
+        )
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(item, Called) and item.name in _TRANSFORMS for item in value) or all(map(_is_pair, value))
+
+
+def _is_pair(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and (value[1] is None or isinstance(value[1], str))
+    )
+
+
+def _chosen(found: AnyMapping[str, object], name: str | None, every: AnyMapping[str, object], path: str) -> str:
+    if name is None:
+        if len(found) == 1:
+            return next(iter(found))
+        if not found:
+            raise DocumentError(
+                "states no mapping: no table of names, list of (pattern, replacement), WeightsMapper or list of WeightRenaming",
+                where=path,
+            )
+        raise UsageError(f"holds {len(found)} mappings", where=path, hint=f"--name chooses one: {_some(found)}")
+    seen: list[str] = []
+    while name not in seen:
+        seen.append(name)
+        fits = [each for each in found if each in (name, f"{name}.return") or each.endswith((f".{name}", f"[{name}]"))]
+        if fits:
+            return fits[-1]  # the last assignment of a name is the one that stands
+        also = next(
+            (table[name] for table in every.values() if isinstance(table, dict) and isinstance(table.get(name), str)),
+            None,
+        )
+        if not isinstance(also, str):
+            break
+        name = also  # a table that says: this one is as that one
+    unread = _unread(every, name)
+    if unread is not None:
+        raise DocumentError(
+            f"{name} is computed: `{unread.text}` is only told by running it", where=f"{path}:{unread.line}"
+        )
+    raise UsageError(f"has no mapping {seen[0]!r}", where=path, hint=f"there are: {_some(found)}" if found else "")
+
+
+def _unread(every: AnyMapping[str, object], name: str) -> Unknown | None:
+    """The part of what is called `name` that could not be read."""
+    for full, value in every.items():
+        entries = value if isinstance(value, dict) else {}
+        whole = value if full.rpartition(".")[2] == name else entries.get(name)
+        for part in (whole, *(whole if isinstance(whole, list) else ())):
+            if isinstance(part, Unknown):
+                return part
+    return None
+
+
+def _some(found: AnyMapping[str, object]) -> str:
+    names = list(found)
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+
+
+def _of_value(name: str, value: object, path: str, reading: Reading | None, keys: AnyMapping[str, object]) -> Mapping:
+    if isinstance(value, Called):
+        return Mapping("WeightsMapper", tuple(_weights_mapper(value, path)))
+    if isinstance(value, dict) and _is_mapping(value):
+        return _of_table(list(value.items()), name or "entry", reading, keys)
+    if isinstance(value, list) and value and isinstance(value[0], Called):
+        return _of_transforms(value, path)
+    if isinstance(value, list) and value and _is_mapping(value):
+        return _of_pairs([(pair[0], pair[1]) for pair in value], name or "entry", reading or "regex")
+    raise DocumentError("is no table of names and no list of pairs", where=path)
+
+
+def _of_table(
+    rows: Sequence[tuple[str, str | None]], name: str, reading: Reading | None, keys: AnyMapping[str, object]
+) -> Mapping:
+    if reading is None:
+        whole = any(old in keys for old, _ in rows)
+        reading = "exact" if whole else "regex" if any(_REGEX.search(old) for old, _ in rows) else "substring"
+    if reading == "exact":
+        return Mapping("table of whole names", (Exact(name, dict(rows)),))
+    if reading == "regex":  # transformers' key_mapping: the first pattern that is found is the only one that counts
+        steps = tuple(_pattern(f"{name}[{old!r}]", old, _unanchored(new)) for old, new in rows)
+        return Mapping("table of patterns, the first that fits", (First(name, steps),))
+    return _of_pairs(rows, name, reading)
+
+
+def _unanchored(new: str | None) -> str | None:
+    return None if new is None else new.lstrip("^")
+
+
+def _of_pairs(rows: Sequence[tuple[str, str | None]], name: str, reading: Reading) -> Mapping:
+    if reading == "exact":
+        return Mapping("list of whole names", (Exact(name, dict(rows)),))
+    words = {"regex": "patterns", "prefix": "prefixes", "substring": "parts of names"}
+    steps = tuple(_step(f"{name}[{number}]", old, new, reading) for number, (old, new) in enumerate(rows))
+    return Mapping(f"list of {words[reading]}, all in order", steps)
+
+
+def _step(where: str, old: str, new: str | None, reading: Reading) -> Substitution:
+    if reading == "regex":
+        return _pattern(where, old, new)
+    text = ("^" if reading == "prefix" else "") + re.escape(old)
+    return Substitution(where, re.compile(text), _literal(new))
+
+
+def _pattern(where: str, old: str, new: str | None, count: int = 0) -> Substitution:
+    try:
+        return Substitution(where, re.compile(old), new, count)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise DocumentError(f"{old!r} is no pattern: {error}", where=where) from error
+
+
+def _literal(new: str | None) -> str | None:
+    return None if new is None else new.replace("\\", r"\\")
+
+
+_PLACES: Final[AnyMapping[str, Callable[[str], str]]] = {  # in the order in which vLLM applies them
+    "regex": lambda old: old,
+    "substr": re.escape,
+    "prefix": lambda old: "^" + re.escape(old),
+    "suffix": lambda old: re.escape(old) + r"\Z",
+}
+
+
+def _weights_mapper(value: Called, path: str) -> Iterator[Step]:
+    tables: dict[str, dict[str, str | None]] = {}
+    for one in _united(value):
+        for option, table in one.options.items():
+            if not isinstance(table, dict) or not (table == {} or _is_mapping(table)):
+                raise DocumentError(f"{option} is computed, or no table of names", where=f"{path}:{one.line}")
+            tables.setdefault(option.removeprefix("orig_to_new_"), {}).update(table)
+    unknown = set(tables) - set(_PLACES)
+    if unknown:
+        raise DocumentError(
+            f"has an option that is not known: {', '.join(sorted(unknown))}", where=f"{path}:{value.line}"
+        )
+    for place, written in _PLACES.items():
+        for old, new in tables.get(place, {}).items():
+            where = f"{place} {old!r}"
+            if place == "regex":
+                yield _pattern(where, old, new)
+            else:
+                yield Substitution(where, re.compile(written(old)), _literal(new), 1)
+
+
+def _united(value: Called) -> Iterator[Called]:
+    if value.name == "|":
+        for part in value.arguments:
+            if isinstance(part, Called):
+                yield from _united(part)
+    else:
+        yield value
+
+
+def _of_transforms(value: Sequence[object], path: str) -> Mapping:
+    steps: list[Step] = []
+    conversions: list[Conversion] = []
+    for item in value:
+        if not isinstance(item, Called):
+            raise DocumentError("holds something that is no transform", where=path)
+        where = f"{path.rpartition('/')[2]}:{item.line}"
+        if item.name == "PrefixChange":
+            steps.append(_prefix_change(item, where))
+            continue
+        sources, targets = (
+            _texts(item, number, side, where) for number, side in enumerate(("source_patterns", "target_patterns"))
+        )
+        transform = Transform.of(where, sources, targets, paired=item.name == "GroupWeightRename")
+        if item.name == "WeightConverter":
+            conversions.append(Conversion(transform, tuple(_operations(item, where))))
+        else:
+            steps.append(transform)
+    return Mapping("transformers' conversion mapping", tuple(steps), tuple(conversions))
+
+
+def _prefix_change(item: Called, where: str) -> Transform:
+    names = ("prefix_to_add", "prefix_to_remove", "model_prefix")
+    add, remove, model = (
+        item.options.get(name, (*item.arguments, None, None, None)[number]) for number, name in enumerate(names)
+    )
+    prefix = rf"{model}\." if isinstance(model, str) and model else ""
+    if isinstance(add, str):
+        return Transform.of(where, (rf"^{prefix}(?:(?!{add}\.))(.+)",), (rf"{prefix}{add}\.\1",))
+    if isinstance(remove, str):
+        return Transform.of(where, (rf"^{prefix}{remove}\.(.+)",), (rf"{prefix}\1",))
+    raise DocumentError("PrefixChange names no prefix", where=where)
+
+
+def _texts(item: Called, number: int, option: str, where: str) -> tuple[str, ...]:
+    value = item.options.get(option, item.arguments[number] if number < len(item.arguments) else None)
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise DocumentError(f"{option} of {item.name} is computed, or no text", where=where)
+    return tuple(text for text in texts if isinstance(text, str))
+
+
+def _operations(item: Called, where: str) -> Iterator[Call]:
+    value = item.options.get("operations", item.arguments[2] if len(item.arguments) > 2 else None)
+    if not isinstance(value, list) or not value:
+        raise DocumentError("operations of WeightConverter are computed, or none", where=where)
+    for part in value:
+        if not isinstance(part, Called):
+            raise DocumentError("operations of WeightConverter are computed", where=where)
+        positional = dict(zip(("dim", "dim1"), part.arguments, strict=False))
+        yield Call(part.name, {**positional, **part.options})
+
+
+def _rules(text: bytes, path: str) -> Mapping:
+    """torch-state-bridge: a line is `old, new`; `#` starts a comment."""
+    try:
+        lines = text.decode("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DocumentError("is no text in UTF-8", where=f"{path}: byte {error.start}") from error
+    steps = [
+        _rule(line.strip(), f"{path}:{number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.strip().startswith("#")
+    ]
+    if not steps:
+        raise DocumentError("holds no rule `old, new`", where=path)
+    return Mapping("torch-state-bridge rules", tuple(steps))
+
+
+def _rule(line: str, where: str) -> Template:
+    old, comma, new = (part.strip() for part in line.partition(","))
+    if not comma or not old or not new:
+        raise DocumentError("is no rule `old, new`", where=where)
+    pieces = _HOLE.split(old)
+    names = pieces[1::2]
+    if len(set(names)) < len(names) or not all(name.isidentifier() for name in names):
+        raise DocumentError("a name is captured twice, or is no name", where=where)
+    pattern = "".join(rf"(?P<{piece}>\d+)" if place % 2 else re.escape(piece) for place, piece in enumerate(pieces))
+    return Template(where, re.compile(pattern), tuple(_written(new, set(names), where)))
+
+
+def _written(new: str, names: set[str], where: str) -> Iterator[str | Expression]:
+    done = 0
+    for hole in _CAPTURE.finditer(new):
+        yield new[done : hole.start()]
+        done = hole.end()
+        if hole.group(1) is not None and hole.group(1) not in names:
+            yield hole.group(0)  # a name that was not captured is plain text there
+            continue
+        try:
+            expression = Expression.parse(hole.group(1) or hole.group(2))
+        except DocumentError as error:
+            raise DocumentError(f"{hole.group(0)}: {error.message}", where=where) from error
+        missing = expression.names - names
+        if missing:
+            raise DocumentError(f"{hole.group(0)}: {', '.join(sorted(missing))} is not captured", where=where)
+        yield expression
+    yield new[done:]
