@@ -143,8 +143,11 @@ class _Pickler:
         self._emit.remember(node)
         self._then(waiting)
 
-    def _awaited(self, change: _Change, seen: set[int]) -> int | None:
-        """Return the outermost half-written node that must be complete before a change can be made; None where there is none."""
+    def _awaited(self, change: _Change, seen: set[int], *, surely: bool = False) -> int | None:
+        """Return the outermost half-written node that must be complete before a change can be made; None where there is none.
+
+        `surely` leaves out what must be complete only if calls copy the containers that they are given.
+        """
         kind, *values = change
         todo = [(value, kind in {"build", "apply"}) for value in values]
         found: set[int] = set()
@@ -157,7 +160,8 @@ class _Pickler:
             elif isinstance(value, Node) and id(value) not in seen and not self._emit.knows(value):
                 seen.add(id(value))
                 self._looks += 1
-                todo.extend(self._ingredients(value, consumed=consumed))
+                parts = self._ingredients(value, consumed=consumed and not surely)
+                todo.extend([(part, False) for part, _ in parts] if surely else parts)
         if self._looks > _LOOKS:
             raise OutputError("objects contain each other in more ways than can be written")
         return next((node for node in self._open if node in found), None)
@@ -189,7 +193,9 @@ class _Pickler:
             seen: set[int] = set()
             for number, change in enumerate(changes):
                 awaited = self._awaited(change, seen)
-                if awaited is not None and not self._taken_by(node, awaited):
+                if awaited is not None and self._taken_by(node, awaited):
+                    awaited = self._awaited(change, set(), surely=True)
+                if awaited is not None:
                     self._open[awaited].append((self._refill, (node, changes[number:])))
                     now = number
                     break
