@@ -67,7 +67,7 @@ def _is_mapping(value: object) -> bool:
         )
     if not isinstance(value, list) or not value:
         return False
-    return all(isinstance(item, Called) and item.name in _TRANSFORMS for item in value) or all(map(_is_pair, value))
+    return any(isinstance(item, Called) and item.name in _TRANSFORMS for item in value) or all(map(_is_pair, value))
 
 
 def _is_pair(value: object) -> bool:
@@ -131,7 +131,7 @@ def _of_value(name: str, value: object, path: str, reading: Reading | None, keys
         return Mapping("WeightsMapper", tuple(_weights_mapper(value, path)))
     if isinstance(value, dict) and _is_mapping(value):
         return _of_table(list(value.items()), name or "entry", reading, keys)
-    if isinstance(value, list) and value and isinstance(value[0], Called):
+    if isinstance(value, list) and any(isinstance(item, Called) for item in value):
         return _of_transforms(value, path)
     if isinstance(value, list) and value and _is_mapping(value):
         return _of_pairs([(pair[0], pair[1]) for pair in value], name or "entry", reading or "regex")
@@ -225,7 +225,11 @@ def _of_transforms(value: Sequence[object], path: str) -> Mapping:
     conversions: list[Conversion] = []
     for item in value:
         if not isinstance(item, Called):
-            raise DocumentError("holds something that is no transform", where=path)
+            line = f":{item.line}" if isinstance(item, Unknown) else ""
+            raise DocumentError("is no transform that is stated outright", where=f"{path}{line}")
+        if item.name not in _TRANSFORMS:
+            known = ", ".join(sorted(_TRANSFORMS))
+            raise DocumentError(f"{item.name} is not known", where=f"{path}:{item.line}", hint=f"known are {known}")
         where = f"{path.rpartition('/')[2]}:{item.line}"
         if item.name == "PrefixChange":
             steps.append(_prefix_change(item, where))

@@ -1,0 +1,44 @@
+import pytest
+
+from ckptlint.documents.literals import Called, Unknown, literals
+from ckptlint.errors import DocumentError
+
+
+def read(text):
+    return literals(text.encode(), "m.py")
+
+
+def test_names_are_followed_and_nothing_is_run():
+    found = read(
+        "base = {'a': 'b'}\n"
+        "raise SystemExit\n"
+        "class C:\n    more = {**base, 'c': base['a'] + 'd'}\n    more['e'] = None\n"
+        "def f():\n    return [('x', 'y')] + list([('z', 'w')])\n"
+    )
+    assert found == {
+        "base": {"a": "b"},
+        "C.more": {"a": "b", "c": "bd", "e": None},
+        "f.return": [["x", "y"], ["z", "w"]],
+    }
+
+
+def test_a_copy_is_changed_without_its_original():
+    assert read("a = {'x': ['1']}\nb = a['x'].copy()\nb += ['2']\n") == {"a": {"x": ["1"]}, "b": ["1", "2"]}
+
+
+def test_calls_are_kept_as_they_are_written():
+    call = read("m = vllm.WeightsMapper(1, orig={'a': 'b'})")["m"]
+    assert call == Called("WeightsMapper", (1,), {"orig": {"a": "b"}}, 1)
+
+
+@pytest.mark.parametrize("value", ["f'{x}'", "[k for k in y]", "open('x').read()[0]", "a or b", "lambda: 1", "nowhere"])
+def test_what_only_running_tells_is_unknown(value):
+    found = read(f"\nx = {value}")["x"]
+    assert isinstance(found, Unknown)
+    assert found.line == 2
+
+
+@pytest.mark.parametrize("source", [b"x = (", b"x = 1\0", b"x = " + b"(" * 500 + b")" * 500, b"-" * 50_000 + b"1"])
+def test_what_is_no_python_is_refused(source):
+    with pytest.raises(DocumentError, match=r"is no Python|is nested too deeply"):
+        literals(source, "m.py")
