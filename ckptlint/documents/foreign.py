@@ -81,14 +81,7 @@ def _is_pair(value: object) -> bool:
 
 def _chosen(found: AnyMapping[str, object], name: str | None, every: AnyMapping[str, object], path: str) -> str:
     if name is None:
-        if len(found) == 1:
-            return next(iter(found))
-        if not found:
-            raise DocumentError(
-                "states no mapping: no table of names, list of (pattern, replacement), WeightsMapper or list of WeightRenaming",
-                where=path,
-            )
-        raise UsageError(f"holds {len(found)} mappings", where=path, hint=f"--name chooses one: {_some(found)}")
+        return _only(found, path)
     seen: list[str] = []
     while name not in seen:
         seen.append(name)
@@ -108,6 +101,15 @@ def _chosen(found: AnyMapping[str, object], name: str | None, every: AnyMapping[
             f"{name} is computed: `{unread.text}` is only told by running it", where=f"{path}:{unread.line}"
         )
     raise UsageError(f"has no mapping {seen[0]!r}", where=path, hint=f"there are: {_some(found)}" if found else "")
+
+
+def _only(found: AnyMapping[str, object], path: str) -> str:
+    if not found:
+        known = "no table of names, list of (pattern, replacement), WeightsMapper or list of WeightRenaming"
+        raise DocumentError(f"states no mapping: {known}", where=path)
+    if len(found) > 1:
+        raise UsageError(f"holds {len(found)} mappings", where=path, hint=f"--name chooses one: {_some(found)}")
+    return next(iter(found))
 
 
 def _unread(every: AnyMapping[str, object], name: str) -> Unknown | None:

@@ -15,6 +15,8 @@ from ckptlint.errors import DocumentError
 
 _MOST: Final = 4_000_000  # bytes of source
 _COPIES: Final = frozenset({"copy", "deepcopy"})
+_TABLES: Final = frozenset({"dict", "OrderedDict"})
+_LISTS: Final = frozenset({"list", "tuple"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,26 +169,27 @@ def _looked_up(node: ast.Name | ast.Attribute | ast.Subscript, scope: _Scope) ->
 
 def _called(node: ast.Call, scope: _Scope) -> object:
     function = node.func
-    if isinstance(function, ast.Attribute) and function.attr in _COPIES and not node.args:
-        return _copy(_value(function.value, scope))
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if (
-        not name
-        or any(isinstance(item, ast.Starred) for item in node.args)
-        or any(not word.arg for word in node.keywords)
-    ):
+    if isinstance(function, ast.Attribute) and name in _COPIES and not node.args:
+        return _copy(_value(function.value, scope))
+    starred = any(isinstance(item, ast.Starred) for item in node.args) or any(not word.arg for word in node.keywords)
+    if not name or starred:
         return _unknown(node)
     arguments = tuple(_value(item, scope) for item in node.args)
     options = {word.arg: _value(word.value, scope) for word in node.keywords if word.arg}
-    if name in _COPIES and len(arguments) == 1:
+    known = _known(name, arguments, options)
+    return Called(name, arguments, options, node.lineno) if known is None else known
+
+
+def _known(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object | None:
+    """What a call is that builds a plain value or a pattern; None where it is any other."""
+    if name in _TABLES and not arguments:
+        return options
+    if len(arguments) != 1 or options:
+        return None
+    if name in _COPIES or name in _TABLES or name in _LISTS:
         return _copy(arguments[0])
-    if name in {"dict", "OrderedDict"} and not arguments:
-        return dict(options)
-    if name in {"dict", "OrderedDict", "list", "tuple"} and len(arguments) == 1 and not options:
-        return _copy(arguments[0])
-    if name == "compile" and len(arguments) == 1 and isinstance(arguments[0], str):
-        return arguments[0]
-    return Called(name, arguments, options, node.lineno)
+    return arguments[0] if name == "compile" and isinstance(arguments[0], str) else None
 
 
 def _copy(value: object) -> object:

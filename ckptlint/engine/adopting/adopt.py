@@ -106,24 +106,29 @@ def _agreeing(family: Family, run: _Run, wholes: Wholes) -> Iterator[Match | Fam
     """What becomes of a family: as a whole where all its keys go one way, else key by key. Parts of a conversion go to `wholes`."""
     rows = [run.renamed(key) for key in family.keys]
     run.used.update(hand for _, hands in rows for hand in hands)
-    hands = tuple(dict.fromkeys(hand for _, those in rows for hand in those)) or ("same name",)
-    new = [key for key, _ in rows]
-    kept = [key for key in new if key is not None]
+    kept = [key for key, _ in rows if key is not None]
     if not kept:
         yield family
         return
-    taken = [run.converted(key) for key in kept] if run.mapping.conversions else []
-    parts = {(found[0].transform.where, found[1]) if found else None for found in taken}
-    target = aligned(family, kept) if len(kept) == len(new) and len(parts) < 2 else None
+    taken = [found for key in kept if (found := run.converted(key)) is not None]
+    target = aligned(family, kept) if len(kept) == len(rows) and _is_one_way(taken, len(kept)) else None
     if target is None and len(family.members) > 1:
         for one in unfolded([family]):
             yield from _agreeing(one, run, wholes)
-    elif taken and taken[0] is not None:
+        return
+    hands = tuple(dict.fromkeys(hand for _, hands in rows for hand in hands)) or ("same name",)
+    if taken:
         conversion, number, _ = taken[0]
         run.used.add(conversion.transform.where)
-        wholes.add(conversion, Part(number, family, tuple(found[2] for found in taken if found), hands))
+        wholes.add(conversion, Part(number, family, tuple(key for *_, key in taken), hands))
     elif target is not None:
         yield Match("rename", (family,), (target,), 1.0, hands)
+
+
+def _is_one_way(taken: Sequence[tuple[Conversion, int, str]], count: int) -> bool:
+    """Whether none of `count` keys takes part in a conversion, or all do under one pattern of the same."""
+    ways = {(conversion.transform.where, number) for conversion, number, _ in taken}
+    return not taken or (len(taken) == count and len(ways) == 1)
 
 
 def aligned(family: Family, keys: Sequence[str]) -> Family | None:

@@ -65,43 +65,42 @@ def _together(parts: Sequence[Part]) -> list[list[Part]]:
 
 
 def _match(conversion: Conversion, parts: Sequence[Part]) -> Match | None:
+    rules = dict.fromkeys(hand for part in parts for hand in part.hands if hand != "same name")
+    hands = (*rules, conversion.transform.where)
     names = tuple(call.name for call in conversion.operations)
-    sources = tuple(part.family for part in parts)
-    hands = tuple(
-        dict.fromkeys(
-            [*(hand for part in parts for hand in part.hands if hand != "same name"), conversion.transform.where]
-        )
-    )
-    dim = _dim(conversion.operations[-1])
+    first, dim = _dim(conversion.operations[0]), _dim(conversion.operations[-1])
     if dim is None:
         return None
-    if names in {(_STACK,), (_STACK, _JOIN)} and _dim(conversion.operations[0]) == 0:
-        return _gathered(parts, hands, sources, dim if names == (_STACK, _JOIN) else None)
-    if names == (_JOIN,) and len(sources) > 1:
-        target = _outer(parts, 0)
-        return Match("concat", sources, (target,), 1.0, hands, dim=dim) if target else None
-    if len(sources) > 1:
+    if first == 0 and names in {(_STACK,), (_STACK, _JOIN)}:
+        return _gathered(parts, hands, dim if _JOIN in names else None)
+    if names == (_JOIN,) and len(parts) > 1:
+        return _renamed("concat", parts, hands, dim)
+    if len(parts) > 1:
         return None
     if names == (_CUT,):
         return _cut(conversion, parts[0], dim, hands)
-    if (
-        names == (_TURN,)
-        and dim == 0
-        and conversion.operations[0].options.get("dim1", 1) == 1
-        and _are_matrices(sources[0])
-    ):
-        target = _outer(parts, 0)
-        return Match("transpose", sources, (target,), 1.0, hands) if target else None
-    return None
+    turns = names == (_TURN,) and _turns_matrices(conversion.operations[0], parts[0].family)
+    return _renamed("transpose", parts, hands, 0) if turns else None
 
 
-def _gathered(
-    parts: Sequence[Part], hands: tuple[str, ...], sources: tuple[Family, ...], joined: int | None
+def _renamed(
+    way: Literal["concat", "transpose"], parts: Sequence[Part], hands: tuple[str, ...], dim: int
 ) -> Match | None:
+    target = _outer(parts, 0)
+    return Match(way, tuple(part.family for part in parts), (target,), 1.0, hands, dim=dim) if target else None
+
+
+def _turns_matrices(call: Call, family: Family) -> bool:
+    axes = {call.options.get("dim0", call.options.get("dim", 0)), call.options.get("dim1", 1)}
+    return axes == {0, 1} and all(len(shape) == 2 for shape in family.shapes)
+
+
+def _gathered(parts: Sequence[Part], hands: tuple[str, ...], joined: int | None) -> Match | None:
     """Layers or experts that are stacked, then joined along an axis of the stack; the first axis of a stack is no axis of a part."""
-    if (joined is None and len(sources) > 1) or joined == 0:
+    if (joined is None and len(parts) > 1) or joined == 0:
         return None
     target = _outer(parts, 1)
+    sources = tuple(part.family for part in parts)
     return Match("stack", sources, (target,), 1.0, hands, dim=(joined or 1) - 1, stacked=True) if target else None
 
 
@@ -110,10 +109,6 @@ def _dim(call: Call) -> int | None:
     known = {"dim", "dim0", "dim1"}
     value = call.options.get("dim", call.options.get("dim0", 0))
     return value if isinstance(value, int) and value >= 0 and set(call.options) <= known else None
-
-
-def _are_matrices(family: Family) -> bool:
-    return all(len(shape) == 2 for shape in family.shapes)
 
 
 def _cut(conversion: Conversion, part: Part, dim: int, hands: tuple[str, ...]) -> Match | None:
