@@ -34,10 +34,21 @@ def current(**given: Any) -> None:
 
 
 @click.command()
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", required=False)
+@click.argument("target", required=False)
 @click.option(
-    "--chain", metavar="FOLDER", required=True, help="Folder of migrations; the new one is put there as NNNN_slug.yaml."
+    "--chain",
+    metavar="FOLDER",
+    help="Folder of migrations; the new one is put there as NNNN_slug.yaml.  [default: that of the model's lock]",
+)
+@click.option(
+    "--from",
+    "since",
+    metavar="REF",
+    help="Revision of git with the source code (and lock) before; what it shows to be renamed is not asked.  [default: HEAD]",
+)
+@click.option(
+    "--no-input", is_flag=True, help="Ask nothing, also in a terminal: questions are JSON, and the exit code 5."
 )
 @click.option("--answers", metavar="FILE", help="Answers to questions, as YAML or JSON: rename, drop, new, accept.")
 @click.option("--slug", metavar="NAME", help="Name of the file behind its number; else it is made from what changes.")
@@ -46,9 +57,10 @@ def current(**given: Any) -> None:
 @click.option("--section", metavar="PATH", help="Tree path of the state dict, such as /model_state_dict.")
 @text_or_json
 def make(**given: Any) -> None:
-    """Write the next migration of a chain, from SOURCE (such as the committed lock) to TARGET (the new lock or model).
+    """Write the next migration of a chain, from SOURCE to TARGET; or of a configured model, from its committed lock to what it is now.
 
-    What is certain is decided; all else is asked: the exit code is 5 and the questions are JSON on stdout. What is written is proved.
+    What is certain is decided; all else is asked, in a terminal one by one; else the exit code is 5 and the questions are JSON on stdout.
+    What is written is proved. Of a configured model the lock is written too.
     """
     import ckptlint.commands.make as command
 
@@ -141,4 +153,51 @@ def seal(**given: Any) -> None:
     finish(command.run, given)
 
 
-COMMANDS = (log, current, make, check, stamp, rebase, merge, squash, seal)
+@click.command("lock-merge")
+@click.argument("base")
+@click.argument("ours")
+@click.argument("theirs")
+def lock_merge(**given: Any) -> None:
+    """Merge the lock THEIRS into OURS by what either changed since BASE: git's merge driver for locks, see `drivers`."""
+    import ckptlint.commands.lock_drivers as command
+
+    finish(command.merge, given)
+
+
+@click.command("lock-diff")
+@click.argument("path")
+@click.argument("old")
+@click.argument("old_hash")
+@click.argument("old_mode")
+@click.argument("new")
+@click.argument("rest", nargs=-1)
+def lock_diff(**given: Any) -> None:
+    """Show two versions of a lock by key pattern: git's external diff for locks, called with its seven arguments, see `drivers`."""
+    import ckptlint.commands.lock_drivers as command
+
+    finish(command.diff, {"path": given["path"], "old": given["old"], "new": given["new"]})
+
+
+@click.command()
+@click.argument("folder", default=".")
+def drivers(**given: Any) -> None:
+    """Let git merge and show locks by their keys, in the repository of FOLDER: lines in .gitattributes, and settings of this clone."""
+    import ckptlint.commands.lock_drivers as command
+
+    finish(command.install, given)
+
+
+@click.command()
+@click.argument("paths", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Say what would be written, and write nothing.")
+@click.option(
+    "--timeout", type=float, default=120.0, show_default=True, help="Seconds that building each model may take."
+)
+def init(**given: Any) -> None:
+    """Find the models in PATHS (by default this folder), and write the settings, their locks, and git's drivers for them."""
+    import ckptlint.commands.init as command
+
+    finish(command.run, given)
+
+
+COMMANDS = (init, log, current, make, check, stamp, rebase, merge, squash, seal, drivers, lock_merge, lock_diff)

@@ -29,6 +29,21 @@ def unpack(ref: str, folder: Path, into: Path) -> bool:
     return bool(found)
 
 
+def exists(ref: str, folder: Path) -> bool:
+    """Whether the repository has a revision: a new one has not even HEAD."""
+    return not _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}").returncode
+
+
+def top(folder: Path) -> Path | None:
+    """The work tree that a folder is in; None where it is in none, or there is no git."""
+    here = next((each for each in (folder, *folder.parents) if each.is_dir()), Path())
+    try:
+        done = _git(here, "rev-parse", "--show-toplevel")
+    except UsageError:
+        return None
+    return None if done.returncode else Path(done.stdout.decode("utf-8", "surrogateescape").rstrip("\n"))
+
+
 def blob(ref: str, path: Path) -> bytes | None:
     """The bytes of a file in a revision; None where it has no such file."""
     listed = _git(path.parent, "ls-tree", "-z", "--name-only", ref, f"./{path.name}")

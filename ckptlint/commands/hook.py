@@ -63,7 +63,7 @@ def check(paths: Sequence[str], rules: Mapping[str, Running], locks: Locks | Non
     """Look at files and at the modules in folders; one that does not parse hides no finding in the others."""
     places: list[Place] = []
     errors: list[CkptlintError] = []
-    files = list(_files(paths))
+    files = list(python_files(paths))
     ignored = 0
     for path in files:
         try:
@@ -181,7 +181,7 @@ def _content(path: str) -> bytes:
         raise DocumentError(f"cannot be read: {error.strerror}", where=path) from error
 
 
-def _files(paths: Sequence[str]) -> Iterator[str]:
+def python_files(paths: Sequence[str]) -> Iterator[str]:
     """The files that are named, and the modules in folders in the order of their names, without what is hidden or installed."""
     for path in paths:
         if not os.path.isdir(path):

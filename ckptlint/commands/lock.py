@@ -139,6 +139,12 @@ def _classes(committed: Schema, now: Schema) -> Iterator[str]:
             yield from (f"  {sign} {name}  {text}" for sign, text in sides if text is not None)
 
 
+def write_model_lock(each: Configured, schema: Schema) -> str:
+    """Write the lock of a configured model whose schema is known; return what to say of it."""
+    locking = replace(_configured(each, None, Building(), None), build=lambda: schema)
+    return _written(locking)
+
+
 def _written(locking: Locking) -> str:
     from ckptlint.formats.atomic import AtomicFile
 

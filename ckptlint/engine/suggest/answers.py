@@ -18,12 +18,16 @@ ANY: Final = "*"
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """`rename`: old to new pattern; `drop`: old pattern to reason; `new`: new pattern to what fills it; `accept`: new patterns of joins."""
+    """`rename`: old to new pattern; `drop`: old pattern to reason; `new`: new pattern to what fills it; `accept`: new patterns of joins.
+
+    `seen` are keys whose renaming the source code of both versions shows; answers about them come before it.
+    """
 
     rename: Mapping[str, str] = field(default_factory=dict)
     drop: Mapping[str, str] = field(default_factory=dict)
     new: Mapping[str, float] = field(default_factory=dict)
     accept: tuple[str, ...] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +45,11 @@ def over_keys(answers: Answers, old: Schema, new: Schema) -> Decided:
     targets = _longest(answers.new, new.tensors)
     renamed = {key: _renamed(key, pattern, answers) for key, pattern in sources.items() if pattern in answers.rename}
     dropped = {key: answers.drop[pattern] for key, pattern in sources.items() if pattern in answers.drop}
-    _check(renamed, old, new)
     filled = {key: answers.new[pattern] for key, pattern in targets.items()}
+    taken = {*renamed.values(), *filled}
+    shown = {key: to for key, to in answers.seen.items() if key not in sources and to not in taken}
+    renamed = {**shown, **renamed}
+    _check(renamed, old, new)
     twice = sorted(filled.keys() & set(renamed.values()))
     if twice:
         raise UsageError(f"the answers both rename to {twice[0]!r} and make it new")

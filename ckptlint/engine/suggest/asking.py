@@ -94,7 +94,7 @@ def ask(old: Schema, new: Schema, synonyms: Synonyms, answers: Answers) -> Asked
     options = SuggestOptions(twins=twins)
     found = suggest(replace(old, tensors=left_old), replace(new, tensors=left_new), synonyms, options)
     questions = tuple(_questions(found, twins, answers, old, new))
-    return Asked(_with(found, decided, twins, old, new), questions, decided)
+    return Asked(_with(found, answers, decided, twins, (old, new)), questions, decided)
 
 
 def pattern(template: Sequence[str]) -> str:
@@ -114,11 +114,13 @@ def _twins(decided: Decided, old: Schema, new: Schema) -> dict[str, str]:
     return {**same, **decided.renamed}
 
 
-def _with(found: Suggestion, decided: Decided, twins: Mapping[str, str], old: Schema, new: Schema) -> Suggestion:
+def _with(
+    found: Suggestion, answers: Answers, decided: Decided, twins: Mapping[str, str], schemas: tuple[Schema, Schema]
+) -> Suggestion:
     """Put the answers' drops and new tensors into a suggestion."""
+    old, new = schemas
     matches = tuple(
-        replace(match, evidence=("same name" if _kept(match) else "answered",)) if _told(match, twins) else match
-        for match in found.matches
+        replace(match, evidence=(_teller(match, answers),)) if _told(match, twins) else match for match in found.matches
     )
     fresh = (Match("new", (), (family,), 1.0, ("answered",)) for family in cut_out(decided.filled, new))
     return replace(found, matches=(*matches, *fresh), dropped=(*found.dropped, *cut_out(decided.dropped, old)))
@@ -138,6 +140,14 @@ def cut_out(keys: Iterable[str], schema: Schema) -> tuple[Family, ...]:
 
 def _told(match: Match, twins: Mapping[str, str]) -> bool:
     return match.way == "rename" and all(twins.get(edge.sources[0]) == edge.targets[0] for edge in match.edges())
+
+
+def _teller(match: Match, answers: Answers) -> str:
+    """What decided a match that was known beforehand."""
+    if _kept(match):
+        return "same name"
+    seen = all(answers.seen.get(edge.sources[0]) == edge.targets[0] for edge in match.edges())
+    return "renamed in the source" if seen else "answered"
 
 
 def _kept(match: Match) -> bool:

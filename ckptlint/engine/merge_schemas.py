@@ -1,0 +1,98 @@
+"""Three versions of a schema as one: what either side changed since the base; where both changed one place, a conflict."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import TypeVar
+
+from ckptlint.core.schema import Schema
+
+T = TypeVar("T", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class MergedSchemas:
+    """The schema of both changes (meaningless where there are conflicts), and the keys at which they contradict each other."""
+
+    schema: Schema
+    conflicts: tuple[str, ...]
+
+
+def merge_schemas(base: Schema, ours: Schema, theirs: Schema) -> MergedSchemas:
+    """Merge three schemas; keys, parameters, unsaved buffers and classes of modules each in their order."""
+    conflicts: list[str] = []
+    tensors = _merged_maps(base.tensors, ours.tensors, theirs.tensors, conflicts)
+    unsaved = _merged_maps(base.unsaved, ours.unsaved, theirs.unsaved, conflicts)
+    modules = _merged_maps(base.modules, ours.modules, theirs.modules, conflicts)
+    parameters: tuple[str, ...] | None = None
+    if base.parameters is not None and ours.parameters is not None and theirs.parameters is not None:
+        order, clashing = _merged(base.parameters, ours.parameters, theirs.parameters)
+        parameters = tuple(order)
+        conflicts += clashing
+    groups = [[*each.ties] for each in (base, ours, theirs)]
+    ties = [each for each in groups[1] if each in groups[2] or each not in groups[0]]
+    ties += [each for each in groups[2] if each not in groups[0] and each not in ties]
+    conflicts += [key for group in ties for key in group if key not in tensors]
+    schema = replace(ours, tensors=tensors, unsaved=unsaved, modules=modules, ties=tuple(ties), parameters=parameters)
+    return MergedSchemas(schema, tuple(dict.fromkeys(conflicts)))
+
+
+def _merged_maps(
+    base: Mapping[str, V], ours: Mapping[str, V], theirs: Mapping[str, V], conflicts: list[str]
+) -> dict[str, V]:
+    rows, clashing = _merged([*base.items()], [*ours.items()], [*theirs.items()])
+    conflicts += [key for key, _ in clashing]
+    made = dict(rows)
+    if len(made) < len(rows):
+        counts = Counter(key for key, _ in rows)
+        conflicts += [key for key, count in counts.items() if count > 1]
+    return made
+
+
+def _merged(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> tuple[list[T], list[T]]:
+    """Merge three sequences by the items that all of them have in one order; also return what cannot be merged."""
+    found: list[T] = []
+    clashing: list[T] = []
+    here = (0, 0, 0)
+    for there in [*_shared(base, ours, theirs), (len(base), len(ours), len(theirs))]:
+        parts = [side[start:end] for side, start, end in zip((base, ours, theirs), here, there, strict=True)]
+        chosen = _chosen(*parts)
+        if chosen is None:
+            clashing += [each for each in dict.fromkeys((*parts[1], *parts[2])) if each not in parts[0]]
+        found += parts[1] if chosen is None else chosen
+        found += base[there[0] : there[0] + 1]
+        here = (there[0] + 1, there[1] + 1, there[2] + 1)
+    return found, clashing
+
+
+def _shared(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> list[tuple[int, int, int]]:
+    """The places of the items that both sides kept."""
+    mine, its = (_matches(base, side) for side in (ours, theirs))
+    return [(at, mine[at], its[at]) for at in sorted(mine.keys() & its.keys())]
+
+
+def _matches(base: Sequence[T], side: Sequence[T]) -> dict[int, int]:
+    blocks = SequenceMatcher(None, base, side, autojunk=False).get_matching_blocks()
+    return {block.a + step: block.b + step for block in blocks for step in range(block.size)}
+
+
+def _chosen(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> Sequence[T] | None:
+    if list(ours) == list(theirs) or list(theirs) == list(base):
+        return ours
+    if list(ours) == list(base):
+        return theirs
+    if not len(base) == len(ours) == len(theirs):
+        return None
+    rows = [_chosen_item(*each) for each in zip(base, ours, theirs, strict=True)]
+    return None if any(each is None for each in rows) else [each for each in rows if each is not None]
+
+
+def _chosen_item(base: T, ours: T, theirs: T) -> T | None:
+    """Of items side by side that which one side alone changed."""
+    if base in (ours, theirs):
+        return theirs if base == ours else ours
+    return ours if ours == theirs else None
