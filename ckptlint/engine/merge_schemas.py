@@ -62,11 +62,15 @@ def _merged(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> tuple[
         parts = [side[start:end] for side, start, end in zip((base, ours, theirs), here, there, strict=True)]
         chosen = _chosen(*parts)
         if chosen is None:
-            clashing += [each for each in dict.fromkeys((*parts[1], *parts[2])) if each not in parts[0]]
+            clashing += [each for each in dict.fromkeys((*parts[0], *parts[1], *parts[2])) if not _kept(each, parts)]
         found += parts[1] if chosen is None else chosen
         found += base[there[0] : there[0] + 1]
         here = (there[0] + 1, there[1] + 1, there[2] + 1)
     return found, clashing
+
+
+def _kept(item: T, parts: Sequence[Sequence[T]]) -> bool:
+    return all(item in part for part in parts)
 
 
 def _shared(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> list[tuple[int, int, int]]:
@@ -85,6 +89,8 @@ def _chosen(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> Sequen
         return ours
     if list(ours) == list(base):
         return theirs
+    if all([each for each in base if each in side] == list(side) for side in (ours, theirs)):
+        return [each for each in base if each in ours and each in theirs]  # both only took away
     if not len(base) == len(ours) == len(theirs):
         return None
     rows = [_chosen_item(*each) for each in zip(base, ours, theirs, strict=True)]
