@@ -13,6 +13,7 @@ from pathlib import Path
 from ckptlint.commands import blobs, lock_drivers, sources
 from ckptlint.commands.chain_folder import put
 from ckptlint.commands.hook import python_files
+from ckptlint.commands.locating import with_classes
 from ckptlint.commands.projects import settings
 from ckptlint.commands.sources import Building
 from ckptlint.core.schema import Schema
@@ -91,7 +92,8 @@ def _tried(found: Sequence[FoundModel], timeout: float) -> Iterator[_Tried]:
             yield _Tried(name, spec, None, f"needs {', '.join(each.needs)}")
             continue
         try:
-            yield _Tried(name, spec, sources.model(spec, Building(timeout=timeout, folder=Path.cwd())))
+            made = sources.model(spec, Building(timeout=timeout, folder=Path.cwd()))
+            yield _Tried(name, spec, with_classes(made, spec, Path.cwd()))
         except ModelError as error:
             yield _Tried(name, spec, None, error.message)
 

@@ -38,7 +38,20 @@ def merge_schemas(base: Schema, ours: Schema, theirs: Schema) -> MergedSchemas:
     ties += [each for each in groups[2] if each not in groups[0] and each not in ties]
     conflicts += [key for group in ties for key in group if key not in tensors]
     schema = replace(ours, tensors=tensors, unsaved=unsaved, modules=modules, ties=tuple(ties), parameters=parameters)
+    schema = replace(schema, classes=_classes(base.classes, ours.classes, theirs.classes))
     return MergedSchemas(schema, tuple(dict.fromkeys(conflicts)))
+
+
+def _classes(base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:
+    """The fingerprints of classes, attribute by attribute; ours where both changed one, which then counts as changed since."""
+    found: dict[str, str] = {}
+    for name in sorted({*ours, *theirs}):
+        if name in base and (name not in ours or name not in theirs):
+            continue
+        sides = [side.get(name, base.get(name, "")).split(" ") for side in (base, ours, theirs)]
+        words, clashing = _merged(*sides)
+        found[name] = ours.get(name, theirs.get(name, "")) if clashing or name not in base else " ".join(words)
+    return found
 
 
 def _merged_maps(
