@@ -46,7 +46,7 @@ def run(
     if baseline.path is not None:
         from ckptlint.commands.accepting import settled
 
-        issues = settled(issues, baseline, _FAMILIES, list(_files(paths)))
+        issues = settled(issues, baseline, _FAMILIES, list(python_files(paths)))
         checked = report.settled(checked, issues)
     level = None if fail_on == "never" else Severity(fail_on)
     failed = level is not None and any(place.severity.rank >= level.rank for place in checked.places)
