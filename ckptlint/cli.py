@@ -330,6 +330,8 @@ def migrations(**given: Any) -> None:
     show_default=True,
     help="Severity from which the exit code is 1.",
 )
+@click.option("--fix", "mending", flag_value="fix", help="Mend what has one meaning, then check.")
+@click.option("--diff", "mending", flag_value="diff", help="Show what --fix would change, exit 1 where it would.")
 @baseline_options
 @every_format
 @_config

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ckptlint.commands.locks import Locks
 from ckptlint.commands.projects import settings
+from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Severity
 from ckptlint.core.selection import Selection
 from ckptlint.errors import CkptlintError, DocumentError
@@ -39,8 +40,20 @@ class Running(NamedTuple):
 
 
 def run(
-    *, paths: Sequence[str], form: str, fail_on: str, config: str | None, baseline: Baselining, **codes: Sequence[str]
+    *,
+    paths: Sequence[str],
+    form: str,
+    fail_on: str,
+    config: str | None,
+    baseline: Baselining,
+    mending: str = "",
+    **codes: Sequence[str],
 ) -> tuple[Iterable[str], int]:
+    if mending:
+        lines = list(mend(paths, _rules(config, **codes), write=mending == "fix"))
+        if mending == "diff":
+            return lines, int(bool(lines))
+        talk("\n".join(lines)) if lines else None
     checked = check(paths, _rules(config, **codes), Locks.of(settings(config)))
     issues = report.issues(checked)
     if baseline.path is not None:
@@ -57,6 +70,31 @@ def run(
     from ckptlint.report.issues import FORMATS
 
     return FORMATS[form](issues, checked.errors, {each.id: each.summary for each in load_rules()}), code
+
+
+def mend(paths: Sequence[str], rules: Mapping[str, Running], *, write: bool) -> Iterator[str]:
+    """Yield the difference that mending what can be mended makes to each file, and write it where that is asked for."""
+    import difflib
+
+    from ckptlint.documents.code_comments import accepted_lines
+    from ckptlint.engine.code_fixes import fixed
+    from ckptlint.formats.atomic import AtomicFile
+
+    for path in _files(paths):
+        content = _content(path)
+        if not any(word in content for word in _WORDS):
+            continue
+        text, tree = _parsed(content, path)
+        comments = accepted_lines(text)
+        spots = [each for each in _spots(text, tree, path, None, loads=True) if each.check in rules]
+        mended, number = fixed(text, [each for each in spots if not _comments_about(each, rules[each.check], comments)])
+        if not number or text.encode() != content:  # other encodings and line ends are left to the user
+            continue
+        yield from difflib.unified_diff(text.splitlines(), mended.splitlines(), f"a/{path}", f"b/{path}", lineterm="")
+        if write:
+            with AtomicFile(path) as out:
+                out.file.write(mended.encode())
+                out.commit()
 
 
 def check(paths: Sequence[str], rules: Mapping[str, Running], locks: Locks | None = None) -> Checked:
