@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ckptlint.commands.locks import Locks
 from ckptlint.commands.projects import settings
@@ -40,21 +40,14 @@ class Running(NamedTuple):
 
 
 def run(
-    *,
-    paths: Sequence[str],
-    form: str,
-    fail_on: str,
-    config: str | None,
-    baseline: Baselining,
-    mending: str = "",
-    **codes: Sequence[str],
+    *, paths: Sequence[str], form: str, fail_on: str, baseline: Baselining, mending: str = "", **chosen: Any
 ) -> tuple[Iterable[str], int]:
     if mending:
-        lines = list(mend(paths, _rules(config, **codes), write=mending == "fix"))
+        lines = list(mend(paths, _rules(**chosen), write=mending == "fix"))
         if mending == "diff":
             return lines, int(bool(lines))
         talk("\n".join(lines)) if lines else None
-    checked = check(paths, _rules(config, **codes), Locks.of(settings(config)))
+    checked = check(paths, _rules(**chosen), Locks.of(settings(chosen["config"])))
     issues = report.issues(checked)
     if baseline.path is not None:
         from ckptlint.commands.accepting import settled
