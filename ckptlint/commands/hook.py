@@ -73,7 +73,7 @@ def mend(paths: Sequence[str], rules: Mapping[str, Running], *, write: bool) -> 
     from ckptlint.engine.code_fixes import fixed
     from ckptlint.formats.atomic import AtomicFile
 
-    for path in _files(paths):
+    for path in python_files(paths):
         content = _content(path)
         if not any(word in content for word in _WORDS):
             continue
