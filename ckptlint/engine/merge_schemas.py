@@ -48,9 +48,13 @@ def _classes(base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[s
     for name in sorted({*ours, *theirs}):
         if name in base and (name not in ours or name not in theirs):
             continue
-        sides = [side.get(name, base.get(name, "")).split(" ") for side in (base, ours, theirs)]
-        words, clashing = _merged(*sides)
-        found[name] = ours.get(name, theirs.get(name, "")) if clashing or name not in base else " ".join(words)
+        if name not in base:
+            found[name] = ours.get(name, theirs.get(name, ""))
+            continue
+        texts = [side[name].partition("|") for side in (base, ours, theirs)]
+        attributes, clashing = _merged(*(text[0].split(";") for text in texts))
+        bases = _chosen_item(*(text[2] for text in texts))
+        found[name] = ours[name] if clashing or bases is None else f"{';'.join(attributes)}|{bases}"
     return found
 
 
@@ -104,10 +108,15 @@ def _chosen(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> Sequen
         return theirs
     if all([each for each in base if each in side] == list(side) for side in (ours, theirs)):
         return [each for each in base if each in ours and each in theirs]  # both only took away
-    if not len(base) == len(ours) == len(theirs):
+    if not len(base) == len(ours) == len(theirs) or not (_in_place(base, ours) and _in_place(base, theirs)):
         return None
     rows = [_chosen_item(*each) for each in zip(base, ours, theirs, strict=True)]
     return None if any(each is None for each in rows) else [each for each in rows if each is not None]
+
+
+def _in_place(base: Sequence[T], side: Sequence[T]) -> bool:
+    """Whether a side only put new items in the places of others, and moved none."""
+    return all(each == old or each not in base for old, each in zip(base, side, strict=True))
 
 
 def _chosen_item(base: T, ours: T, theirs: T) -> T | None:

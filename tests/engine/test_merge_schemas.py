@@ -1,5 +1,7 @@
 """Merging locks: laws of three-way merges, and what clashes."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,3 +40,13 @@ def test_neighbours_that_both_changed_are_merged_and_one_place_is_a_conflict():
     assert list(merge_schemas(base, ours, theirs).schema.tensors) == ["x", "y", "c"]
     assert set(merge_schemas(base, ours, schema("zbc")).conflicts) == {"a", "x", "z"}
     assert merge_schemas(base, schema("abc", 3), schema("abc", 4)).conflicts
+
+
+def test_fingerprints_are_merged_by_attribute_and_ours_where_both_changed_one():
+    texts = ("a=Linear:1;b=Linear:2;c=Linear:3|nn.Module", "x=Linear:1;b=Linear:2;c=Linear:3|nn.Module")
+    base, ours = (replace(schema("a"), classes={"net.Net": text}) for text in texts)
+    theirs = replace(base, classes={"net.Net": "a=Linear:1;b=Linear:2;y=Linear:3|nn.Module"})
+    made = merge_schemas(base, ours, theirs).schema.classes
+    assert made == {"net.Net": "x=Linear:1;b=Linear:2;y=Linear:3|nn.Module"}
+    clash = replace(base, classes={"net.Net": "z=Linear:1;b=Linear:2;c=Linear:3|nn.Module"})
+    assert merge_schemas(base, ours, clash).schema.classes == ours.classes
