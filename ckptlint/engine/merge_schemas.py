@@ -106,12 +106,16 @@ def _chosen(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> Sequen
         return ours
     if list(ours) == list(base):
         return theirs
-    if all([each for each in base if each in side] == list(side) for side in (ours, theirs)):
+    if _only_shorter(base, ours) and _only_shorter(base, theirs):
         return [each for each in base if each in ours and each in theirs]  # both only took away
     if not len(base) == len(ours) == len(theirs) or not (_in_place(base, ours) and _in_place(base, theirs)):
         return None
     rows = [_chosen_item(*each) for each in zip(base, ours, theirs, strict=True)]
     return None if any(each is None for each in rows) else [each for each in rows if each is not None]
+
+
+def _only_shorter(base: Sequence[T], side: Sequence[T]) -> bool:
+    return [each for each in base if each in side] == list(side)
 
 
 def _in_place(base: Sequence[T], side: Sequence[T]) -> bool:
