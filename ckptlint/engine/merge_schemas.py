@@ -104,8 +104,11 @@ def _matches(base: Sequence[T], side: Sequence[T]) -> dict[int, int]:
 def _chosen(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> Sequence[T] | None:
     if list(ours) == list(theirs) or list(theirs) == list(base):
         return ours
-    if list(ours) == list(base):
-        return theirs
+    return theirs if list(ours) == list(base) else _of_both(base, ours, theirs)
+
+
+def _of_both(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> Sequence[T] | None:
+    """What two changes of one stretch come to, where each is of its own rows."""
     if _only_shorter(base, ours) and _only_shorter(base, theirs):
         return [each for each in base if each in ours and each in theirs]  # both only took away
     if not len(base) == len(ours) == len(theirs) or not (_in_place(base, ours) and _in_place(base, theirs)):
