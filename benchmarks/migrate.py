@@ -1,8 +1,9 @@
 """Migrate a 1.5 GB checkpoint: ckptlint against `cp` with sync, and against the script one would write by hand.
 
-    python benchmarks/migrate.py [--rounds 7] [--megabytes 1500] [--folder DIR]
+    python benchmarks/migrate.py [--rounds 7] [--megabytes 1500] [--kinds rename,cast] [--folder DIR]
 
-Two migrations (rename only; rename, split and transpose) on two formats. Every contender starts as a process and ends with synced data.
+Migrations that rename, split, cast and transpose, in place and into shards, on two formats.
+Every contender starts as a process and ends with synced data.
 """
 
 from __future__ import annotations
@@ -34,9 +35,40 @@ rewrites:
     ops: [rearrange: "o i -> i o"]
   - rename: {"layers.{i:int}.{n:one(up|norm)}.weight": "blocks.{i}.{n}.weight"}
 """
+SPLIT = """\
+ckptlint: 1
+summary: qkv split
+rewrites:
+  - from: layers.{i:int}.qkv.weight
+    to: ["blocks.{i}.q.weight", "blocks.{i}.k.weight", "blocks.{i}.v.weight"]
+    ops: [split: {dim: 0, parts: 3}]
+  - rename: {"layers.{i:int}.{n:one(up|down|norm)}.weight": "blocks.{i}.{n}.weight"}
+"""
+CAST = """\
+ckptlint: 1
+summary: all in bf16
+rewrites:
+  - {from: "layers.{p:path}", to: "blocks.{p}", ops: [cast: {dtype: bf16}]}
+"""
+TRANSPOSE = """\
+ckptlint: 1
+summary: all matrices transposed
+rewrites:
+  - {from: "layers.{i:int}.{n:one(qkv|up|down)}.weight", to: "blocks.{i}.{n}.weight", ops: [rearrange: "o i -> i o"]}
+  - rename: {"layers.{i:int}.norm.weight": "blocks.{i}.norm.weight"}
+"""
+KINDS = {
+    "rename": RENAME,
+    "split": SPLIT,
+    "reshape": RESHAPE,
+    "cast": CAST,
+    "transpose": TRANSPOSE,
+    "shards": RENAME,
+    "in-place": RENAME,
+}
 NAIVE = """\
 import os, sys, torch
-source, output, reshape, mmap = sys.argv[1], sys.argv[2], sys.argv[3] == "reshape", sys.argv[4] == "mmap"
+source, output, kind, mmap = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4] == "mmap"
 if source.endswith(".safetensors"):
     from safetensors.torch import load_file, save_file
     old = load_file(source)
@@ -45,11 +77,13 @@ else:
 new = {}
 for key, value in old.items():
     name = key.replace("layers.", "blocks.")
-    if reshape and ".qkv." in name:
+    if kind in ("split", "reshape") and ".qkv." in name:
         for part, piece in zip("qkv", value.chunk(3)):
             new[name.replace("qkv", part)] = piece.clone()
-    elif reshape and ".down." in name:
+    elif kind == "reshape" and ".down." in name or kind == "transpose" and value.ndim == 2:
         new[name] = value.T.contiguous()
+    elif kind == "cast":
+        new[name] = value.bfloat16()
     else:
         new[name] = value
 if output.endswith(".safetensors"):
@@ -65,6 +99,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--megabytes", type=int, default=1500)
+    parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -74,14 +109,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         for suffix in (".pt", ".safetensors"):
             source = make(Path(folder) / f"old{suffix}", given.megabytes)
-            for kind, text in (("rename", RENAME), ("reshape", RESHAPE)):
-                print(
-                    table(
-                        f"{kind}, {suffix}, {given.megabytes} MB",
-                        compare(source, kind, text, given.rounds),
-                        "cp + sync",
-                    )
-                )
+            for kind in given.kinds.split(","):
+                title = f"{kind}, {suffix}, {given.megabytes} MB"
+                print(table(title, compare(source, kind, KINDS[kind], given.rounds), "cp + sync"), flush=True)
             source.unlink()
 
 
@@ -119,9 +149,17 @@ def compare(source: Path, kind: str, text: str, rounds: int) -> dict[str, list[o
     output = folder / f"new{source.suffix}"
 
     def clean() -> None:
-        output.unlink(missing_ok=True)
+        for path in folder.glob("new*"):
+            path.unlink()
+        if kind == "in-place":  # each run changes names that the one before it has not changed
+            shutil.copyfile(source, folder / f"newest{source.suffix}")
 
     ours = [sys.executable, "-m", "ckptlint", "migrate", str(source), "-m", str(migration), "-o", str(output)]
+    if kind == "shards":
+        whole = output.with_suffix(".bin") if source.suffix == ".pt" else output
+        ours = [*ours[:-1], f"{whole}.index.json", "--max-shard-size", str(source.stat().st_size // 5)]
+    if kind == "in-place":
+        ours = [*ours[:4], str(folder / f"newest{source.suffix}"), "-m", str(migration), "--in-place"]
     copy = f"cp --reflink=never {source} {output} && sync {output}"
     contenders = [
         Contender("cp + sync", ["sh", "-c", copy], clean),
@@ -138,7 +176,8 @@ def compare(source: Path, kind: str, text: str, rounds: int) -> dict[str, list[o
             Contender("torch.load(mmap) + torch.save", [*_naive(naive, source, output, kind)[:-1], "mmap"], clean)
         )
     runs = interleaved(contenders, rounds, warm=1)
-    clean()
+    for path in folder.glob("new*"):
+        path.unlink()
     return runs
 
 
