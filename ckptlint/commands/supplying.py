@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
+from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.externals import Externals
 from ckptlint.commands.planning import Work
 from ckptlint.commands.summing import Summing
@@ -144,6 +145,7 @@ class Supplier:
     def _runner(self, number: int) -> LocalRunner[Array]:
         """The runner of a section, made when first asked for: a rename needs none, and so no arrays."""
         if number not in self._runners:
+            load_arithmetic()
             from ckptlint.kits.numpy_kit import NumpyKit
             from ckptlint.runners.local import LocalRunner
 

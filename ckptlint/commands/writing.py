@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.externals import Externals
 from ckptlint.commands.jobs import job_of
 from ckptlint.commands.outputs import Container, Output, Written, distributed, one_file, sharded
@@ -99,8 +98,6 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
     if not writing.resume:
         for said in clear(place_of(target)):
             talk(said)
-    if any(plan.steps for _, plan in outcome.work):
-        load_arithmetic()
     with unwinding(), output as out, progress(output.data_nbytes, Path(target.path).name) as moved:
         out.fill(supply, moved, verify=writing.verify)
         with closing(open_checkpoint(Path(out.temporary))) as written:  # it is not in place yet
