@@ -263,9 +263,7 @@ cli.add_command(import_)
 @click.option(
     "--max-memory",
     metavar="SIZE",
-    default="1G",
-    show_default=True,
-    help="Memory that tensors may take; more is refused.",
+    help="Memory that tensors may take; more is refused.  [default: half of what is free]",
 )
 @_text_or_json
 def migrate(**given: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ckptlint.commands import sources
-from ckptlint.commands.amounts import memory
+from ckptlint.commands.amounts import memory, usual_memory
 from ckptlint.commands.chaining import Leg, leg, read_chain, stamp
 from ckptlint.commands.externals import Externals, python_calls
 from ckptlint.commands.in_place import own_place, planned_in_place
@@ -51,7 +51,7 @@ class Request:
     force: bool = False
     verify: bool = True
     allow_expand: bool = False
-    max_memory: int = 10**9
+    max_memory: int | None = None  # half of what is free
     model: str | None = None
     arguments: str | None = None
     allow_python: bool = False
@@ -89,7 +89,7 @@ class Migrated:
 def run(
     *,
     form: str,
-    max_memory: str,
+    max_memory: str | None,
     max_shard_size: str | None,
     no_verify: bool,
     params: Sequence[str] = (),
@@ -100,7 +100,7 @@ def run(
         **given,  # type: ignore[arg-type]  # click checked them
         params=sources.parameters(params),
         verify=not no_verify,
-        max_memory=memory(max_memory),
+        max_memory=None if max_memory is None else memory(max_memory),
         max_shard_size=shard,
     )
     lines = list(_json(request) if form == "json" else _text(request))
@@ -148,7 +148,7 @@ def _put_back(request: Request, target: Target, checkpoint: Checkpoint, way: Leg
 
     migrations = () if request.chain is None and not request.migrations else way.migrations
     wanted = Restoring(str(request.undo_file), migrations, dry_run=request.dry_run, verify=request.verify)
-    writing = Writing(target, force=request.force, verify=request.verify, max_memory=request.max_memory)
+    writing = Writing(target, force=request.force, verify=request.verify, max_memory=_memory(request))
     written, said = put_back(checkpoint, wanted, writing)
     return Migrated(checkpoint.origin, (), written, leg=way if request.chain else None, undo=said)
 
@@ -232,10 +232,14 @@ def _writing(request: Request, target: Target, externals: Externals, stamped: st
         alone=request.section is not None,
         allow_expand=request.allow_expand,
         resume=request.resume,
-        max_memory=request.max_memory,
+        max_memory=_memory(request),
         externals=externals,
         stamp=stamped,
     )
+
+
+def _memory(request: Request) -> int:
+    return usual_memory() if request.max_memory is None else request.max_memory
 
 
 def _check(request: Request) -> None:

@@ -31,6 +31,7 @@ _COPIES: Final = 6  # times a block is in memory at worst: as read, as gathered,
 _SCRATCH: Final = (
     24 << 20
 )  # bytes that arithmetic takes beside its blocks: it works on a quarter of a million elements at a time
+_USEFUL: Final = 1 << 30  # bytes of memory above which blocks would not become larger
 _STRIP: Final = 4 << 10  # bytes of the runs that a block of a transposed tensor is read in, where memory allows
 
 
@@ -54,7 +55,7 @@ class LocalRunner(Generic[T]):
         self._plan = plan
         self._checkpoint = checkpoint
         self._arrays = arrays
-        self._memory = memory
+        self._memory = min(memory, _USEFUL)
         sources = {number: tensors[key] for key, number in plan.inputs.items()}  # names of one number are of one tensor
         self._holdings = Holdings(sources, checkpoint, arrays, read=read)
         for step in plan.steps:
