@@ -106,8 +106,8 @@ class MigrateChoices(TypedDict, total=False):
     """How to migrate: backwards (`source`: the old schema, where the new file does not decide it), which state dict, over what is there.
 
     `verify` compares the checksums of what is read; `allow_expand` writes out elements that the source repeats by strides of 0;
-    `max_memory`, in bytes, is what tensors may take (default: half of what is free); what needs more is refused. With `max_shard_size`, in bytes, an output that would be larger
-    is written in shards with an index; `legacy` writes the format of torch before 1.6.
+    `max_memory`, in bytes, is what tensors may take (default: half of what is free); what needs more is refused. With `max_shard_size`,
+    in bytes, an output that would be larger is written in shards with an index; `legacy` writes the format of torch before 1.6.
 
     `chain` is a folder of migrations, which are carried out from revision `start` (found out where it is not given) to `end`, in the
     place of `migrations`. `model` is a reference, called with `args`: what migrations initialise comes from it, and so does the order
