@@ -87,7 +87,9 @@ class Project:
     def lock(self, name="ckpt/net/schema.lock"):
         """Write the lock of today's class."""
         schema = with_classes(live_schema(self.net()), "net.py:Net", self.folder)
-        (self.folder / name).write_text(write_lock(schema, model="net", factory="net.py:Net", refresh="ckptlint lock net"))
+        (self.folder / name).write_text(
+            write_lock(schema, model="net", factory="net.py:Net", refresh="ckptlint lock net")
+        )
 
     def make(self, *arguments, code=0):
         """The next migration, from the lock to today's class; then the lock too."""
