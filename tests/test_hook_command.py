@@ -57,7 +57,9 @@ def test_json_and_github(folder, capsys):
     [
         ("# ckptlint: ignore[CKL102] trusted", 0),
         ("# ckptlint: ignore[CKL] trusted", 0),
-        ("# noqa  # ckptlint: ignore[CKL101, torch-load-unsafe] trusted", 0),
+        ("# noqa  # ckptlint: ignore[CKL102, torch-load-unsafe] trusted", 0),
+        ("# ckptlint: ignore[CKL102] until 9999-01-01: trusted", 0),
+        ("# ckptlint: ignore[CKL102] until 2020-01-01: trusted", 1),
         ("# ckptlint: ignore[CKL102]", 1),
         ("# ckptlint: ignore[CKL101] another", 1),
         ("# ckptlint: ignore[] nothing", 1),

@@ -12,6 +12,7 @@ from ckptlint.commands.accepting import Baselining
 from ckptlint.commands.chain_folder import LOCK, SUM, read_seals
 from ckptlint.commands.chaining import begun
 from ckptlint.commands.gate_report import PLAIN, Gated, placed, settled, summaries
+from ckptlint.commands.projects import configured, settings
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Finding, Severity
@@ -37,13 +38,29 @@ def run(*, form: str, baseline: Baselining, **given: object) -> tuple[Iterable[s
     if request.base and request.against:
         raise UsageError("--base and --against exclude each other")
     gated = Gated(request.chain, _lock(request), request.base or request.against or "")
-    findings, found = settled(gated, _findings(request), baseline, request.against or "")
+    left = _accepted(request, _findings(request))
+    findings, found = settled(gated, left, baseline, request.against or "")
     failed = any(finding.severity is Severity.ERROR for finding in findings)
     if form in PLAIN:
         return PLAIN[form](gated, findings), 1 if failed else 0
     from ckptlint.report.issues import FORMATS
 
     return FORMATS[form](found, (), summaries()), 1 if failed else 0
+
+
+def _accepted(request: Request, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """The findings without what the settings accept for the model of the lock, and what is wrong with the settings' entries."""
+    config = settings(None)
+    if not config.accepted:
+        return findings
+    from ckptlint.commands.accepted_keys import left_by_entries
+
+    lock = Path(_lock(request)).absolute()
+    names = [each.name for each in configured(config) if Path(each.lock).absolute() == lock]
+    left, gone = left_by_entries(findings, config, names[0] if names else "", request.base or request.against or "")
+    if gone:
+        talk(f"note: {gone} findings are ignored, as {config.origin} says")
+    return left
 
 
 def _lock(request: Request) -> str:

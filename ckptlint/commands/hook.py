@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from ckptlint.commands.accepting import Baselining
     from ckptlint.commands.locked_classes import Locked
     from ckptlint.core.rule import Rule
-    from ckptlint.documents.code_comments import Accepted
+    from ckptlint.documents.code_comments import Accepted as Comment
+    from ckptlint.documents.config import Accepted, Config
     from ckptlint.engine.syntax import Spot
 
 _FAMILIES = ("CKL", "CKS")
@@ -39,6 +41,70 @@ class Running(NamedTuple):
     ignored: bool
 
 
+@dataclass
+class Ignoring:
+    """What the settings accept of the findings in code, and how much of it a run has used."""
+
+    config: Config
+    selection: Selection
+    paths: Sequence[str] = ()
+    used: set[Accepted] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, config: str | None, select: Sequence[str], ignore: Sequence[str]) -> Ignoring:
+        known = settings(config)
+        ignored = (*known.ignore, *_codes(ignore))
+        return cls(known, Selection(_codes(select) or known.select, known.extend, ignored, known.severity))
+
+    def accepts(self, rule: Rule, path: str) -> bool:
+        """Whether an entry accepts a rule's findings in a file; those about keys are not about code."""
+        if not self.config.accepted:
+            return False
+        from ckptlint.commands.ignoring import relevant
+        from ckptlint.engine.wishes import closeness
+
+        entries = [each for each in relevant(self.config, "", path) if not each.finding.keys]
+        found = [each for each in entries if closeness(rule, (each.finding.rule,))]
+        self.used.update(found)
+        return bool(found)
+
+    def entries(self, ran: Collection[str], files: Sequence[str]) -> Iterator[Place]:
+        """What is wrong with the entries: one is unused where every file was looked at that its paths name, and nothing is found in them."""
+        if not self.config.accepted:
+            return
+        from ckptlint.commands import ignoring
+        from ckptlint.documents.rules import load_rules
+
+        looked = {os.path.realpath(file) for file in files}
+
+        def unused(entry: Accepted) -> Severity | None:
+            named = [each for pattern in entry.paths for each in self.config.folder.glob(pattern)]
+            whole = bool(entry.paths) and all(os.path.realpath(each) in looked for each in named)
+            return Severity.WARNING if whole and not entry.model and not entry.finding.keys else None
+
+        judging = ignoring.Judging(load_rules(), _FAMILIES, self.selection, ran, self.used, unused)
+        for each in ignoring.about_entries(self.config, judging):
+            path, _, line = each.words["where"].rpartition(":")
+            yield Place(path, int(line), 1, each.rule, each.slug, each.severity, each.message, each.hint, each.words["expected"])
+
+    def comments(
+        self, comments: Mapping[int, Comment], used: Collection[tuple[int, str]], ran: Collection[str], lines: Sequence[str], path: str
+    ) -> Iterator[Place]:
+        """What is wrong with the ignore comments of a file."""
+        if not comments:
+            return
+        from ckptlint.commands import ignoring
+        from ckptlint.documents.rules import load_rules
+
+        known = ignoring.known_rules(load_rules())
+        found = ignoring.about_comments(comments, used, ran, known, ignoring.today())
+        for line, each in found:
+            for one in ignoring.wanted([each], self.selection):
+                text = lines[line - 1]
+                column = text.rfind("#", 0, text.rfind("ckptlint:")) + 1
+                yield Place(path, line, column, one.rule, one.slug, one.severity, one.message, one.hint, text[column - 1 :])
+
+
 def run(
     *, paths: Sequence[str], form: str, fail_on: str, baseline: Baselining, mending: str = "", **chosen: Any
 ) -> tuple[Iterable[str], int]:
@@ -47,7 +113,7 @@ def run(
         if mending == "diff":
             return lines, int(bool(lines))
         talk("\n".join(lines)) if lines else None
-    checked = check(paths, _rules(**chosen), Locks.of(settings(chosen["config"])))
+    checked = check(paths, _rules(**chosen), Locks.of(settings(chosen["config"])), Ignoring.of(**chosen))
     issues = report.issues(checked)
     if baseline.path is not None:
         from ckptlint.commands.accepting import settled
@@ -90,7 +156,9 @@ def mend(paths: Sequence[str], rules: Mapping[str, Running], *, write: bool) -> 
                 out.commit()
 
 
-def check(paths: Sequence[str], rules: Mapping[str, Running], locks: Locks | None = None) -> Checked:
+def check(
+    paths: Sequence[str], rules: Mapping[str, Running], locks: Locks | None = None, ignoring: Ignoring | None = None
+) -> Checked:
     """Look at files and at the modules in folders; one that does not parse hides no finding in the others."""
     places: list[Place] = []
     errors: list[CkptlintError] = []
@@ -98,24 +166,30 @@ def check(paths: Sequence[str], rules: Mapping[str, Running], locks: Locks | Non
     ignored = 0
     for path in files:
         try:
-            found, accepted = judge(_content(path), path, rules, locks.about(path) if locks else None)
+            found, accepted = judge(_content(path), path, rules, locks.about(path) if locks else None, ignoring)
         except CkptlintError as error:
             errors.append(error)
         else:
             places += found
             ignored += accepted
+    if ignoring is not None:
+        places += ignoring.entries([each.rule.id for each in rules.values() if not each.ignored], files)
     return Checked(tuple(places), tuple(errors), len(files), ignored)
 
 
 def judge(
-    content: bytes, path: str, rules: Mapping[str, Running], locked: Locked | None = None
+    content: bytes,
+    path: str,
+    rules: Mapping[str, Running],
+    locked: Locked | None = None,
+    ignoring: Ignoring | None = None,
 ) -> tuple[list[Place], int]:
-    """Return the findings in one module, and how many a comment accepts; `DocumentError` where it is no Python.
+    """Return the findings in one module, and how many are accepted; `DocumentError` where it is no Python.
 
-    `locked` are the fingerprints of its classes.
+    `locked` are the fingerprints of its classes, `ignoring` what the settings accept.
     """
     loads = any(word in content for word in _WORDS)
-    if not loads and locked is None:
+    if not loads and locked is None and b"ckptlint:" not in content:
         return [], 0
     from ckptlint.documents.code_comments import accepted_lines
 
@@ -123,17 +197,34 @@ def judge(
     comments = accepted_lines(text)
     lines = text.split("\n")
     places: list[Place] = []
+    used: set[tuple[int, str]] = set()
     ignored = 0
     for spot in _spots(text, tree, path, locked, loads=loads):
         each = rules.get(spot.check)
         if each is None or each.ignored:
             continue
         meant = _comments_about(spot, each, comments)
-        if any(comment.reason for comment in meant):
+        used.update(meant)
+        if _holding(meant, comments) or (ignoring and ignoring.accepts(each.rule, path)):
             ignored += 1
             continue
-        places.append(_place(path, lines, spot, each, unreasoned=bool(meant)))
-    return places, ignored
+        places.append(_place(path, lines, spot, each, unreasoned=any(not comments[line].reason for line, _ in meant)))
+    if ignoring is not None:
+        ran = {
+            each.rule.id for each in rules.values() if not each.ignored and (locked or not each.rule.id.startswith("CKS"))
+        }
+        places += ignoring.comments(comments, used, ran, lines, path)
+    return sorted(places, key=lambda place: place.line), ignored
+
+
+def _holding(meant: Iterable[tuple[int, str]], comments: Mapping[int, Comment]) -> bool:
+    """Whether one of the comments has a reason, and has not expired."""
+    found = [comments[line] for line, _ in meant]
+    if not any(each.until for each in found):
+        return any(each.reason for each in found)
+    from ckptlint.commands.ignoring import today
+
+    return any(each.holds(today()) for each in found)
 
 
 def _spots(text: str, tree: ast.Module, path: str, locked: Locked | None, *, loads: bool) -> list[Spot]:
@@ -150,11 +241,16 @@ def _spots(text: str, tree: ast.Module, path: str, locked: Locked | None, *, loa
     return sorted(found, key=lambda spot: (spot.line, spot.column, spot.check))
 
 
-def _comments_about(spot: Spot, each: Running, comments: Mapping[int, Accepted]) -> list[Accepted]:
-    """The comments on the lines of a finding that name its rule."""
-    lines = range(spot.line, spot.last + 1)
-    found = [comments[line] for line in lines if line in comments]
-    return [comment for comment in found if comment.covers(each.rule.id, each.rule.slug)]
+def _comments_about(spot: Spot, each: Running, comments: Mapping[int, Comment]) -> list[tuple[int, str]]:
+    """The codes of comments on the lines of a finding that mean its rule, each with its line."""
+    if not comments:
+        return []
+    from ckptlint.documents.code_comments import covers
+
+    lines = (line for line in range(spot.line, spot.last + 1) if line in comments)
+    return [
+        (line, code) for line in lines for code in comments[line].codes if covers(code, each.rule.id, each.rule.slug)
+    ]
 
 
 def _rules(config: str | None, select: Sequence[str], ignore: Sequence[str]) -> Mapping[str, Running]:

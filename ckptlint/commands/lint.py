@@ -73,6 +73,12 @@ def run(
         from ckptlint.commands.accepting import of_reports
 
         reports, issues = of_reports(reports, baseline, ("CKC", "CKK"))
+    if config.accepted:
+        from ckptlint.commands.accepted_keys import about_ignores
+        from ckptlint.report.issues import of_reports as as_issues
+
+        more = about_ignores(request, config, reports)
+        reports, issues = [*reports, *more], (*issues, *as_issues(more))
     found = _failed(reports, issues, config.fail_on if fail_on is None else _level(fail_on))
     code = max((error.exit_code for error in errors), default=int(found))
     if form not in REPORTERS:

@@ -69,7 +69,9 @@ class Report:
 
     `headline` is the likely single `cause` and what cures it; `cure` is the command that the headline ends with, where there is one.
 
-    `ignored` counts the facts that the project has accepted, `keys` the keys that were looked at.
+    `ignored` counts the facts that the project has accepted, `keys` the keys that were looked at. Where the project accepts anything,
+    `ran` has the ids of the rules that were asked, and `used` the ignores that accepted something, each as its code and keys.
+    One `of_settings` is about what the project accepts, and about no checkpoint.
     """
 
     checkpoint: str
@@ -81,6 +83,9 @@ class Report:
     keys: int = 0
     cause: str = ""
     cure: str = ""
+    ran: tuple[str, ...] = ()
+    used: tuple[tuple[str, str], ...] = ()
+    of_settings: bool = False
 
     def failed(self, level: Severity = Severity.ERROR) -> bool:
         return any(finding.severity.rank >= level.rank for finding in self.findings)

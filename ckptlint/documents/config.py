@@ -21,6 +21,7 @@ from ckptlint.errors import DocumentError
 _SECTION = re.compile(rb"""(?m)^\s*(?:\[\[?\s*(?:"?tool"?\s*\.\s*)?|tool\s*\.\s*)?["']?ckptlint["']?\s*[].=]""")
 _CODE = re.compile(r"CK[A-Z]?[0-9]{0,3}\Z|[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
 _REVISION = re.compile(r"[0-9]{4}(?:-[0-9a-f]{6})?\Z")
+_MIGRATION = re.compile(r"([0-9]{4})_.*\.ya?ml\Z")
 _LATER = ("dir", "level", "default-branch")
 
 
@@ -41,16 +42,15 @@ class Model:
 class Accepted:
     """One of `ignore`: findings of a rule about some keys, of one model or of all, that the project accepts.
 
-    `until` is a date (`2027-01-31`), after which it no longer holds, or a revision of the chain.
+    `until` is a date (`2027-01-31`), after which it no longer holds, or a revision of the chain, with which it no longer does.
+    `paths` are globs of the files it is about, for findings in code.
     """
 
     finding: Ignore
     model: str = ""
     until: str = ""
-
-    def holds(self, model: str, today: date) -> bool:
-        expired = "-" in self.until and not _REVISION.match(self.until) and date.fromisoformat(self.until) < today
-        return not expired and self.model in ("", model)
+    paths: tuple[str, ...] = ()
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,27 @@ class Config:
 
     def selection(self, model: str = "", today: date | None = None) -> Selection:
         """Return what the engine needs to know of it, for one of the models."""
-        day = today or date.today()  # noqa: DTZ011  an expiry date is meant in the reader's own calendar
-        ignores = tuple(each.finding for each in self.accepted if each.holds(model, day))
+        ignores = tuple(each.finding for each in self.holding(model, today))
         return Selection(self.select, self.extend, self.ignore, self.severity, ignores)
+
+    def holding(self, model: str, today: date | None = None) -> list[Accepted]:
+        """The entries of `ignore` that hold for one of the models."""
+        day = today or date.today()  # noqa: DTZ011  an expiry date is meant in the reader's own calendar
+        return [each for each in self.accepted if each.model in ("", model) and not self.expired(each, day)]
+
+    def expired(self, entry: Accepted, today: date) -> bool:
+        """Whether an entry ended: its day is past, or the chain of its model has come to its revision."""
+        if _REVISION.match(entry.until):
+            return self._revision(entry.model) >= int(entry.until[:4])
+        return bool(entry.until) and date.fromisoformat(entry.until) < today
+
+    def _revision(self, model: str) -> int:
+        """The number of the newest migration in the folder of a model's lock, of all models where none is named; 0 without any."""
+        models = [self.models[model]] if model in self.models else [] if model else self.models.values()
+        locks = [self.folder / (each.lock or f"ckpt/{each.name}/schema.lock") for each in models]
+        files = (path.name for lock in locks if lock.parent.is_dir() for path in lock.parent.iterdir())
+        numbers = (found for found in map(_MIGRATION.match, files) if found)
+        return max((int(found[1]) for found in numbers), default=0)
 
 
 def find_config(start: Path) -> Config:
@@ -180,7 +198,7 @@ def _model(name: str, node: Node) -> Model:
 
 def _accepted(node: Node) -> list[Accepted]:
     """Read one entry; several key patterns make several."""
-    node.only("code", "keys", "model", "reason", "until")
+    node.only("code", "keys", "paths", "model", "reason", "until")
     given = node.entries()
     if "reason" not in given or not given["reason"].text().strip():
         raise node.fail("needs a reason", hint='reason = "why this is accepted"')
@@ -188,8 +206,9 @@ def _accepted(node: Node) -> list[Accepted]:
         _check_selector(pattern)
     until = given["until"].read(_until) if "until" in given else ""
     model = given["model"].text() if "model" in given else ""
-    code, reason = _code(node.get("code")), given["reason"].text()
-    return [Accepted(Ignore(code, reason, keys), model, until) for keys in _texts(given.get("keys")) or ("",)]
+    code, reason, paths = _code(node.get("code")), given["reason"].text(), _texts(given.get("paths"))
+    ignores = (Ignore(code, reason, keys) for keys in _texts(given.get("keys")) or ("",))
+    return [Accepted(each, model, until, paths, node.line) for each in ignores]
 
 
 def _check_selector(node: Node) -> None:

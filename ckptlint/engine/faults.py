@@ -77,12 +77,17 @@ ORDER_MATTERS = FaultKind(
 NUMBERING = FaultKind(
     "CKM124", "numbers-with-gap", "A computed number leaves a list of modules that does not count 0, 1, 2 ..."
 )
+IGNORE_UNUSED = FaultKind("CKX101", "unused-ignore", "An ignore accepts nothing: what it was for is not found.")
+IGNORE_EXPIRED = FaultKind("CKX102", "expired-ignore", "An ignore has a last day or revision, and it has passed.")
+IGNORE_UNREASONED = FaultKind("CKX103", "ignore-without-reason", "An ignore comment gives no reason, and accepts nothing.")
+IGNORE_UNKNOWN = FaultKind("CKX104", "unknown-ignore", "An ignore names no rule that there is.")
 BASELINE_GREW = FaultKind("CKX105", "baseline-grew", "A change adds a finding to the baseline without a reason.")
 BASELINE_STALE = FaultKind("CKX106", "stale-baseline", "A finding of the baseline is no longer found.")
 
 KINDS: dict[str, FaultKind] = {
     kind.code: kind
     for kind in (
+        *(IGNORE_UNUSED, IGNORE_EXPIRED, IGNORE_UNREASONED, IGNORE_UNKNOWN),
         *(BASELINE_GREW, BASELINE_STALE),
         *(MATCHES_NOTHING, OVERLAPPING, COLLISION, UNCLAIMED, MISSING_COMPANION, GAP, IRREVERSIBLE, WRONG_COUNT),
         *(OTHER_RESULT, SQUARE, SWAP_RISK, NOT_IDEMPOTENT, BAD_SHAPE, MIXED_PREFIX, TIED_APART, NOT_APPLICABLE),

@@ -79,6 +79,8 @@ def lint(
         ignored,
         len(seen.file.tensors),
         first_line.cause,
+        ran=tuple(each.rule.id for each, _ in judged if not each.ignored) if scope.ignores else (),
+        used=tuple(dict.fromkeys(scope.used)),
     )
 
 
@@ -105,7 +107,8 @@ class _Scope:
 
     only: tuple[Selector, ...]
     allowed: tuple[Selector, ...]
-    ignores: tuple[tuple[str, Selector | None], ...]
+    ignores: tuple[tuple[str, str, Selector | None], ...]
+    used: list[tuple[str, str]] = field(default_factory=list)  # grows: the ignores that accepted something
 
     @classmethod
     def of(cls, options: LintOptions, model: Schema | None) -> _Scope:
@@ -116,7 +119,10 @@ class _Scope:
         for ignore in options.selection.ignores:
             if not ignore.reason.strip():
                 raise UsageError(f"the ignore of {ignore.rule} has no reason", hint="say why in `reason`")
-        ignores = ((each.rule, Selector.parse(each.keys) if each.keys else None) for each in options.selection.ignores)
+        ignores = (
+            (each.rule, each.keys, Selector.parse(each.keys) if each.keys else None)
+            for each in options.selection.ignores
+        )
         return cls(only, allowed, tuple(ignores))
 
     @property
@@ -139,12 +145,13 @@ class _Scope:
 
     def accepted(self, rule: LintRule, facts: Sequence[Fact]) -> list[Fact]:
         """Return the facts that no ignore of the project is about."""
-        selectors = [keys for code, keys in self.ignores if closeness(rule, (code,))]
-        if None in selectors:
-            return []
-        if not selectors:
-            return list(facts)
-        return [f for f in facts if not any(keys.matches(f.key) for keys in selectors if keys is not None)]
+        gone: set[int] = set()
+        for code, keys, selector in self.ignores if facts else ():
+            if closeness(rule, (code,)):
+                meant = [n for n, fact in enumerate(facts) if selector is None or selector.matches(fact.key)]
+                self.used.extend([(code, keys)] if meant else ())
+                gone.update(meant)
+        return [fact for n, fact in enumerate(facts) if n not in gone] if gone else list(facts)
 
 
 def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Comparison) -> Iterable[Finding]:

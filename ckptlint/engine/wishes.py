@@ -56,12 +56,18 @@ def _closeness(rule: Named, code: str) -> int:
 
 
 def check_codes(rules: Sequence[Named], selection: Selection) -> None:
-    """`UsageError` for a code that means no rule."""
-    ignores = [ignore.rule for ignore in selection.ignores]
-    for code in (*selection.select, *selection.extend, *selection.ignore, *selection.severity, *ignores):
-        if not code or not any(closeness(rule, (code,)) for rule in rules):
+    """`UsageError` for a code that means no rule. What the entries with a reason name is a finding instead (CKX104)."""
+    for code in (*selection.select, *selection.extend, *selection.ignore, *selection.severity):
+        if not code or not (any(closeness(rule, (code,)) for rule in rules) or names_kind(code)):
             from difflib import get_close_matches  # only a mistake pays for this import
 
             close = get_close_matches(code, [name for rule in rules for name in (rule.id, rule.slug)], n=1)
             hint = f"did you mean {close[0]}?" if close else "`ckptlint rules` lists them"
             raise UsageError(f"no rule has the code {code!r}", hint=hint)
+
+
+def names_kind(code: str) -> bool:
+    """Whether a code means a kind of fault that is no rule of its own, such as those of the gate."""
+    from ckptlint.engine.faults import KINDS  # only a code that no rule has pays for this import
+
+    return any(kind.code.startswith(code) or kind.slug == code for kind in KINDS.values())

@@ -25,10 +25,15 @@ def last_line(reports: Sequence[Report], unread: int = 0) -> str:
     ignored = sum(report.ignored for report in reports)
     severities = ", ".join(counted(number, str(severity)) for severity, number in by_severity(findings).items())
     keys = sum(report.keys for report in reports)
-    what = f"{counted(len(reports), 'checkpoint')}, {counted(keys, 'key')}, {counted(len(findings), 'finding')}"
+    what = f"{counted(checkpoints(reports), 'checkpoint')}, {counted(keys, 'key')}, {counted(len(findings), 'finding')}"
     more = f"; {ignored} ignored" if ignored else ""
     more += f"; {counted(unread, 'checkpoint')} could not be read" if unread else ""
     return f"checked {what}: {severities}{more}"
+
+
+def checkpoints(reports: Sequence[Report]) -> int:
+    """How many reports are about a checkpoint."""
+    return sum(not report.of_settings for report in reports)
 
 
 def covered(coverage: Coverage) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from ckptlint.core.finding import Coverage, Finding, Report, Severity
 from ckptlint.core.place import Definition, Place
 from ckptlint.errors import CkptlintError
-from ckptlint.report.counts import by_severity, worst_first
+from ckptlint.report.counts import by_severity, checkpoints, worst_first
 
 VERSION = 1
 
@@ -32,13 +32,13 @@ def entry(reports: Sequence[Report], errors: Sequence[CkptlintError] = ()) -> di
             {"rule": error.rule, "message": error.message, "where": error.where, "hint": error.hint} for error in errors
         ],
         "summary": {
-            "checkpoints": len(reports),
+            "checkpoints": checkpoints(reports),
             "keys": sum(report.keys for report in reports),
             "findings": len(findings),
             "counts": _counts(by_severity(findings)),
             "ignored": sum(report.ignored for report in reports),
             "coverage": _coverage(_total(coverages)) if coverages else None,
-            "per_checkpoint": [_report(report) for report in reports],
+            "per_checkpoint": [_report(report) for report in reports if not report.of_settings],
         },
     }
 

@@ -179,7 +179,6 @@ def test_a_severity_can_be_changed():
         Selection(select=("CKK999",)),
         Selection(ignore=("mising-key",)),
         Selection(severity={"X": None}),
-        Selection(ignores=(Ignore("CKZ", "so"),)),
     ],
 )
 def test_a_code_that_means_no_rule_is_an_error(selection):

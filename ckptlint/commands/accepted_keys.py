@@ -1,0 +1,122 @@
+"""What the settings accept of findings about keys: which of their `ignore` entries a lint used, and what they take from the gate's findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ckptlint.commands.ignoring import Judging, about_entries, relevant
+from ckptlint.commands.projects import model_of
+from ckptlint.core.families import fold
+from ckptlint.core.finding import Finding, Report, Severity
+from ckptlint.core.selection import Selection
+from ckptlint.core.selector import Selector
+from ckptlint.documents.config import Accepted, Config
+
+if TYPE_CHECKING:
+    from ckptlint.commands.lint import Request
+
+_CHECKPOINTS = ("CKC", "CKK")
+_GATE = ("CKB", "CKG", "CKM")
+_NO_WAY, _OTHER_RESULT = "CKB101", "CKM109"  # that there is no way from the base, and the keys in which it shows
+
+
+def about_ignores(request: Request, config: Config, reports: Sequence[Report]) -> list[Report]:
+    """What is wrong with the entries of the settings, as one report for each entry, for they are at different lines.
+
+    That an entry accepts nothing is a warning where all checkpoints of its model were looked at, for information where the settings name
+    none; of a part of them, or of a narrowed run, nobody can tell.
+    """
+    from ckptlint.documents.rules import load_rules
+
+    rules = load_rules([*(config.folder / folder for folder in config.rules), *map(Path, request.folders)])
+    narrowed = any((request.select, request.ignore, request.only, request.allow_missing, request.section))
+    named = bool(request.model or request.lock or request.against)
+    of_model = [(report, "" if named else _model(report.checkpoint, config)) for report in reports]
+    used = {(code, keys, model) for report, model in of_model for code, keys in report.used}
+    matching = [
+        each
+        for each in config.accepted
+        if any(
+            (each.finding.rule, each.finding.keys) == (code, keys) and each.model in ("", model)
+            for code, keys, model in used
+        )
+    ]
+
+    def unused(entry: Accepted) -> Severity | None:
+        judged = any(entry.model in ("", model) for _, model in of_model)
+        whole = _whole(entry, config, request.checkpoints) if judged and not narrowed and not entry.paths else None
+        return None if whole is None else Severity.WARNING if whole else Severity.INFO
+
+    selection = Selection(tuple(request.select) or config.select, config.extend, config.ignore, config.severity)
+    ran = {code for report in reports for code in report.ran}
+    found = about_entries(config, Judging(rules, _CHECKPOINTS, selection, ran, matching, unused))
+    return [Report(each.checkpoint, "", (each,), of_settings=True) for each in found]
+
+
+def _model(checkpoint: str, config: Config) -> str:
+    found = model_of(checkpoint, config)
+    return found.name if found else ""
+
+
+def _whole(entry: Accepted, config: Config, checkpoints: Sequence[str]) -> bool | None:
+    """Whether a run looked at all that the settings name for an entry's models; False where they name nothing, None for a part."""
+    models = [model for name, model in config.models.items() if entry.model in ("", name)]
+    files = {
+        path.resolve() for model in models for pattern in model.checkpoints for path in config.folder.glob(pattern)
+    }
+    if not files:
+        return False
+    return True if files <= {Path(each).resolve() for each in checkpoints} else None
+
+
+def left_by_entries(
+    findings: Sequence[Finding], config: Config, model: str, against: str
+) -> tuple[tuple[Finding, ...], int]:
+    """The gate's findings without what the settings accept for a model, with what is wrong with their entries; and how many are gone.
+
+    An entry with keys takes these keys out of a finding. One of CKB101 is about the keys in which a missing way shows (CKM109).
+    """
+    if not config.accepted:
+        return tuple(findings), 0
+    from ckptlint.documents.rules import load_rules
+
+    entries = relevant(config, model)
+    used: list[Accepted] = []
+    left = [part for each in findings for part in _left(each, entries, used)]
+    if used and not any(each.rule == _OTHER_RESULT for each in left):
+        left = [each for each in left if each.rule != _NO_WAY or each.words.get("where")]
+    judging = Judging(
+        load_rules(),
+        _GATE,
+        Selection(config.select, config.extend, config.ignore, config.severity),
+        [_NO_WAY, _OTHER_RESULT] if against else [],
+        used,
+        lambda entry: Severity.WARNING if entry.model in ("", model) else None,
+    )
+    return (*left, *about_entries(config, judging)), len(findings) - len(left)
+
+
+def _left(finding: Finding, entries: Iterable[Accepted], used: list[Accepted]) -> Iterator[Finding]:
+    """What of a finding no entry accepts, folded anew."""
+    codes = (finding.rule, finding.slug, *([_NO_WAY] if finding.rule == _OTHER_RESULT else []))
+    keys = list(finding.keys)
+    for entry in entries:
+        code, selected = entry.finding.rule, entry.finding.keys
+        if not any(each.startswith(code) if each.startswith("CK") else each == code for each in codes):
+            continue
+        if not selected and finding.rule.startswith(code):
+            used.append(entry)
+            return
+        gone = {key for key in keys if selected and Selector.parse(selected).matches(key)}
+        if gone:
+            used.append(entry)
+            keys = [key for key in keys if key not in gone]
+    if len(keys) == len(finding.keys):
+        yield finding
+        return
+    for family in fold(keys) if keys else ():
+        message = family.pattern + finding.message.removeprefix(finding.pattern)
+        yield replace(finding, keys=tuple(family.keys), pattern=family.pattern, message=message)
