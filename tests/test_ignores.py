@@ -93,7 +93,7 @@ KEYS = '{"a": [2], "b": [3]}'
 
 
 def lock(text, name="net.lock"):
-    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_text(write_lock(read_schema_json(text, "x"), model="net"))
 
 
@@ -150,4 +150,4 @@ def test_entries_about_the_gate(run):
     Path("ckptlint.toml").write_text(settings + "keys = '**'\nuntil = '2020-01-01'\n")
     assert rules(run, *gate)[1][-1] == "CKX102"
     Path("ckptlint.toml").write_text(settings.replace("'net'", "'other'"))
-    assert rules(run, *gate) == (1, ["CKB101", "CKM109", "CKM109"])
+    assert rules(run, *gate) == (1, ["CKB101", "CKM109", "CKM109", "CKM109"])

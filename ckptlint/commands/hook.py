@@ -85,10 +85,17 @@ class Ignoring:
         judging = ignoring.Judging(load_rules(), _FAMILIES, self.selection, ran, self.used, unused)
         for each in ignoring.about_entries(self.config, judging):
             path, _, line = each.words["where"].rpartition(":")
-            yield Place(path, int(line), 1, each.rule, each.slug, each.severity, each.message, each.hint, each.words["expected"])
+            yield Place(
+                path, int(line), 1, each.rule, each.slug, each.severity, each.message, each.hint, each.words["expected"]
+            )
 
     def comments(
-        self, comments: Mapping[int, Comment], used: Collection[tuple[int, str]], ran: Collection[str], lines: Sequence[str], path: str
+        self,
+        comments: Mapping[int, Comment],
+        used: Collection[tuple[int, str]],
+        ran: Collection[str],
+        lines: Sequence[str],
+        path: str,
     ) -> Iterator[Place]:
         """What is wrong with the ignore comments of a file."""
         if not comments:
@@ -102,7 +109,9 @@ class Ignoring:
             for one in ignoring.wanted([each], self.selection):
                 text = lines[line - 1]
                 column = text.rfind("#", 0, text.rfind("ckptlint:")) + 1
-                yield Place(path, line, column, one.rule, one.slug, one.severity, one.message, one.hint, text[column - 1 :])
+                yield Place(
+                    path, line, column, one.rule, one.slug, one.severity, one.message, one.hint, text[column - 1 :]
+                )
 
 
 def run(
@@ -211,7 +220,9 @@ def judge(
         places.append(_place(path, lines, spot, each, unreasoned=any(not comments[line].reason for line, _ in meant)))
     if ignoring is not None:
         ran = {
-            each.rule.id for each in rules.values() if not each.ignored and (locked or not each.rule.id.startswith("CKS"))
+            each.rule.id
+            for each in rules.values()
+            if not each.ignored and (locked or not each.rule.id.startswith("CKS"))
         }
         places += ignoring.comments(comments, used, ran, lines, path)
     return sorted(places, key=lambda place: place.line), ignored

@@ -130,7 +130,10 @@ def about_comments(
                 text, hint = f"of {code} held until {comment.until}", "mend what it accepted, or give it a later day"
                 yield line, _of_comment(EXPIRED, code, text, hint)
             elif (line, code) not in used and all(each in ran for each in meant):
-                yield line, _of_comment(UNUSED, code, f"of {code} accepts nothing: nothing is found here", "take it out")
+                yield (
+                    line,
+                    _of_comment(UNUSED, code, f"of {code} accepts nothing: nothing is found here", "take it out"),
+                )
 
 
 def _of_comment(kind: Kind, code: str, said: str, hint: str) -> Finding:

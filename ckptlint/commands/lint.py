@@ -73,19 +73,25 @@ def run(
         from ckptlint.commands.accepting import of_reports
 
         reports, issues = of_reports(reports, baseline, ("CKC", "CKK"))
-    if config.accepted:
-        from ckptlint.commands.accepted_keys import about_ignores
-        from ckptlint.report.issues import of_reports as as_issues
-
-        more = about_ignores(request, config, reports)
-        reports, issues = [*reports, *more], (*issues, *as_issues(more))
+    more = _about_ignores(request, config, reports)
+    reports = [*reports, *more]
     found = _failed(reports, issues, config.fail_on if fail_on is None else _level(fail_on))
     code = max((error.exit_code for error in errors), default=int(found))
     if form not in REPORTERS:
         from ckptlint.report.issues import FORMATS
+        from ckptlint.report.issues import of_reports as as_issues
 
-        return FORMATS[form](issues, errors, {each.id: each.summary for each in load_rules()}), code
+        summaries = {each.id: each.summary for each in load_rules()}
+        return FORMATS[form]((*issues, *as_issues(more)), errors, summaries), code
     return REPORTERS[form](reports, everything=everything, errors=errors), code
+
+
+def _about_ignores(request: Request, config: Config, reports: Sequence[Report]) -> list[Report]:
+    if not config.accepted:
+        return []
+    from ckptlint.commands.accepted_keys import about_ignores
+
+    return about_ignores(request, config, reports)
 
 
 def _level(fail_on: str) -> Severity | None:

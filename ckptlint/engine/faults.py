@@ -79,7 +79,9 @@ NUMBERING = FaultKind(
 )
 IGNORE_UNUSED = FaultKind("CKX101", "unused-ignore", "An ignore accepts nothing: what it was for is not found.")
 IGNORE_EXPIRED = FaultKind("CKX102", "expired-ignore", "An ignore has a last day or revision, and it has passed.")
-IGNORE_UNREASONED = FaultKind("CKX103", "ignore-without-reason", "An ignore comment gives no reason, and accepts nothing.")
+IGNORE_UNREASONED = FaultKind(
+    "CKX103", "ignore-without-reason", "An ignore comment gives no reason, and accepts nothing."
+)
 IGNORE_UNKNOWN = FaultKind("CKX104", "unknown-ignore", "An ignore names no rule that there is.")
 BASELINE_GREW = FaultKind("CKX105", "baseline-grew", "A change adds a finding to the baseline without a reason.")
 BASELINE_STALE = FaultKind("CKX106", "stale-baseline", "A finding of the baseline is no longer found.")
