@@ -1,4 +1,4 @@
-"""What the settings accept of findings about keys: which of their `ignore` entries a lint used, and what they take from the gate's findings."""
+"""What the settings accept of findings about keys: which `ignore` entries a lint used, and what they take from the gate."""
 
 from __future__ import annotations
 
@@ -35,15 +35,7 @@ def about_ignores(request: Request, config: Config, reports: Sequence[Report]) -
     narrowed = any((request.select, request.ignore, request.only, request.allow_missing, request.section))
     named = bool(request.model or request.lock or request.against)
     of_model = [(report, "" if named else _model(report.checkpoint, config)) for report in reports]
-    used = {(code, keys, model) for report, model in of_model for code, keys in report.used}
-    matching = [
-        each
-        for each in config.accepted
-        if any(
-            (each.finding.rule, each.finding.keys) == (code, keys) and each.model in ("", model)
-            for code, keys, model in used
-        )
-    ]
+    matching = _matching(config, of_model)
 
     def unused(entry: Accepted) -> Severity | None:
         judged = any(entry.model in ("", model) for _, model in of_model)
@@ -54,6 +46,18 @@ def about_ignores(request: Request, config: Config, reports: Sequence[Report]) -
     ran = {code for report in reports for code in report.ran}
     found = about_entries(config, Judging(rules, _CHECKPOINTS, selection, ran, matching, unused))
     return [Report(each.checkpoint, "", (each,), of_settings=True) for each in found]
+
+
+def _matching(config: Config, of_model: Sequence[tuple[Report, str]]) -> list[Accepted]:
+    """The entries that accepted something, by the model that each report is about."""
+    used = {(*ignore, model) for report, model in of_model for ignore in report.used}
+    alone = {(code, keys) for code, keys, _ in used}
+    return [
+        each
+        for each in config.accepted
+        if (each.finding.rule, each.finding.keys, each.model) in used
+        or (not each.model and (each.finding.rule, each.finding.keys) in alone)
+    ]
 
 
 def _model(checkpoint: str, config: Config) -> str:
@@ -101,22 +105,30 @@ def left_by_entries(
 
 def _left(finding: Finding, entries: Iterable[Accepted], used: list[Accepted]) -> Iterator[Finding]:
     """What of a finding no entry accepts, folded anew."""
-    codes = (finding.rule, finding.slug, *([_NO_WAY] if finding.rule == _OTHER_RESULT else []))
     keys = list(finding.keys)
     for entry in entries:
         code, selected = entry.finding.rule, entry.finding.keys
-        if not any(each.startswith(code) if each.startswith("CK") else each == code for each in codes):
-            continue
-        if not selected and finding.rule.startswith(code):
+        if not selected and _means(code, finding):
             used.append(entry)
             return
-        gone = {key for key in keys if selected and Selector.parse(selected).matches(key)}
-        if gone:
-            used.append(entry)
-            keys = [key for key in keys if key not in gone]
-    if len(keys) == len(finding.keys):
-        yield finding
-        return
+        shown_by = code == _NO_WAY and finding.rule == _OTHER_RESULT
+        left = _unselected(keys, selected) if selected and (shown_by or _means(code, finding)) else keys
+        used.extend([entry] if len(left) < len(keys) else ())
+        keys = left
+    yield from [finding] if len(keys) == len(finding.keys) else _of_keys(finding, keys)
+
+
+def _means(code: str, finding: Finding) -> bool:
+    return finding.rule.startswith(code) or finding.slug == code
+
+
+def _unselected(keys: Sequence[str], selected: str) -> list[str]:
+    selector = Selector.parse(selected)
+    return [key for key in keys if not selector.matches(key)]
+
+
+def _of_keys(finding: Finding, keys: Sequence[str]) -> Iterator[Finding]:
+    """The finding about some of its keys."""
     for family in fold(keys) if keys else ():
         message = family.pattern + finding.message.removeprefix(finding.pattern)
         yield replace(finding, keys=tuple(family.keys), pattern=family.pattern, message=message)

@@ -69,7 +69,7 @@ class Ignoring:
         return bool(found)
 
     def entries(self, ran: Collection[str], files: Sequence[str]) -> Iterator[Place]:
-        """What is wrong with the entries: one is unused where every file was looked at that its paths name, and nothing is found in them."""
+        """What is wrong with the entries: one is unused where all files that its paths name were looked at."""
         if not self.config.accepted:
             return
         from ckptlint.commands import ignoring
@@ -219,13 +219,15 @@ def judge(
             continue
         places.append(_place(path, lines, spot, each, unreasoned=any(not comments[line].reason for line, _ in meant)))
     if ignoring is not None:
-        ran = {
-            each.rule.id
-            for each in rules.values()
-            if not each.ignored and (locked or not each.rule.id.startswith("CKS"))
-        }
+        ran = _asked(rules, locked=locked is not None)
         places += ignoring.comments(comments, used, ran, lines, path)
     return sorted(places, key=lambda place: place.line), ignored
+
+
+def _asked(rules: Mapping[str, Running], *, locked: bool) -> set[str]:
+    """The ids of the rules that a file was judged by."""
+    asked = {each.rule.id for each in rules.values() if not each.ignored}
+    return asked if locked else {each for each in asked if not each.startswith("CKS")}
 
 
 def _holding(meant: Iterable[tuple[int, str]], comments: Mapping[int, Comment]) -> bool:

@@ -1,4 +1,4 @@
-"""What a project ignores: which findings an entry of the settings accepts, and which entries and comments have themselves to be looked at."""
+"""What a project ignores: which findings an entry of the settings accepts, and what is wrong with entries and comments."""
 
 from __future__ import annotations
 

@@ -79,9 +79,13 @@ def lint(
         ignored,
         len(seen.file.tensors),
         first_line.cause,
-        ran=tuple(each.rule.id for each, _ in judged if not each.ignored) if scope.ignores else (),
+        ran=_asked(judged) if scope.ignores else (),
         used=tuple(dict.fromkeys(scope.used)),
     )
+
+
+def _asked(judged: Iterable[tuple[Running, list[Finding]]]) -> tuple[str, ...]:
+    return tuple(each.rule.id for each, _ in judged if not each.ignored)
 
 
 def _converted(each: Running, facts: Iterable[Fact]) -> Iterator[str]:
