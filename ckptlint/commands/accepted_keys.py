@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 from ckptlint.commands.ignoring import Judging, about_entries, relevant
 from ckptlint.commands.projects import model_of
@@ -15,15 +15,22 @@ from ckptlint.core.selection import Selection
 from ckptlint.core.selector import Selector
 from ckptlint.documents.config import Accepted, Config
 
-if TYPE_CHECKING:
-    from ckptlint.commands.lint import Request
-
 _CHECKPOINTS = ("CKC", "CKK")
 _GATE = ("CKB", "CKG", "CKM")
 _NO_WAY, _OTHER_RESULT = "CKB101", "CKM109"  # that there is no way from the base, and the keys in which it shows
 
 
-def about_ignores(request: Request, config: Config, reports: Sequence[Report]) -> list[Report]:
+class Looked(NamedTuple):
+    """What a lint looked at: `named` where the user said by what, `narrowed` where not all of it was judged by all rules."""
+
+    checkpoints: Sequence[str]
+    folders: Sequence[str]
+    select: Sequence[str]
+    named: bool
+    narrowed: bool
+
+
+def about_ignores(run: Looked, config: Config, reports: Sequence[Report]) -> list[Report]:
     """What is wrong with the entries of the settings, as one report for each entry, for they are at different lines.
 
     That an entry accepts nothing is a warning where all checkpoints of its model were looked at, for information where the settings name
@@ -31,18 +38,16 @@ def about_ignores(request: Request, config: Config, reports: Sequence[Report]) -
     """
     from ckptlint.documents.rules import load_rules
 
-    rules = load_rules([*(config.folder / folder for folder in config.rules), *map(Path, request.folders)])
-    narrowed = any((request.select, request.ignore, request.only, request.allow_missing, request.section))
-    named = bool(request.model or request.lock or request.against)
-    of_model = [(report, "" if named else _model(report.checkpoint, config)) for report in reports]
+    rules = load_rules([*(config.folder / folder for folder in config.rules), *map(Path, run.folders)])
+    of_model = [(report, "" if run.named else _model(report.checkpoint, config)) for report in reports]
     matching = _matching(config, of_model)
 
     def unused(entry: Accepted) -> Severity | None:
         judged = any(entry.model in ("", model) for _, model in of_model)
-        whole = _whole(entry, config, request.checkpoints) if judged and not narrowed and not entry.paths else None
+        whole = _whole(entry, config, run.checkpoints) if judged and not run.narrowed and not entry.paths else None
         return None if whole is None else Severity.WARNING if whole else Severity.INFO
 
-    selection = Selection(tuple(request.select) or config.select, config.extend, config.ignore, config.severity)
+    selection = Selection(tuple(run.select) or config.select, config.extend, config.ignore, config.severity)
     ran = {code for report in reports for code in report.ran}
     found = about_entries(config, Judging(rules, _CHECKPOINTS, selection, ran, matching, unused))
     return [Report(each.checkpoint, "", (each,), of_settings=True) for each in found]

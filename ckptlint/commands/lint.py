@@ -89,9 +89,12 @@ def run(
 def _about_ignores(request: Request, config: Config, reports: Sequence[Report]) -> list[Report]:
     if not config.accepted:
         return []
-    from ckptlint.commands.accepted_keys import about_ignores
+    from ckptlint.commands.accepted_keys import Looked, about_ignores
 
-    return about_ignores(request, config, reports)
+    narrowed = any((request.select, request.ignore, request.only, request.allow_missing, request.section))
+    named = bool(request.model or request.lock or request.against)
+    looked = Looked(request.checkpoints, request.folders, _codes(request.select), named, narrowed)
+    return about_ignores(looked, config, reports)
 
 
 def _level(fail_on: str) -> Severity | None:
