@@ -8,7 +8,7 @@ from ckptlint.checks.buffers import BUFFER_CHECKS
 from ckptlint.checks.dangers import DANGER_CHECKS
 from ckptlint.checks.dtypes import DTYPE_CHECKS
 from ckptlint.checks.keys import KEY_CHECKS
-from ckptlint.checks.leftovers import LEFTOVER_CHECKS
+from ckptlint.checks.leftovers import COPY_CHECKS, LEFTOVER_CHECKS
 from ckptlint.checks.loading_code import LOADING_CODE_CHECKS
 from ckptlint.checks.naming import NAMING_CHECKS
 from ckptlint.checks.policy import POLICY_CHECKS
@@ -28,6 +28,7 @@ CHECKS: dict[str, Check] = {
     **SECTION_CHECKS,
     **LEFTOVER_CHECKS,
     **NAMING_CHECKS,
+    **COPY_CHECKS,  # once it is known under which prefix the weights themselves are
     **REWRITTEN_CHECKS,
     **TIE_CHECKS,
     **RENUMBERED_CHECKS,

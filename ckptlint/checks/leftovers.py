@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ckptlint.checks.base import MODEL, Check, Comparison, Explained, NoOptions
@@ -80,7 +80,7 @@ def _cut(missing: Mapping[str, object], unexpected: Mapping[str, object]) -> int
     """Return how much was cut off the keys, 0 where no one length accounts for at least half of the shorter side.
 
     A cut that always falls on a dot is a prefix that is gone, and no damage; nor is one that leaves a word which names of the model
-    have: `model.layers` is not cut off `model.language_model.layers`.
+    have, or a number: `model.layers` is not cut off `model.language_model.layers`, nor `4.conv` off `layer4.conv`.
     """
     if not missing or not unexpected:
         return 0
@@ -90,10 +90,14 @@ def _cut(missing: Mapping[str, object], unexpected: Mapping[str, object]) -> int
     for length, _count in hits.most_common(1):
         found = [key for key in missing if len(key) > length and key[length:] in unexpected]
         words = {part for key in missing for part in key.split(".")} if found else set()
-        torn = any(key[length - 1] != "." and key[length:].partition(".")[0] not in words for key in found)
+        torn = any(key[length - 1] != "." and _is_torn(key[length:].partition(".")[0], words) for key in found)
         if torn and len(found) >= 2 and len(found) * 2 >= min(len(missing), len(unexpected)):
             return length
     return 0
+
+
+def _is_torn(part: str, words: Collection[str]) -> bool:
+    return part not in words and not part.isdecimal()
 
 
 def doubled_keys(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -125,5 +129,7 @@ LEFTOVER_CHECKS: dict[str, Check] = {
     "placeholder": Check(placeholder, words=("fraction",), needs=MODEL, together=True),
     "cut-keys": Check(cut_keys, words=("length",), needs=MODEL, together=True),
     "doubled-keys": Check(doubled_keys, words=("part",), needs=MODEL, together=True),
+}
+COPY_CHECKS: dict[str, Check] = {
     "copies": Check(copies, words=("prefix", "copied", "selector"), options=CopyOptions, needs=MODEL, together=True),
 }

@@ -21,12 +21,20 @@ class PrefixOptions:
 
 
 def prefix(seen: Comparison, options: PrefixOptions) -> Iterator[Explained]:
-    """Keys that are equal but for a prefix, in whatever order wrappers nest."""
+    """Keys that are equal but for a prefix, in whatever order wrappers nest; and those with another prefix that would do as well."""
     for change in seen.renamings:
         if bool(change.strip) == (options.side == "checkpoint"):
             words = _words(change, seen)
             for pair in change.pairs:
                 yield Explained(pair[0], words, pair=pair)
+            for key in _copied(change, seen):
+                yield Explained(key, words, unexpected=(key,))
+
+
+def _copied(change: Renaming, seen: Comparison) -> Iterator[str]:
+    """The keys of the checkpoint that are the same tensors once more, under another prefix."""
+    for other in change.others if change.strip else ():
+        yield from (key for _, rest in change.pairs if (key := other + rest) in seen.unexpected)
 
 
 def _words(change: Renaming, seen: Comparison) -> dict[str, str]:
@@ -52,6 +60,9 @@ STRIPPED = frozenset(
 
 def _how(change: Renaming, seen: Comparison) -> str:
     """Say what to do: by the shipped migration where it does all of it, else by what a migration has to say."""
+    if change.others and change.strip:
+        drops = ", ".join(f'"{other}**"' for other in change.others)
+        return f"`{_cure(change, seen)}`, `drop: {{keys: [{drops}], reason: a copy}}` and `rest: keep` in a migration"
     own = wrappers(change.strip)
     if _in_front(change, seen) and "".join(own) == change.strip and STRIPPED.issuperset(own):
         return "`ckptlint migrate FILE -m strip-wrappers -o NEW`"

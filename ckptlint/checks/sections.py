@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from ckptlint.checks.alignment import matches
 from ckptlint.checks.base import BOTH, CHECKPOINT, NO_MODEL, Check, Comparison, Explained, NoOptions
 from ckptlint.core.checkpoint import Section, SectionKind
 from ckptlint.core.finding import Fact
 from ckptlint.core.paths import children, step
-from ckptlint.core.tree import Dict, List, Tensor, Value
+from ckptlint.core.tree import Dict, List, Opaque, Tensor, Tuple, Value
 
 
 def nested(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
@@ -32,7 +33,37 @@ def no_weights(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     if seen.checkpoint and seen.section is None:
         optimizer = any(each.kind is SectionKind.OPTIMIZER for each in seen.checkpoint.sections)
         held = "the state of an optimizer, and no state dict of weights," if optimizer else "no state dict"
-        yield Explained("", {"held": held}, missing=tuple(seen.missing))
+        shown = "" if optimizer else f": it is {_shown(seen.checkpoint.root)}"
+        yield Explained("", {"held": held, "shown": shown}, missing=tuple(seen.missing))
+
+
+_KEYS = 4  # keys of a dict that a message names
+
+
+def _shown(root: Value) -> str:
+    """Say what the file is instead: tensors in a list have no names, and arrays are no tensors."""
+    match root:
+        case Tensor():
+            return f"one tensor, {root.spec}"
+        case Dict() | List() | Tuple():
+            return f"a {type(root).__name__.lower()}{_inside(root)}"
+        case Opaque():
+            return f"an object of {root.named}"
+        case None:
+            return "None"
+    return f"an object of {type(root).__name__}"
+
+
+def _inside(root: Dict | List | Tuple) -> str:
+    held = [child for _, child in children(root)]
+    tensors = sum(isinstance(child, Tensor) for child in held)
+    arrays = sum(isinstance(child, Opaque) and child.named.startswith("numpy.") for child in held)
+    if tensors:
+        return f" of {tensors} tensors without names"
+    if arrays:
+        return f" of {arrays} numpy arrays, which no model loads: turn each into a tensor with torch.from_numpy"
+    names = [key for key, _ in children(root) if isinstance(key, str)]
+    return f" of {', '.join(names[:_KEYS])}{' ...' if len(names) > _KEYS else ''}" if names else ""
 
 
 def wrong_section(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
@@ -84,14 +115,29 @@ def optimizer_parameters(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
 
 
 def optimizer_order(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
-    """Optimizer states whose moments have other shapes than the model's parameters of that number: the order has changed."""
+    """Optimizer states whose moments have other shapes than the model's parameters of that number: the order has changed.
+
+    Groups (with and without weight decay, the head by itself) have an order of their own, which no file tells: of several groups only
+    those moments are judged that have the shape of no parameter left.
+    """
     for section, slots in _optimizers(seen):
         names = _parameters(seen)
-        for name, state in zip(names, slots, strict=True) if len(slots) == len(names) else ():
-            expected = seen.wanted.get(name)
-            fits = name in seen.pairs and name not in seen.mismatched
-            if expected is not None and fits and any(shape != expected.shape for shape in _moments(state)):
-                yield Fact(name, {"section": section.path})
+        if len(slots) != len(names):
+            continue
+        odd = dict(_odd(seen, names, slots))
+        if len(_groups(section)) > 1 and Counter(odd.values()) == Counter(seen.wanted[name].shape for name in odd):
+            continue
+        yield from (Fact(name, {"section": section.path}) for name in odd)
+
+
+def _odd(seen: Comparison, names: Sequence[str], slots: Sequence[Value]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the parameters whose moments have another shape, with that shape."""
+    for name, state in zip(names, slots, strict=True):
+        expected = seen.wanted.get(name)
+        if expected is not None and name in seen.pairs and name not in seen.mismatched:
+            other = next((shape for shape in _moments(state) if shape != expected.shape), None)
+            if other is not None:
+                yield name, other
 
 
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum")
@@ -111,9 +157,14 @@ def _optimizers(seen: Comparison) -> Iterator[tuple[Section, list[Value]]]:
     for section in seen.checkpoint.sections if seen.checkpoint and _parameters(seen) else ():
         if section.kind is SectionKind.OPTIMIZER and isinstance(section.node, Dict):
             states = section.node.get("state")
-            groups = [group for group in _members(section.node.get("param_groups")) if isinstance(group, Dict)]
-            numbers = [number for group in groups for number in _members(group.get("params"))]
+            numbers = [number for group in _groups(section) for number in _members(group.get("params"))]
             yield section, [states.get(number) if isinstance(states, Dict) else None for number in numbers]
+
+
+def _groups(section: Section) -> list[Dict]:
+    node = section.node
+    groups = _members(node.get("param_groups")) if isinstance(node, Dict) else []
+    return [group for group in groups if isinstance(group, Dict)]
 
 
 def _members(node: Value) -> list[Value]:
@@ -121,7 +172,7 @@ def _members(node: Value) -> list[Value]:
 
 
 SECTION_CHECKS = {
-    "no-weights": Check(no_weights, words=("held",), needs=BOTH),
+    "no-weights": Check(no_weights, words=("held", "shown"), needs=BOTH),
     "wrong-section": Check(wrong_section, words=("section", "better"), needs=BOTH),
     "nested-section": Check(nested, words=("section", "index"), needs=CHECKPOINT),
     "ambiguous-section": Check(ambiguous, words=("section", "other"), needs=BOTH),

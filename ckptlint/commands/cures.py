@@ -35,13 +35,13 @@ def with_cure(
 
     `reference` names the model on a command line, empty where nothing short does.
     """
-    from ckptlint.engine.cure import can_be_cured, renamed
+    from ckptlint.engine.cure import can_be_cured, can_be_drafted
 
     source = _judged(report, subject)
     if source is None or not can_be_cured(report):
         return report
     found = _proved(report, subject, source, model)
-    if found is None and reference and renamed(source, model):
+    if found is None and reference and can_be_drafted(report, source, model):
         found = _draft(report, reference, building)
     if found is None:
         return report

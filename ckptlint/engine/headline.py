@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptlint.checks.base import Comparison
+from ckptlint.core.families import fold
 from ckptlint.core.finding import Coverage, Finding, Severity
 from ckptlint.engine.selected import Running
 
@@ -14,14 +15,14 @@ from ckptlint.engine.selected import Running
 CERTAIN = ("no-weights", "wrong-section", "adapter", "quantized", "flat-parameter", "placeholder")
 # and these where they explain more keys than they leave
 CAUSES = (
+    "other-width",  # of another variant nothing fits, whatever the prefix
+    "other-depth",
     "cut-keys",
     "doubled-keys",
     "prefix",
     "other-form",
     "fused",
     "renumbered",
-    "other-width",
-    "other-depth",
     "case-only",
     "tied-missing",
     "unsaved-buffer",
@@ -32,6 +33,9 @@ CAUSES = (
     "transposed",
     "resized-axis",
 )
+
+_FEW = 200  # keys from which on none is named
+_PATTERNS = 2  # patterns that are
 
 
 class Headline(NamedTuple):
@@ -49,7 +53,7 @@ def headline(judged: Sequence[tuple[Running, list[Finding]]], coverage: Coverage
     failing = {each.rule.check: found for each, findings in judged if (found := _errors(findings))}
     if not failing:
         return Headline()
-    finding = _cause(failing, unexplained=len(seen.missing) + len(seen.unexpected))
+    finding = _cause(failing, missing=len(seen.missing), unexpected=len(seen.unexpected))
     if finding is None and failing.keys().isdisjoint(("missing-key", "unexpected-key")):
         finding = max((each for found in failing.values() for each in found), key=lambda each: len(each.keys))
     if finding is not None:
@@ -72,8 +76,11 @@ def _said(finding: Finding, alike: int) -> Headline:
 def _restructured(coverage: Coverage, seen: Comparison, failing: Collection[str]) -> Headline:
     every = coverage.tensors == coverage.of_tensors
     fitting = f"{'all' if every else coverage.tensors} of the model's {coverage.of_tensors} tensors are there and fit"
-    missing = f"{len(seen.missing)} {'is' if len(seen.missing) == 1 else 'are'} missing"
-    unexpected = f"{len(seen.unexpected)} of the file's {'has' if len(seen.unexpected) == 1 else 'have'} no place"
+    missing = f"{len(seen.missing)} {'is' if len(seen.missing) == 1 else 'are'} missing{_named(seen.missing)}"
+    unexpected = (
+        f"{len(seen.unexpected)} of the file's {'has' if len(seen.unexpected) == 1 else 'have'} no place"
+        f"{_named(seen.unexpected)}"
+    )
     if "unexpected-key" not in failing:
         return Headline(f"{fitting}, and {missing}: the model has grown since, or the file holds a part of it")
     if "missing-key" not in failing:
@@ -83,10 +90,20 @@ def _restructured(coverage: Coverage, seen: Comparison, failing: Collection[str]
     return Headline(rebuilt, "write a migration, and `ckptlint prove` it")
 
 
-def _cause(failing: Mapping[str, Sequence[Finding]], unexplained: int) -> Finding | None:
-    """Return the largest finding of the most far-reaching cause that is certain, or explains more keys than are left."""
+def _named(keys: Collection[str]) -> str:
+    """Name a few keys by their patterns, in brackets; nothing where there are many."""
+    patterns = [family.pattern for family in fold(tuple(keys))] if len(keys) <= _FEW else []
+    return f" ({', '.join(patterns)})" if 0 < len(patterns) <= _PATTERNS else ""
+
+
+def _cause(failing: Mapping[str, Sequence[Finding]], missing: int, unexpected: int) -> Finding | None:
+    """Return the largest finding of the most far-reaching cause that is certain, or explains more keys than are left.
+
+    What else a file holds (a loss, a second copy) says nothing against a prefix with which the model's keys are all there.
+    """
     for check in (*CERTAIN, *CAUSES):
         findings = failing.get(check, ())
+        unexplained = missing if check == "prefix" else missing + unexpected
         if findings and (check in CERTAIN or sum(len(each.keys) for each in findings) >= unexplained):
             return max(findings, key=lambda each: len(each.keys))
     return None

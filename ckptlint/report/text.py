@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from ckptlint.core.finding import Finding, Report, Severity
@@ -55,9 +55,12 @@ def _says_it_all(report: Report) -> bool:
 
 
 def finding_lines(shown: Sequence[Finding], paint: Paint | None = None) -> Iterator[str]:
-    """Yield each finding with its advice, which is not repeated from one to the next."""
+    """Yield each finding with its place and its advice, neither of which is repeated from one to the next."""
+    before: tuple[str, ...] = ()
     for finding, following in zip_longest(shown, shown[1:]):
-        yield from _finding(finding, following, paint or painter())
+        place = tuple(defined_at(finding))
+        yield from _finding(finding, following, () if place == before else place, paint or painter())
+        before = place
 
 
 def painter(*, colour: bool | None = None) -> Paint:
@@ -69,11 +72,11 @@ def _place(report: Report) -> str:
     return escape(report.checkpoint if report.section in ("", "/") else f"{report.checkpoint}:{report.section}")
 
 
-def _finding(finding: Finding, following: Finding | None, paint: Paint) -> Iterator[str]:
+def _finding(finding: Finding, following: Finding | None, place: Iterable[str], paint: Paint) -> Iterator[str]:
     label = paint(f"{finding.severity}[{finding.rule} {finding.slug}]", _COLOURS[finding.severity])
     keys = f" ({len(finding.keys)} keys)" if len(finding.keys) > 1 else ""
     yield f"{label} {escape(_short(finding.message))}{keys}"
-    yield from defined_at(finding)
+    yield from place
     same_advice = following is not None and (following.rule, following.hint) == (finding.rule, finding.hint)
     if finding.hint and not same_advice:
         yield f"  help: {escape(_short(finding.hint))}"

@@ -6,7 +6,7 @@ from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.dtype import DType
 from ckptlint.core.finding import Report
 from ckptlint.core.schema import Schema
-from ckptlint.core.tree import Dict, List, Storage, Tensor
+from ckptlint.core.tree import Call, Dict, Global, List, Opaque, Storage, Tensor, Tuple
 from ckptlint.documents.rules import read_folder
 from ckptlint.engine.lint import lint
 
@@ -80,3 +80,43 @@ def test_a_moment_of_a_parameter_that_does_not_fit_says_nothing_about_order():
     model = Schema(Schema.of("w: f32[5]").tensors, parameters=("w",))
     report = lint(Checkpoint(root, found, "torch-zip", "x.pt", ()), model, RULES)
     assert rules(report) == ["resized-first", "nested-section"]
+
+
+def optimizer_report(groups: list[list[int]], *moments: int) -> list[str]:
+    """What is said of an optimizer with these groups, whose states have moments of these lengths, beside `a: f32[4]` and `b: f32[8]`."""
+    state = [
+        (n, Dict([("exp_avg", Tensor(Storage(str(n), F32, size), F32, (size,), (1,)))]))
+        for n, size in enumerate(moments)
+    ]
+    optimizer = Dict(
+        [("state", Dict(state)), ("param_groups", List([Dict([("params", List(list(g)))]) for g in groups]))]
+    )
+    tensors = {name: Tensor(Storage(name, F32, size), F32, (size,), (1,)) for name, size in (("a", 4), ("b", 8))}
+    weights = Dict(list(tensors.items()))
+    found = (
+        Section("/model", SectionKind.WEIGHTS, weights, dict(tensors)),
+        Section("/optimizer", SectionKind.OPTIMIZER, optimizer, {}),
+    )
+    root = Dict([("model", weights), ("optimizer", optimizer)])
+    model = Schema(Schema.of("a: f32[4]", "b: f32[8]").tensors, parameters=("a", "b"))
+    return rules(lint(Checkpoint(root, found, "torch-zip", "x.pt", ()), model, RULES))
+
+
+def test_groups_of_an_optimizer_have_an_order_of_their_own():
+    assert "optimizer-order" in optimizer_report([[0, 1]], 8, 4)
+    assert "optimizer-order" not in optimizer_report([[0], [1]], 8, 4)
+    assert "optimizer-order" in optimizer_report([[0], [1]], 8, 5)
+
+
+def test_what_a_file_without_weights_is_instead_is_said():
+    one = tensor()
+    for root, said in [
+        (List([one, one]), "a list of 2 tensors without names"),
+        (Dict([(0, one)]), "a dict of 1 tensors without names"),
+        (Dict([("lr", 1), ("arch", "vit")]), "a dict of lr, arch"),
+        (one, "one tensor, f32[4]"),
+        (3, "an object of int"),
+        (Opaque(Call(Global("pkg", "Model"), Tuple([]))), "an object of pkg.Model"),
+    ]:
+        (finding,) = lint(Checkpoint(root, (), "torch-zip", "x.pt", ()), MODEL, RULES).findings
+        assert finding.message == f"there is no state dict in this file: it is {said}"

@@ -113,7 +113,7 @@ def test_the_headline_names_the_cause_and_the_cure():
         ),
         (
             ["a.weight: f32[4,8]", "a.bias: f32[4]"],
-            "2 of the model's 4 tensors are there and fit, and 2 are missing: the model has grown since, or",
+            "2 of the model's 4 tensors are there and fit, and 2 are missing (head.{weight,bias}): the model has grown since, or",
         ),
         (
             [*MODEL.lines(), "b: f32[1]"],
@@ -342,3 +342,43 @@ def test_findings_of_a_rule_come_in_the_order_of_the_model():
     model = Schema.of("a: f32[1]", "b: f32[2]", "c: f32[1]", "d: f32[2]", "e: f32[3]")
     report = lint(Schema.of("e: f32[3]"), model, RULES)
     assert [finding.pattern for finding in report.findings if finding.rule == "CKK101"] == ["{a,c}", "{b,d}"]
+
+
+def file_of(*parts):
+    """A state dict of the lines `prefix + key: spec` of every (prefix, model) part."""
+    return Schema.of(*(prefix + line for prefix, model in parts for line in model.lines()))
+
+
+TOWER = Schema.of(*(f"blocks.{i}.{x}.weight: f32[8,8]" for i in range(4) for x in "qk"), "norm.weight: f32[8]")
+WIDER = Schema.of(*(f"blocks.{i}.{x}.weight: f32[12,12]" for i in range(4) for x in "qk"), "norm.weight: f32[12]")
+LOSS = Schema.of(*(f"net.{i}.weight: f32[{i + 1},3,3]" for i in range(30)))
+
+
+def test_what_else_a_file_holds_does_not_hide_the_prefix():
+    said = judged(file_of(("model.", TOWER), ("perceptual.", LOSS)), TOWER)
+    assert said.cause == "all 9 keys of the model fit after stripping `model.`"
+
+
+def test_of_another_variant_the_prefix_is_not_the_cause():
+    said = judged(file_of(("module.", WIDER)), TOWER)
+    assert said.cause.startswith("the names are the same and the sizes are others: 12 -> 8")
+
+
+def test_a_second_copy_is_one_finding_with_the_first():
+    said = judged(file_of(("online.", TOWER), ("ema_model.", TOWER)), TOWER)
+    assert [finding.slug for finding in said.findings] == ["prefix-in-checkpoint"]
+    assert len(said.findings[0].keys) == 18
+    assert 'drop: {keys: ["ema_model.**"]' in said.findings[0].hint
+    assert said.coverage.tensors == 9
+
+
+def test_a_copy_with_its_dots_left_out_is_found_behind_a_prefix():
+    copy = Schema.of(*("ema_model." + line.replace(".", "", line.count(".")) for line in TOWER.lines()))
+    said = judged(Schema.of(*(f"net.{line}" for line in TOWER.lines()), *copy.lines()), TOWER)
+    assert {finding.slug for finding in said.findings} == {"prefix-in-checkpoint", "averaged-copies"}
+
+
+def test_numbers_in_the_place_of_names_are_no_cut():
+    model = Schema.of(*(f"layer{i}.{j}.weight: f32[{i},{j + 1}]" for i in range(1, 5) for j in range(4)))
+    file = Schema.of(*(line.replace("layer", "") for line in model.lines()))
+    assert "cut-keys" not in {finding.slug for finding in judged(file, model).findings}

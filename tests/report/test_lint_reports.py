@@ -1,10 +1,12 @@
 """Every format of a lint report, over one report with all that can be in it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from ckptlint.core.finding import Coverage, Finding, Report, Severity
+from ckptlint.core.place import Definition, Place
 from ckptlint.core.schema import Schema
 from ckptlint.engine.beside import beside
 from ckptlint.engine.compare import compare
@@ -234,3 +236,13 @@ def test_differences_for_machines():
         "same": 2,
         "rest": {},
     }
+
+
+def test_a_place_is_not_repeated_from_one_finding_to_the_next():
+    def at(line: int) -> Finding:
+        definition = Definition(Place("m.py", line, said="self.w = 1"), sure=False)
+        return replace(finding("error", "w"), definition=definition)
+
+    said = render("text", replace(REPORT, findings=(at(3), at(3), at(4), at(3))))
+    assert said.count("near: m.py:3") == 2
+    assert said.count("near: m.py:4") == 1
