@@ -97,6 +97,7 @@ class Place:
         if way == "resume":
             if not os.path.exists(self.output) or self.force:
                 self.write(resume=True)
+                assert self.files() == self.after  # what it had no use for is gone, too
             assert self.ended() == self.after
             return
         try:

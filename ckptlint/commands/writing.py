@@ -96,8 +96,7 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
     check_memory(supply.peak_bytes(), writing.max_memory, target)
     supply.check_equal()
     if not writing.resume:
-        for said in clear(place_of(target)):
-            talk(said)
+        _clear(target)
     with unwinding(), output as out, progress(output.data_nbytes, Path(target.path).name) as moved:
         out.fill(supply, moved, verify=writing.verify)
         with closing(open_checkpoint(Path(out.temporary))) as written:  # it is not in place yet
@@ -109,7 +108,15 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
             with _undoable(outcome, assembly, written, writing):
                 for part in checkpoint.parts:
                     part.check_unchanged()
-                return out.commit()
+                done = out.commit()
+    if writing.resume:  # what it had no use for has none now
+        _clear(target, "of another job")
+    return done
+
+
+def _clear(target: Target, *finished: str) -> None:
+    for said in clear(place_of(target), *finished):
+        talk(said)
 
 
 def needed_memory(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> int:

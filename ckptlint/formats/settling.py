@@ -20,13 +20,16 @@ def check_settled_output(path: str) -> None:
             raise UsageError("was being put in place when a run was killed", where=path, hint=hint)
 
 
-def clear(path: str) -> Iterator[str]:
-    """Remove what killed runs left of an output that they had not begun to put in place; say so, one line each."""
+def clear(path: str, finished: str = "which --resume would have begun with") -> Iterator[str]:
+    """Remove what killed runs left of an output that they had not begun to put in place; say so, one line each.
+
+    `finished` says what of the files that were finished.
+    """
     for place in list(leftovers(path)):
         files = len(list(listed(place)))
         freed = _removed(place, path)
         if freed is not None:
-            some = f", {files} finished files, which --resume would have begun with" if files else ""
+            some = f", {files} finished files, {finished}" if files else ""
             yield f"note: removed what a killed run left: {os.path.basename(place)}, {freed:,} bytes{some}"
 
 
