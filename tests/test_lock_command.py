@@ -1,5 +1,6 @@
 """The first line of a lock says how to write it anew, and the command runs as it is printed."""
 
+import re
 import shlex
 
 import pytest
@@ -28,3 +29,15 @@ def test_a_lock_is_refreshed_by_the_command_it_names(tmp_path, arguments):
     lock.unlink()
     ckptlint(tmp_path, *words)
     assert lock.read_text(encoding="utf-8") == text
+
+
+def test_a_lock_without_classes_is_noted(tmp_path):
+    (tmp_path / "net.py").write_text(SOURCE, encoding="utf-8")
+    words = ("lock", "net:Net", "--args", "[2]", "-o", "net.lock")
+    ckptlint(tmp_path, *words)
+    assert "[classes]" not in ckptlint(tmp_path, *words, "--check").stderr
+    lock = tmp_path / "net.lock"
+    text = lock.read_text(encoding="utf-8")
+    lock.write_text(re.sub(r"(?ms)^\[classes\].*?(?=^\[|\Z)", "", text), encoding="utf-8")
+    assert lock.read_text(encoding="utf-8") != text
+    assert "net.lock has no [classes]" in ckptlint(tmp_path, *words, "--check").stderr

@@ -18,7 +18,7 @@ def run(code: str, folders: Sequence[str]) -> tuple[list[str], int]:
 
 
 def _elsewhere(code: str, known: Iterable[str]) -> list[str]:
-    from ckptlint.commands import ops
+    from ckptlint.commands import faults, ops
     from ckptlint.engine.faults import KINDS
 
     for entry in ops.entries():
@@ -26,7 +26,7 @@ def _elsewhere(code: str, known: Iterable[str]) -> list[str]:
             return ops.describe(entry)
     for kind in KINDS.values():
         if code.upper() == kind.code or code.lower() == kind.slug:
-            return [f"{kind.code} {kind.slug} (about migrations: prove, migrate)", "", kind.summary]
+            return faults.describe(kind)
     from difflib import get_close_matches
 
     names = [*known, *(entry.name for entry in ops.entries()), *KINDS]

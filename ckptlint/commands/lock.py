@@ -11,6 +11,7 @@ from pathlib import Path
 from ckptlint.commands import sources
 from ckptlint.commands.projects import Configured, configured, settings
 from ckptlint.commands.sources import Building
+from ckptlint.commands.talk import talk
 from ckptlint.core.schema import Schema
 from ckptlint.documents.lock import read_lock, write_lock
 from ckptlint.engine.compare import compare
@@ -121,6 +122,10 @@ def _differences(locking: Locking) -> list[str]:
         return [f"{locking.path}: there is no lock yet", f"  cure: {locking.cure}"]
     committed = read_lock(sources.read_text(locking.path), locking.path)
     known = locking.schema if committed.classes else replace(locking.schema, classes={})  # as older locks are
+    if locking.schema.classes and not committed.classes:
+        talk(
+            f"note: {locking.path} has no [classes], by which `ckptlint hook` sees a change without torch; {locking.cure}"
+        )
     if locking.text_of(committed) == locking.text_of(known):
         return []
     found = [*differences.text(compare(committed, locking.schema)), *_classes(committed, known)]

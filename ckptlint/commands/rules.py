@@ -30,20 +30,25 @@ def known(folders: Sequence[str]) -> tuple[Rule, ...]:
 
 
 def markdown(rules: Sequence[Rule]) -> list[str]:
-    """The page `docs/rules.md`."""
+    """The page `docs/rules.md`: the rules, and the kinds of faults that other commands than `lint` report."""
+    from ckptlint.commands import faults
+
     lines = [
         "# Rules",
         "",
-        "Generated from `rules/`. `ckptlint explain CODE` prints the same. Rules of your own: [policies.md](policies.md).",
+        "Generated from `rules/` and the kinds of faults. `ckptlint explain CODE` prints the same.",
+        "Rules of your own: [policies.md](policies.md).",
         "",
         "| code | severity | what it finds |",
         "|---|---|---|",
     ]
     lines += [f"| [{rule.id}](#{rule.id.lower()}-{rule.slug}) | {rule.severity} | {rule.summary} |" for rule in rules]
+    lines += ["", "Faults that are found without a rule file, in migrations, chains, changes and ignores:", ""]
+    lines += ["| code | where | what it finds |", "|---|---|---|", *faults.table()]
     for rule in rules:
         lines += ["", f"## {rule.id} {rule.slug}", "", f"*{rule.severity}*. {rule.summary}", "", rule.why]
         lines += ["", f"**What to do:** {_plain(rule.hint)}"] if rule.hint else []
-    return [*lines, ""]
+    return [*lines, *faults.markdown(), ""]
 
 
 def describe(rule: Rule) -> list[str]:
