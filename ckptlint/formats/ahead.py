@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from ckptlint.core.pieces import Check, Piece, Range, Supply
 from ckptlint.core.tree import Storage
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _MANY: Final = 256  # pieces of a batch, since handing over costs more than a range does
 _LARGE: Final = 64 << 10  # bytes of computed pieces that end a batch
@@ -39,6 +41,8 @@ class Ahead:
 
     def __enter__(self) -> Self:
         if hasattr(os, "pread"):  # where reads move a position, two threads would be in each other's way
+            from concurrent.futures import ThreadPoolExecutor  # a change in place, and a dry run, need none
+
             self._pool = ThreadPoolExecutor(1, "pieces")
             self._making = self._pool.submit(_batch, self._items)
         return self

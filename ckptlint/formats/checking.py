@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 _LAG = 16  # tasks that may wait: a disk that is read twice should still have the first reading in memory
 
@@ -38,6 +40,8 @@ class Aside:
             task()  # where reads move a position, two threads would be in each other's way
             return
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # a change in place, and a dry run, need none
+
             self._pool = ThreadPoolExecutor(1, "checksums")
         self._waiting.append(self._pool.submit(task))
         while len(self._waiting) > _LAG:
