@@ -34,6 +34,9 @@ class Found(NamedTuple):
     path: Path
 
 
+_SHARD = re.compile(r"(?P<name>.+)-\d{5}-of-(?P<count>\d{5})(?P<suffix>\.\w+)")
+
+
 def find_checkpoint(folder: Path) -> Found:
     """Return the only checkpoint in a folder; `FormatError` that says what it is where there is none, or that lists them."""
     names = _names(folder)
@@ -48,14 +51,37 @@ def find_checkpoint(folder: Path) -> Found:
     if not here:
         what = "an empty folder" if not names else "a folder without a checkpoint in it"
         raise FormatError(f"is {what}", where=str(folder), hint="name a checkpoint file", rule="CKC105")
+    _refuse_shards(folder, here)
     listed = [str(found.path.relative_to(folder)) for found in here]
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     raise FormatError(
         f"the folder has {len(here)} checkpoints: {', '.join(listed[:_LISTED])}{more}",
         where=str(folder),
-        hint=f"name one of them, such as {here[-1].path}",
+        hint=f"name one of them, such as {_likeliest(here).path}",
         rule="CKC605",
     )
+
+
+def _refuse_shards(folder: Path, here: Sequence[Found]) -> None:
+    """Raise where all that is there are shards of one checkpoint, whose index stayed behind."""
+    parts = [_SHARD.fullmatch(found.path.name) for found in here]
+    wholes = {(part["name"], part["count"], part["suffix"]) for part in parts if part}
+    if None in parts or len(wholes) != 1:
+        return
+    ((name, count, suffix),) = wholes
+    raise FormatError(
+        f"has {len(here)} of the {int(count)} shards of {name}{suffix}, and not the index that names their tensors",
+        where=str(folder),
+        hint=f"fetch {name}{suffix}.index.json as well, or name one shard to look at it alone",
+        rule="CKC603",
+    )
+
+
+def _likeliest(here: Sequence[Found]) -> Found:
+    """Return the newest, of two forms of one checkpoint the safe one."""
+    last = here[-1]
+    beside = (found for found in here if found.path.parent == last.path.parent)
+    return next((found for found in beside if found.path.suffix == ".safetensors"), last)
 
 
 def _names(folder: Path) -> list[str]:

@@ -20,6 +20,18 @@ _PYTHON = re.compile(
 )
 _JSON_ERROR = re.compile(r'"(?:error|message|detail)"\s*:\s*"([^"]{1,80})"')
 
+_REFUSED = re.compile(
+    r"(?:http/\d\S* |error:? )?(?:[45]\d\d:? )?"
+    r"(?:(?:entry|file|page|repository|revision|object|blob)?\s*not found\b|invalid (?:username|credentials|token)"
+    r"|(?:access|permission) denied|access to (?:\S+ ){1,2}is (?:restricted|gated)|unauthori[sz]ed|forbidden"
+    r"|bad (?:request|gateway|credentials)|service unavailable|gateway time-?out|(?:api )?rate limit|too many requests"
+    r"|internal server error|(?:download )?quota exceeded|request has expired)",
+    re.IGNORECASE,
+)
+"""How a server begins when it answers in plain words."""
+_ANSWER = "the download got an answer meant for people: check the address, the login and whether access was granted"
+_LONGEST_ANSWER = 2000  # characters
+
 
 def judge_text(head: bytes, source: ByteSource) -> str:
     """Return `index` for a shard index and the empty text for what is no text; every other text is a `FormatError`."""
@@ -81,7 +93,7 @@ def _pointer(text: str, source: ByteSource) -> FormatError | None:
 
 
 def _page(start: str, source: ByteSource) -> FormatError | None:
-    hint = "the download got an answer meant for people: check the address, the login and whether access was granted"
+    hint = _ANSWER
     title = _TITLE.search(start)
     says = f" that says {(title[1] or title[2])!r}" if title else ""
     if _HTML.match(start):
@@ -113,6 +125,10 @@ def _document(start: str, source: ByteSource) -> FormatError:
         hint = f"a model is named by its class: --model {source.name}:Class"
         what = f"is Python source, not a checkpoint; it starts {line!r}"
         return FormatError(what, where=source.name, hint=hint, rule="CKC116")
+    if len(start) <= _LONGEST_ANSWER and _REFUSED.match(start):
+        return FormatError(
+            f"is a server's answer {line!r}, not a checkpoint", where=source.name, hint=_ANSWER, rule="CKC114"
+        )
     kind = "YAML text" if _YAML.match(start) else "text"
     hint = "check that it is the right file"
     return FormatError(

@@ -66,6 +66,21 @@ def test_several_are_listed_the_newest_last(tmp_path):
     assert caught.value.hint == f"name one of them, such as {tmp_path}/checkpoint-1500/model.safetensors"
 
 
+def test_shards_whose_index_stayed_behind_are_one_checkpoint(tmp_path):
+    touch(tmp_path, ["model-00001-of-00003.safetensors", "model-00002-of-00003.safetensors", "config.json"])
+    with pytest.raises(FormatError) as caught:
+        find_checkpoint(tmp_path)
+    assert caught.value.message.startswith("has 2 of the 3 shards of model.safetensors, and not the index")
+    assert caught.value.hint.startswith("fetch model.safetensors.index.json")
+
+
+def test_of_two_forms_of_a_checkpoint_the_safe_one_is_proposed(tmp_path):
+    touch(tmp_path, ["model.safetensors", "pytorch_model.bin"])
+    with pytest.raises(FormatError) as caught:
+        find_checkpoint(tmp_path)
+    assert caught.value.hint == f"name one of them, such as {tmp_path}/model.safetensors"
+
+
 def test_a_snapshot_of_links_is_read(tmp_path):
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "f00"
     blobs.mkdir()

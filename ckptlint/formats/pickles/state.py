@@ -12,6 +12,8 @@ from ckptlint.formats.pickles.opcodes import ARGUMENT_BYTES, NAMES
 
 HALT = 1 << 62  # the position after STOP: behind every end
 
+_ENDED = "a download or a save was interrupted, or the disk was full; fetch or save it again"
+
 
 class Note(NamedTuple):
     """Something a reader may want to judge: `kind` is stable, `text` is for people, `offset` is a byte of the buffer."""
@@ -112,7 +114,7 @@ class State:
 
     def ended(self, message: str, position: int) -> FormatError:
         """Return the error of a pickle that is not all there."""
-        return FormatError(message, where=f"{self.origin}: byte {position + self.shift}", rule="CKC103")
+        return FormatError(message, where=f"{self.origin}: byte {position + self.shift}", hint=_ENDED, rule="CKC103")
 
     def short(self, position: int) -> FormatError:
         """Return the error of an opcode that found too few bytes after it, or too few values before it."""
