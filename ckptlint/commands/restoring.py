@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from ckptlint.commands.arithmetic import load_arithmetic
 from ckptlint.commands.outputs import Written
 from ckptlint.commands.planning import Going, plan_up
 from ckptlint.commands.sources import migration
@@ -294,6 +295,7 @@ class _Made:
 
     def _pieces(self, run: _Run) -> Iterator[Range | bytes]:
         if run.recipe not in self._runners:
+            load_arithmetic()
             from ckptlint.kits.numpy_kit import NumpyKit
 
             plan, tensors, _ = self._recipes[run.recipe]
