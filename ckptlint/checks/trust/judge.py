@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -35,6 +36,16 @@ _RENAMED = {
     "commands": "subprocess",
     "thread": "_thread",
 }
+_OLD_CLASSES = {
+    ("UserDict", "IterableUserDict"): ("collections", "UserDict"),
+    ("UserDict", "UserDict"): ("collections", "UserDict"),
+    ("UserList", "UserList"): ("collections", "UserList"),
+    ("UserString", "UserString"): ("collections", "UserString"),
+}
+_FILES = re.compile(  # what functions of libraries are called that read, write or fetch: a pickle that only holds one waits for its call
+    r"(save|load|open|dump|dumps|loads|from_file|fromfile|tofile|savetxt|loadtxt|genfromtxt|from_pretrained|save_pretrained|push_to_hub)"
+    r"|(save|read|fetch|download|write)_\w+|to_(csv|pickle|sql|parquet|hdf|json|excel|feather|stata|file)|sympify|parse_expr"
+)
 _OLD_BUILTINS = {"long": "int", "unicode": "str", "xrange": "range"}  # what protocol 2 writes for today's names
 _KERAS_PICKLES = frozenset(
     f"{keras}.saving.pickle_utils"
@@ -63,7 +74,7 @@ def judge(module: str, name: str, *, called: bool = False) -> Verdict:
     """Judge a class or function by its full name; `called` where the pickle asks for its call, which an instance does not need."""
     if module == "__builtin__":
         name = _OLD_BUILTINS.get(name, name)
-    module = _RENAMED.get(module, module)
+    module, name = _OLD_CLASSES.get((module, name), (_RENAMED.get(module, module), name))
     full = f"{module}.{name}"
     if full in ALLOWED:
         return Verdict(Trust.KNOWN, "is on torch's own list")
@@ -116,6 +127,8 @@ def _of_library(module: str, name: str, *, called: bool) -> Verdict | None:
         if "*" in names or path[depth] in names:
             return Verdict(Trust.DANGEROUS, f"is a part of {top} that runs, loads or fetches what it is given")
     last = name.rpartition(".")[2]
+    if _FILES.fullmatch(last):
+        return Verdict(Trust.DANGEROUS, f"is a part of {top} that reads, writes or fetches files, or evaluates text")
     is_class = last.lstrip("_")[:1].isupper()
     maker = last.startswith(_MAKERS) or (last[:1] == "_" and "unpickle" in last)
     if called and not is_class and not maker:

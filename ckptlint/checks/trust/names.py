@@ -37,7 +37,7 @@ HARMLESS: Final = _table("""
     collections: OrderedDict defaultdict Counter deque ChainMap UserDict UserList UserString
     types: SimpleNamespace MappingProxyType NoneType
     datetime: date time datetime timedelta timezone tzinfo
-    zoneinfo: ZoneInfo
+    zoneinfo: ZoneInfo ZoneInfo._unpickle
     decimal: Decimal
     fractions: Fraction
     uuid: UUID SafeUUID
@@ -49,15 +49,15 @@ HARMLESS: Final = _table("""
     functools: partial
     itertools: count cycle repeat chain product islice
     enum: Enum IntEnum Flag IntFlag StrEnum auto
-    operator: itemgetter
-    _operator: itemgetter
+    operator: itemgetter add sub mul truediv floordiv mod neg pos eq ne lt le gt ge and_ or_ xor not_ matmul getitem
+    _operator: itemgetter add sub mul truediv floordiv mod neg pos eq ne lt le gt ge and_ or_ xor not_ matmul getitem
     random: Random
     re: _compile compile RegexFlag
     _sre: compile
     string: Template
     array: array _array_reconstructor
     time: struct_time
-    logging: Logger getLogger RootLogger
+    logging: Logger getLogger RootLogger Formatter PercentStyle StrFormatStyle LogRecord
     http: HTTPStatus
     typing: Any Union Optional List Dict Tuple Set Callable Type NamedTuple
     dataclasses: _MISSING_TYPE Field field
@@ -107,7 +107,7 @@ TOOLS: Final = _words("""
     pycparser Cython pyximport numba llvmlite boto3 botocore aiohttp httpx websocket asyncssh win32api win32com pywintypes ray dask
     celery gradio flask django fastapi uvicorn twisted tornado zmq xonsh code_interpreter aiofiles fsspec smart_open wget gdown git
     torchrun torch_xla triton pydevd debugpy coverage ptpython bpython sqlalchemy jinja2 mako RestrictedPython asteval numexpr pyarrow
-    bdb yaml ruamel six future builtin __builtin__ virtualenv conda hatch poetry twine build nltk execnet
+    bdb yaml ruamel six future builtin __builtin__ virtualenv conda hatch poetry twine build execnet
     picklescan fickling modelscan modelaudit saferpickle model_unpickler ckptlint skops
 """)  # packages whose business is to run, fetch, install or evaluate: nothing in them is data
 
@@ -115,7 +115,7 @@ LIBRARIES: Final = _words("""
     numpy torch torchvision torchaudio torchtext functorch scipy pandas sklearn transformers tokenizers datasets tensorflow keras
     tf_keras jax jaxlib flax PIL matplotlib networkx sympy cv2 h5py spacy timm pytorch_lightning lightning lightning_fabric omegaconf
     hydra accelerate deepspeed diffusers peft huggingface_hub safetensors xgboost lightgbm catboost statsmodels mmcv mmengine fairseq
-    detectron2 monai onnx onnxruntime
+    detectron2 monai onnx onnxruntime nltk
 """)  # libraries with data classes and with functions that run things: their functions are not called by honest pickles
 
 RUNNERS: Final = _table("""
@@ -164,6 +164,11 @@ RUNNERS: Final = _table("""
     sympy.parsing: *
     huggingface_hub: *
     transformers: pipeline
+    nltk: data downloader download app internals
+    nltk.data: *
+    nltk.downloader: *
+    nltk.app: *
+    nltk.internals: *
     PIL.ImageMath: *
     PIL.ImageShow: *
 """)

@@ -12,12 +12,19 @@ _LAMBDA = re.compile(rb'"class_name"\s*:\s*"(Lambda|__lambda__)"')
 _BYTECODE = re.compile(
     rb'"function_type"\s*:\s*"lambda"|"class_name"\s*:\s*"__lambda__"|"function"\s*:\s*"\s*lambda\b|"(?:4w|Yw)[A-Za-z0-9+/\\]{30}'
 )
+_KERAS_MODULE = re.compile(rb'"module"\s*:\s*"([A-Za-z_][\w.]{0,100})"')
 _FILE_OPERATIONS = ("ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc")
 _GRAPH = re.compile(b"|".join(b"\x12%c%b" % (len(name), name.encode()) for name in _FILE_OPERATIONS))
 _TEMPLATE = re.compile(
-    rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\()", re.DOTALL
+    rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\("
+    rb"|\|\s*attr\s*\(|\\x5f|\\u005f|\b(cycler|lipsum|joiner)\b)",
+    re.DOTALL,
 )
 _SCRIPT = re.compile(rb"\btorch\.(from_file|save|load)\(|\bops\.prim\.PythonOp\b")
+_YAML = re.compile(rb"!!python/(object/apply|object/new|object|name|module):([A-Za-z_][\w.]{0,200})")
+_EXPRESSION = re.compile(rb'"expr_str"\s*:\s*"[^"]{0,4000}?(__\w{1,60}__|\b(eval|exec|open|getattr|compile|lambda)\b)')
+_OWN_CODE = re.compile(rb'"auto_map"\s*:\s*\{[^}]{0,4000}?:\s*\[?\s*"([^"]{1,200})"')
+_MOST_NAMES = 1000
 _TEXT = 16 << 20  # bytes that are searched of what should be text
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TOP = 1  # containers around a file that is opened by itself
@@ -27,7 +34,20 @@ def worth_reading(name: str, head: bytes) -> bool:
     """Whether a record of an archive can hold such code, by its name and first bytes."""
     inner = name.endswith(".py") and "/code/" in name
     return (
-        inner or name.endswith(("config.json", ".weight_map", ".pb", ".h5", ".hdf5", ".gguf")) or head.startswith(_HDF5)
+        inner
+        or name.endswith(
+            (
+                "config.json",
+                "/models/model.json",
+                "serialized_exported_program.json",
+                ".weight_map",
+                ".pb",
+                ".h5",
+                ".hdf5",
+                ".gguf",
+            )
+        )
+        or head.startswith(_HDF5)
     )
 
 
@@ -39,13 +59,50 @@ def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
         _search_graph(blob, finds)
     if name.endswith(".py") and "/code/" in name:
         _search_script(blob, finds)
+    if name.endswith((".yaml", ".yml")):
+        _search_yaml(blob, finds)
+    if name == "latest" and b".." in head.strip().split(b"/"):
+        finds.odd(
+            Odd.LEADS_OUT, f"names {head[:80].decode('utf-8', 'backslashreplace')!r}, outside of its folder", blob.place
+        )
     text = head.lstrip()[:1] == b"{"
+    if text:
+        _search_json(blob, name, finds)
     if text and blob.depth <= _TOP:
         check_index(blob, finds)
-    if (text or head[:4] in (b"GGUF", b"FUGG")) and _TEMPLATE.search(blob.read(0, _TEXT)):
+    if (text or head[:4] in (b"GGUF", b"FUGG") or name.endswith(".jinja")) and _TEMPLATE.search(blob.read(0, _TEXT)):
         finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
     if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
         finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)
+
+
+def _search_yaml(blob: Blob, finds: Finds) -> None:
+    """Tags with which PyYAML's full and unsafe loaders name classes and functions: judged as those of a pickle are."""
+    from ckptlint.checks.trust import Trust, judge
+
+    for found, _ in zip(_YAML.finditer(blob.read(0, _TEXT)), range(_MOST_NAMES), strict=False):
+        full = found[2].decode()
+        module, _, name = full.rpartition(".")
+        calls = found[1] != b"name"
+        if found[1] == b"module":
+            module, name = full, ""
+        if judge(module or "builtins", name, called=calls).trust is Trust.DANGEROUS:
+            text = f"holds the YAML tag {found[0].decode()}, which yaml.load runs unless it is told to be safe"
+            finds.odd(Odd.PROGRAM, text, blob.place)
+
+
+def _search_json(blob: Blob, name: str, finds: Finds) -> None:
+    content = blob.read(0, _TEXT)
+    found = _EXPRESSION.search(content)
+    if found:
+        text = f"has a size that is an expression with {found[1].decode()}, which torch.export.load evaluates as Python"
+        finds.odd(Odd.PROGRAM, text, blob.place)
+    found = _OWN_CODE.search(content) if name.endswith("config.json") else None
+    if found:
+        text = (
+            f"names code of its own ({found[1].decode('utf-8', 'backslashreplace')}), which trust_remote_code=True runs"
+        )
+        finds.odd(Odd.CODE, text, blob.place)
 
 
 def _search_graph(blob: Blob, finds: Finds) -> None:
@@ -63,7 +120,14 @@ def _search_script(blob: Blob, finds: Finds) -> None:
 
 
 def _search_keras(blob: Blob, finds: Finds) -> None:
+    from ckptlint.checks.trust import Trust, judge
+
     content = blob.read(0, MOST_IN_MEMORY)
+    for found in _KERAS_MODULE.finditer(content):
+        if found[1] != b"builtins" and judge(found[1].decode(), "object").trust is Trust.DANGEROUS:
+            text = f"holds a Keras config that takes a function of {found[1].decode()}, which loading it imports"
+            finds.odd(Odd.PROGRAM, text, blob.place)
+            return
     if not _LAMBDA.search(content):
         return
     if _BYTECODE.search(content):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ckptlint.core.survey import Odd
+from ckptlint.core.survey import Import, Odd
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.trace_ops import trace
 from ckptlint.formats.scanning.tracer import Trace
@@ -19,6 +19,7 @@ _FEW = 5  # operations from which numbers that happen to end like a pickle are s
 _LEGACY_PICKLES = 5
 _MOST_FOLLOWING = 1000
 _MOST_TRIES = 2000
+_MOST_DISGUISED = 1 << 16  # bytes: what begins as two things is short
 _MOST_BEHIND = 64 << 20  # bytes behind a pickle that are searched for others
 
 
@@ -30,12 +31,20 @@ def is_legacy(head: bytes) -> bool:
     return _LEGACY.match(head) is not None
 
 
+class Value(NamedTuple):
+    """Bytes in a pickle that may be a file: where they stand, and whether the pickle has them loaded."""
+
+    content: bytes
+    place: str
+    loaded: bool
+
+
 class Searched(NamedTuple):
     """Whether a blob begins as a pickle, whether that is all it is, and the values in its pickles that may be files themselves."""
 
     found: bool
     whole: bool
-    values: list[tuple[bytes, str]]
+    values: list[Value]
 
 
 def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Searched:
@@ -46,7 +55,7 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
     """
     data = blob.read(0, MOST_IN_MEMORY)
     first = trace(data, blob.place, nested=blob.nested)
-    if not (certain or _plausible(first)):
+    if not (certain or _plausible(first) or is_legacy(data)):
         return Searched(found=False, whole=False, values=[])
     if len(data) < blob.length and not (is_legacy(data) and not first.broken):
         finds.odd(
@@ -55,7 +64,7 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
             blob.place,
         )
     finds.take(first, main=main)
-    values = [(piece.content, f"{blob.place}: byte {piece.offset}") for piece in first.pieces]
+    values = [Value(piece.content, f"{blob.place}: byte {piece.offset}", piece.loaded) for piece in first.pieces]
     if first.broken:
         finds.odd(Odd.MALFORMED, f"holds a pickle that breaks off: {first.broken}", f"{blob.place}: byte {first.end}")
         return Searched(found=True, whole=False, values=values)
@@ -75,23 +84,32 @@ def _plausible(found: Trace) -> bool:
     named = [each for each in found.imports if _is_name(each.module) and _is_name(each.name)]
     if not found.broken and (named or found.oddities or (found.protocol and found.operations >= _FEW)):
         return True
-    if any(each.called or each.made for each in named):
-        return True
+    return any(each.called or each.made for each in named) or any(map(_is_dangerous, named))
+
+
+def _is_dangerous(each: Import) -> bool:
     from ckptlint.checks.trust import Trust, judge
 
-    return any(judge(each.module, each.name, called=each.called).trust is Trust.DANGEROUS for each in named)
+    return judge(each.module, each.name, called=each.called).trust is Trust.DANGEROUS
+
+
+def _runs(found: Trace) -> bool:
+    """Whether a pickle gets to the use of something dangerous before it breaks, if it does."""
+    return any((each.called or each.made) and _is_dangerous(each) for each in found.imports)
 
 
 def _is_name(dotted: str) -> bool:
     return all(part.isidentifier() for part in dotted.split("."))
 
 
-def _legacy(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tuple[bytes, str]]) -> int:
+def _legacy(data: bytes, at: int, blob: Blob, finds: Finds, values: list[Value]) -> int:
     """The other four pickles of torch's format before 1.6; the storages follow."""
     for _ in range(_LEGACY_PICKLES - 1):
         found = trace(data, blob.place, start=at, nested=blob.nested)
         finds.take(found, main=True)
-        values.extend((piece.content, f"{blob.place}: byte {piece.offset}") for piece in found.pieces)
+        values.extend(
+            Value(piece.content, f"{blob.place}: byte {piece.offset}", piece.loaded) for piece in found.pieces
+        )
         at = found.end
         if found.broken:
             finds.odd(Odd.MALFORMED, f"holds a pickle that breaks off: {found.broken}", f"{blob.place}: byte {at}")
@@ -99,7 +117,7 @@ def _legacy(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tuple[b
     return at
 
 
-def _following(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tuple[bytes, str]]) -> None:
+def _following(data: bytes, at: int, blob: Blob, finds: Finds, values: list[Value]) -> None:
     for _ in range(_MOST_FOLLOWING):
         if at >= len(data):
             return
@@ -108,7 +126,9 @@ def _following(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tupl
             break
         finds.odd(Odd.SECOND_PICKLE, "holds another pickle behind the end of one", f"{blob.place}: byte {at}")
         finds.take(found, main=False)
-        values.extend((piece.content, f"{blob.place}: byte {piece.offset}") for piece in found.pieces)
+        values.extend(
+            Value(piece.content, f"{blob.place}: byte {piece.offset}", piece.loaded) for piece in found.pieces
+        )
         at = found.end
     else:
         finds.odd(Odd.NOT_SEARCHED, f"holds more than {_MOST_FOLLOWING} pickles, one behind the other", blob.place)
@@ -117,6 +137,16 @@ def _following(data: bytes, at: int, blob: Blob, finds: Finds, values: list[tupl
             Odd.TRAILING, f"has {blob.length - at} bytes behind the end of its pickle", f"{blob.place}: byte {at}"
         )
     _between_numbers(data, at, blob, finds)
+
+
+def search_disguised(blob: Blob, finds: Finds) -> None:
+    """Follow what has another form's sign as a pickle: a tar begins with a name, and a name can be a pickle that calls something."""
+    if blob.depth or blob.nested or not starts_like_pickle(blob.read(0, 1)):
+        return
+    found = trace(blob.read(0, _MOST_DISGUISED), blob.place)
+    if _runs(found):
+        finds.odd(Odd.OUTSIDE, "begins as a pickle, and has the form of something else", blob.place)
+        finds.take(found, main=False)
 
 
 def search_numbers(blob: Blob, finds: Finds) -> None:

@@ -5,13 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 
 from ckptlint.core.survey import Odd
 from ckptlint.errors import FormatError
 from ckptlint.formats.scanning import tar_walk, zip_walk
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.foreign import search_foreign, worth_reading
-from ckptlint.formats.scanning.pickle_search import is_legacy, search_numbers, search_pickles, starts_like_pickle
+from ckptlint.formats.scanning.pickle_search import (
+    Value,
+    is_legacy,
+    search_disguised,
+    search_numbers,
+    search_pickles,
+    starts_like_pickle,
+)
 from ckptlint.formats.scanning.unpacking import UNPACKERS, unpack
 
 _HEAD = 512
@@ -22,6 +30,7 @@ _STORAGE = re.compile(r"(^|/)(data|tensors|constants)/\d+$")
 _NUMBERS = re.compile(
     rb"\{'descr': '[|<>=]?[?bBiufcmMSUaV][0-9]*(\[\w+\])?', 'fortran_order': (True|False), 'shape': \([0-9, ]*\), \} *\n$"
 )
+_SIZES = re.compile(rb"'descr': '[|<>=]?(\w)([0-9]{0,9}).*'shape': \(([0-9, ]*)\)")
 _OBJECTS = re.compile(rb"""["']descr["']\s*:\s*(?:["'][|<>=]?O|\[.*["'][|<>=]?O[0-9]*["'])""", re.DOTALL)
 _ROWS = ("storages", "tensors")
 _ZIP = (b"PK\3\4", b"PK\5\6")
@@ -41,6 +50,7 @@ def search(blob: Blob, finds: Finds) -> None:
     exactly = searcher is not None  # an archive in the last value of a pickle ends before the pickle does
     if searcher is not None:
         searcher(blob, finds)
+        search_disguised(blob, finds)
     else:
         exactly = _search_stream(blob, head, finds)
     if kind != "zip" and blob.depth <= _TOP and zip_walk.ends_as_zip(blob, exactly=exactly):
@@ -63,10 +73,10 @@ def _search_stream(blob: Blob, head: bytes, finds: Finds) -> bool:
     return False
 
 
-def _search_values(blob: Blob, values: list[tuple[bytes, str]], finds: Finds) -> None:
-    for content, place in values:
+def _search_values(blob: Blob, values: list[Value], finds: Finds) -> None:
+    for content, place, loaded in values:
         if any(says(content[:_HEAD]) for _, says in _SIGNS) or starts_like_pickle(content):
-            search(blob.holding(content, "", place, nested=True), finds)
+            search(blob.holding(content, "", place, nested=blob.nested or not loaded), finds)
 
 
 def _search_zip(blob: Blob, finds: Finds) -> None:
@@ -177,11 +187,23 @@ def _search_npy(blob: Blob, finds: Finds) -> None:
     size = 2 if head[6:7] == b"\x01" else 4
     end = 8 + size + int.from_bytes(head[8 : 8 + size], "little")
     if _NUMBERS.match(head[8 + size : end]):
+        _search_behind(blob, head[8 + size : end], end, finds)
         return
     inner = blob.part(end, max(0, blob.length - end), blob.name, blob.place)
     objects = _OBJECTS.search(head[:end]) is not None
     found = search_pickles(inner, finds, certain=objects, main=False)
     _search_values(inner, found.values, finds)
+
+
+def _search_behind(blob: Blob, header: bytes, end: int, finds: Finds) -> None:
+    """Search what follows an array of numbers: numpy.load reads one array after the other from an open file."""
+    found = _SIZES.search(header)
+    if found is None:
+        return
+    width = int(found[2] or 1) * (4 if found[1] == b"U" else 1)
+    end += width * prod(int(size) for size in found[3].split(b",") if size.strip())
+    if 0 < end < blob.length:
+        search(replace(blob.part(end, blob.length - end, "", f"{blob.place}: byte {end}"), main=False), finds)
 
 
 def _search_packed(kind: str) -> Callable[[Blob, Finds], None]:

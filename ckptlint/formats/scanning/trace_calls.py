@@ -210,6 +210,8 @@ def _load(tracer: Tracer, function: Named, items: tuple[Thing, ...]) -> Thing:
     content = items[0] if items else None
     if not isinstance(content, bytes) or not (content.startswith(b"PK\3\4") or content[2:6] == b"\x8a\x0a\x6c\xfc"):
         tracer.odd(Odd.COMPUTED_CALL, "has torch load something that is no file of torch.save, or that it computes")
+    if isinstance(content, bytes):
+        tracer.keep(content, loaded=True)
     return Box("object", function)
 
 

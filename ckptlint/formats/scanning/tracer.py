@@ -172,11 +172,11 @@ class Tracer:
             raise BrokenError(f"a value of {length} bytes ends behind the data")
         return self.data[position:end], end
 
-    def keep(self, content: bytes) -> bytes:
-        """Remember bytes that may be a file of their own."""
+    def keep(self, content: bytes, *, loaded: bool = False) -> bytes:
+        """Remember bytes that may be a file of their own; `loaded` where the pickle has them loaded."""
         if len(content) >= _PIECE:
             if len(self.pieces) < _MOST_PIECES:
-                self.pieces.append(Piece(content, self.at))
+                self.pieces.append(Piece(content, self.at, loaded))
             elif not self.counts[Odd.NOT_SEARCHED]:
                 self.odd(
                     Odd.NOT_SEARCHED, f"holds more than {_MOST_PIECES} values of bytes; the others were not searched"

@@ -72,10 +72,14 @@ Thing: TypeAlias = "bool | int | float | str | bytes | Unknown | Named | Row | B
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Bytes inside a pickle that could be a file of their own; `offset` is that of the opcode that brings them."""
+    """Bytes inside a pickle that could be a file of their own; `offset` is that of the opcode that brings them.
+
+    `loaded` where the pickle has them loaded, so that what they name runs with it.
+    """
 
     content: bytes
     offset: int
+    loaded: bool = False
 
 
 def shown(value: Thing) -> str:
