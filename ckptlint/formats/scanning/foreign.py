@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ckptlint.core.survey import Odd
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
@@ -53,27 +54,31 @@ def worth_reading(name: str, head: bytes) -> bool:
 
 def search_foreign(blob: Blob, head: bytes, finds: Finds) -> None:
     name = blob.name.casefold()
-    if head.startswith(_HDF5) or name.endswith(("config.json", ".keras", ".pb")):
+    if head.startswith(_HDF5):
         _search_keras(blob, finds)
-    if name.endswith((".pb", ".pbtxt")):
-        _search_graph(blob, finds)
+    for suffixes, search in _BY_NAME:
+        if name.endswith(suffixes):
+            search(blob, finds)
     if name.endswith(".py") and "/code/" in name:
         _search_script(blob, finds)
-    if name.endswith((".yaml", ".yml")):
-        _search_yaml(blob, finds)
+    _search_text(blob, head, name, finds)
     if name == "latest" and b".." in head.strip().split(b"/"):
-        finds.odd(
-            Odd.LEADS_OUT, f"names {head[:80].decode('utf-8', 'backslashreplace')!r}, outside of its folder", blob.place
-        )
+        said = head[:80].decode("utf-8", "backslashreplace")
+        finds.odd(Odd.LEADS_OUT, f"names {said!r}, outside of its folder", blob.place)
+    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
+        finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)
+
+
+def _search_text(blob: Blob, head: bytes, name: str, finds: Finds) -> None:
+    """Search JSON, and what holds chat templates."""
     text = head.lstrip()[:1] == b"{"
     if text:
         _search_json(blob, name, finds)
     if text and blob.depth <= _TOP:
         check_index(blob, finds)
-    if (text or head[:4] in (b"GGUF", b"FUGG") or name.endswith(".jinja")) and _TEMPLATE.search(blob.read(0, _TEXT)):
+    templates = text or head[:4] in (b"GGUF", b"FUGG") or name.endswith(".jinja")
+    if templates and _TEMPLATE.search(blob.read(0, _TEXT)):
         finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
-    if head.startswith((b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07")):
-        finds.odd(Odd.NOT_SEARCHED, "is an archive of a kind that is not unpacked", blob.place)
 
 
 def _search_yaml(blob: Blob, finds: Finds) -> None:
@@ -136,3 +141,10 @@ def _search_keras(blob: Blob, finds: Finds) -> None:
         )
     else:
         finds.odd(Odd.CODE, "holds a Keras Lambda layer, which calls a function by its name", blob.place)
+
+
+_BY_NAME: tuple[tuple[tuple[str, ...], Callable[[Blob, Finds], None]], ...] = (
+    (("config.json", ".keras", ".pb"), _search_keras),
+    ((".pb", ".pbtxt"), _search_graph),
+    ((".yaml", ".yml"), _search_yaml),
+)
