@@ -14,6 +14,7 @@ from ckptlint.commands.chaining import begun
 from ckptlint.commands.gate_report import PLAIN, Gated, placed, settled, summaries
 from ckptlint.commands.projects import configured, settings
 from ckptlint.commands.sources import Building
+from ckptlint.commands.stale_classes import changed_classes
 from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Finding, Severity
 from ckptlint.documents.lock_reader import parse_lock
@@ -81,7 +82,8 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     except PlanFaults as error:
         found = error.findings
     before = (base.schema, base.factory) if base else None
-    return placed(found, (head, lock) if head else None, before, request.against or "")
+    changed = changed_classes(lock) if head is not None and head.classes else ()
+    return (*placed(found, (head, lock) if head else None, before, request.against or ""), *changed)
 
 
 def _sealed(folder: str, chain: Chain) -> tuple[Finding, ...]:

@@ -118,11 +118,11 @@ def run(
     *, paths: Sequence[str], form: str, fail_on: str, baseline: Baselining, mending: str = "", **chosen: Any
 ) -> tuple[Iterable[str], int]:
     if mending:
-        lines = list(mend(paths, _rules(**chosen), write=mending == "fix"))
+        lines = list(mend(paths, rules_of(**chosen), write=mending == "fix"))
         if mending == "diff":
             return lines, int(bool(lines))
         talk("\n".join(lines)) if lines else None
-    checked = check(paths, _rules(**chosen), Locks.of(settings(chosen["config"])), Ignoring.of(**chosen))
+    checked = check(paths, rules_of(**chosen), Locks.of(settings(chosen["config"])), Ignoring.of(**chosen))
     issues = report.issues(checked)
     if baseline.path is not None:
         from ckptlint.commands.accepting import settled
@@ -266,7 +266,7 @@ def _comments_about(spot: Spot, each: Running, comments: Mapping[int, Comment]) 
     ]
 
 
-def _rules(config: str | None, select: Sequence[str], ignore: Sequence[str]) -> Mapping[str, Running]:
+def rules_of(config: str | None, select: Sequence[str], ignore: Sequence[str]) -> Mapping[str, Running]:
     """The selected rules about code, by their check."""
     from ckptlint.documents.rules import load_rules
     from ckptlint.engine.wishes import check_codes, wish

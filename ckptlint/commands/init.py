@@ -57,7 +57,7 @@ def run(paths: Sequence[str], *, dry_run: bool, timeout: float) -> tuple[Iterato
     for each in tried:
         if each.schema is not None:
             put(_lock(each), write_lock(each.schema, model=each.name, factory=each.spec))
-    lines.append(f"wrote {place} and {sum(each.schema is not None for each in tried)} locks; commit them")
+    lines.append(f"wrote {place} and {sum(each.schema is not None for each in tried)} lock(s); commit them")
     if blobs.top(Path.cwd()) is not None:
         lines += lock_drivers.install(".")[0]
     return iter(lines), 0

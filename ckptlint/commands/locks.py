@@ -50,6 +50,19 @@ class Locks:
                 return Locked.of(name, inside, self.folders)
         return None
 
+    def files(self) -> list[str]:
+        """The files of the classes that the locks know, where they are there."""
+        names = {name for lock in self.paths for name in _read(lock)}
+        modules = {name[:end] for name in names for end, letter in enumerate(name) if letter == "."}
+        steps = [each.replace(".", os.sep) for each in sorted(modules)]
+        places = [
+            os.path.join(folder, each + end)
+            for folder in self.folders
+            for each in steps
+            for end in (".py", f"{os.sep}__init__.py")
+        ]
+        return [each for each in dict.fromkeys(places) if os.path.isfile(each)]
+
     def _modules(self, path: str) -> list[str]:
         """The dotted names that a file has as a module, seen from each folder."""
         whole = os.path.abspath(path)
