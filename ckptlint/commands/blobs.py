@@ -15,8 +15,16 @@ def known(ref: str, folder: Path) -> None:
         raise UsageError(f"{ref!r} is no revision of git")
     done = _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     if done.returncode:
-        hint = f"a shallow clone may lack it: git fetch --depth=1 origin {ref}"
+        hint = f"a shallow clone may lack it: git fetch {_fetched(ref)}"
         raise UsageError(f"git knows no revision {ref!r} here", where=str(folder), hint=hint)
+
+
+def _fetched(ref: str) -> str:
+    """What to fetch for a revision: a remote's branch goes where it is looked for, which a shallow clone of one branch does not do itself."""
+    branch = ref.removeprefix("origin/")
+    if set(ref) & set("~^@"):
+        return "--unshallow"
+    return f"--depth=1 origin {branch}:refs/remotes/{ref}" if branch != ref else f"--depth=1 origin {ref}"
 
 
 def unpack(ref: str, folder: Path, into: Path) -> bool:

@@ -20,7 +20,7 @@ from ckptlint.core.finding import Finding, Severity
 from ckptlint.documents.lock_reader import parse_lock
 from ckptlint.engine.chain import Chain
 from ckptlint.engine.gate import Base, gate
-from ckptlint.engine.seal import check_seals
+from ckptlint.engine.seal import check_seals, gone
 from ckptlint.errors import PlanError, UsageError
 
 
@@ -78,7 +78,7 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     base = _base(request, Path(lock))
     try:
         chain = begun(request.chain)
-        found = (*gate(chain, head, base), *_sealed(request.chain, chain))
+        found = (*gate(chain, head, base), *_sealed(request.chain, chain, base))
     except PlanFaults as error:
         found = error.findings
     before = (base.schema, base.factory) if base else None
@@ -86,10 +86,12 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     return (*placed(found, (head, lock) if head else None, before, request.against or ""), *changed)
 
 
-def _sealed(folder: str, chain: Chain) -> tuple[Finding, ...]:
-    """What is wrong with the chain's sum; it may be absent where nobody wrote one."""
-    said = read_seals(folder)
-    return check_seals(chain, said, str(Path(folder) / SUM)) if said is not None else ()
+def _sealed(folder: str, chain: Chain, base: Base | None) -> tuple[Finding, ...]:
+    """What is wrong with the chain's sum; it may be absent where nobody wrote one, and may not go where there was one."""
+    said, where = read_seals(folder), str(Path(folder) / SUM)
+    if said is not None:
+        return check_seals(chain, said, where)
+    return gone(where) if base is not None and base.sealed else ()
 
 
 def _base(request: Request, lock: Path) -> Base | None:
@@ -113,6 +115,6 @@ def _committed(ref: str, chain: Path, lock: Path) -> Base | None:
         if chain.is_dir():
             blobs.unpack(ref, chain, Path(folder))
         try:
-            return Base(read.schema, begun(folder), read.factory)
+            return Base(read.schema, begun(folder), read.factory, (Path(folder) / SUM).is_file())
         except PlanError as error:
             raise UsageError(f"the chain of {ref} is broken itself: {error.message}", where=str(chain)) from error

@@ -16,7 +16,7 @@ from ckptlint.documents.lock import write_lock
 from ckptlint.documents.lock_reader import parse_lock
 from ckptlint.engine.compare import compare
 from ckptlint.engine.merge_schemas import merge_schemas
-from ckptlint.errors import OutputError, UsageError
+from ckptlint.errors import DocumentError, OutputError, UsageError
 from ckptlint.report import differences
 from ckptlint.report.escape import escape
 
@@ -49,8 +49,18 @@ def merge(base: str, ours: str, theirs: str) -> tuple[Iterator[str], int]:
 
 
 def diff(path: str, old: str, new: str) -> tuple[Iterator[str], int]:
-    """Two versions of a lock by key pattern, as git asks for it: path, then a file, hash and mode for either side."""
-    return _compared(path, _schema(old), _schema(new)), 0
+    """Two versions of a lock by key pattern, as git asks for it: path, then a file, hash and mode for either side.
+
+    Of a path in conflict git gives the path alone. What is no lock, such as one with a conflict's marks, is shown as text: git stops the
+    whole `git diff` where this fails.
+    """
+    if not old:
+        return iter([escape(f"* Unmerged path {path}")]), 0
+    head = [escape(f"--- a/{path}"), escape(f"+++ b/{path}")]
+    try:
+        return iter([*head, *differences.text(compare(_schema(old), _schema(new)))]), 0
+    except DocumentError as error:
+        return iter([*head, escape(f"is shown as text: {error}"), *_as_text(old, new)]), 0
 
 
 def _schema(path: str) -> Schema:
@@ -58,10 +68,12 @@ def _schema(path: str) -> Schema:
     return Schema({}) if path in _NOTHING else parse_lock(sources.read_text(path), path).schema
 
 
-def _compared(path: str, old: Schema, new: Schema) -> Iterator[str]:
-    yield escape(f"--- a/{path}")
-    yield escape(f"+++ b/{path}")
-    yield from differences.text(compare(old, new))
+def _as_text(old: str, new: str) -> Iterator[str]:
+    from difflib import unified_diff
+
+    sides = ([] if path in _NOTHING else sources.read_text(path).splitlines() for path in (old, new))
+    for line in list(unified_diff(*sides, lineterm=""))[2:]:
+        yield escape(line)
 
 
 def install(folder: str) -> tuple[Iterator[str], int]:

@@ -10,6 +10,7 @@ from typing import Final
 
 _FACTORY: Final = re.compile(r"(build|create|make|get|load)_?\w*|\w*model")
 _MODULE: Final = ("Module", "LightningModule", "PreTrainedModel")
+_NO_MODULES: Final = ("nn.Parameter", "nn.Buffer", "nn.UninitializedParameter", "nn.UninitializedBuffer")
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")
 
 
@@ -58,13 +59,18 @@ def _classes(files: Mapping[str, ast.Module]) -> Iterator[_Class]:
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
                 calls = frozenset(_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call))
-                yield _Class(node, file, tuple(map(_name, node.bases)), calls)
+                yield _Class(node, file, tuple(map(_base, node.bases)), calls)
 
 
 def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _base(node: ast.expr) -> str:
+    """What a class inherits from: of `nn.Linear` with its module, which no class of the project hides."""
+    return f"nn.{node.attr}" if isinstance(node, ast.Attribute) and _name(node.value) == "nn" else _name(node)
 
 
 def _is_module(name: str, classes: Mapping[str, _Class]) -> bool:
@@ -74,11 +80,15 @@ def _is_module(name: str, classes: Mapping[str, _Class]) -> bool:
     while work:
         here = work.pop()
         bases = classes[here].bases if here in classes else ()
-        if any(base in _MODULE and base not in classes for base in bases):
+        if any(_is_outside(base) or (base in _MODULE and base not in classes) for base in bases):
             return True
         work += [base for base in bases if base not in seen]
         seen |= {*bases}
     return False
+
+
+def _is_outside(base: str) -> bool:
+    return base.startswith("nn.") and base not in _NO_MODULES
 
 
 def _needs(node: ast.ClassDef) -> tuple[str, ...]:

@@ -29,11 +29,12 @@ from ckptlint.engine.prove import compare
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a change starts from: its lock's schema, and its chain where that is known."""
+    """What a change starts from: its lock's schema, its chain where that is known, and whether that had a sum."""
 
     schema: Schema
     chain: Chain | None = None
     factory: str = ""  # what built it, by which its source is found
+    sealed: bool = False
 
 
 def gate(chain: Chain, lock: Schema | None, base: Base | None) -> tuple[Finding, ...]:

@@ -61,13 +61,24 @@ def _classes(base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[s
 def _merged_maps(
     base: Mapping[str, V], ours: Mapping[str, V], theirs: Mapping[str, V], conflicts: list[str]
 ) -> dict[str, V]:
-    rows, clashing = _merged([*base.items()], [*ours.items()], [*theirs.items()])
-    conflicts += [key for key, _ in clashing]
-    made = dict(rows)
-    if len(made) < len(rows):
-        counts = Counter(key for key, _ in rows)
-        conflicts += [key for key, count in counts.items() if count > 1]
+    """Merge the order of the keys, and the value of each key by itself: a key whose value changed is still its neighbours' neighbour."""
+    order, clashing = _merged([*base], [*ours], [*theirs])
+    conflicts += clashing
+    conflicts += [key for key, count in Counter(order).items() if count > 1]
+    conflicts += [key for key in base.keys() - {*order} if _changed(key, base, ours) or _changed(key, base, theirs)]
+    made: dict[str, V] = {}
+    for key in order:
+        said = [side[key] for side in (ours, theirs) if key in side]
+        value = _chosen_item(base.get(key, said[0]), said[0], said[-1]) if key in base else said[0]
+        if value is None or (key not in base and said[0] != said[-1]):
+            conflicts.append(key)
+        made[key] = said[0] if value is None else value
     return made
+
+
+def _changed(key: str, base: Mapping[str, V], side: Mapping[str, V]) -> bool:
+    """Whether a side kept a key and gave it another value."""
+    return key in side and side[key] != base[key]
 
 
 def _merged(base: Sequence[T], ours: Sequence[T], theirs: Sequence[T]) -> tuple[list[T], list[T]]:

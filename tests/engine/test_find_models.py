@@ -31,3 +31,8 @@ def test_roots_are_models_and_a_factory_stands_for_what_needs_arguments():
 def test_what_cannot_be_built_says_what_it_needs():
     found = find_models({"a.py": ast.parse("class N(Module):\n    def __init__(self, a, b=1, *, c, d=2): pass")})
     assert found[0].needs == ("a", "c")
+
+
+def test_a_class_called_module_hides_none_and_modules_of_torch_are_bases():
+    text = "class Module(nn.Module): pass\nclass A(Module): pass\nclass B(torch.nn.Sequential): pass\nclass C(nn.Parameter): pass"
+    assert [each.name for each in find_models({"a.py": ast.parse(text)})] == ["A", "B"]

@@ -50,3 +50,17 @@ def test_fingerprints_are_merged_by_attribute_and_ours_where_both_changed_one():
     assert made == {"net.Net": "x=Linear:1;b=Linear:2;y=Linear:3|nn.Module"}
     clash = replace(base, classes={"net.Net": "z=Linear:1;b=Linear:2;c=Linear:3|nn.Module"})
     assert merge_schemas(base, ours, clash).schema.classes == ours.classes
+
+
+def test_a_key_one_side_changed_and_the_other_took_away_is_a_conflict():
+    base, ours = Schema.of("a: f32[1]", "b: f32[2]"), Schema.of("a: f32[1]", "b: f32[3]")
+    assert merge_schemas(base, ours, Schema.of("a: f32[1]")).conflicts == ("b",)
+    assert merge_schemas(base, Schema.of("a: f32[1]"), ours).conflicts == ("b",)
+
+
+def test_a_changed_key_beside_a_renamed_one_and_a_new_one():
+    base = Schema.of("a: f32[1]", "b: f32[2]")
+    made = merge_schemas(base, Schema.of("x: f32[1]", "b: f32[2]"), Schema.of("a: f32[1]", "b: f32[3]", "c: f32[3]"))
+    assert made.conflicts == ()
+    assert [*made.schema.tensors] == ["x", "b", "c"]
+    assert made.schema.tensors["b"].shape == (3,)
