@@ -172,7 +172,7 @@ def lock_merge(**given: Any) -> None:
 @click.argument("new", default="")
 @click.argument("rest", nargs=-1)
 def lock_diff(**given: Any) -> None:
-    """Show two versions of a lock by key pattern: git's external diff for locks, called with its seven arguments (one, of a path in conflict), see `drivers`."""
+    """Show two versions of a lock by key pattern: git's external diff for locks, called with its seven arguments, see `drivers`."""
     import ckptlint.commands.lock_drivers as command
 
     finish(command.diff, {"path": given["path"], "old": given["old"], "new": given["new"]})

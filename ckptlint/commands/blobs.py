@@ -20,7 +20,7 @@ def known(ref: str, folder: Path) -> None:
 
 
 def _fetched(ref: str) -> str:
-    """What to fetch for a revision: a remote's branch goes where it is looked for, which a shallow clone of one branch does not do itself."""
+    """What to fetch for a revision: a remote's branch, to where it is looked for, as a clone of one branch does not by itself."""
     branch = ref.removeprefix("origin/")
     if set(ref) & set("~^@"):
         return "--unshallow"

@@ -20,7 +20,7 @@ from ckptlint.core.finding import Finding, Severity
 from ckptlint.documents.lock_reader import parse_lock
 from ckptlint.engine.chain import Chain
 from ckptlint.engine.gate import Base, gate
-from ckptlint.engine.seal import check_seals, gone
+from ckptlint.engine.seal import check_seals, deleted
 from ckptlint.errors import PlanError, UsageError
 
 
@@ -91,7 +91,7 @@ def _sealed(folder: str, chain: Chain, base: Base | None) -> tuple[Finding, ...]
     said, where = read_seals(folder), str(Path(folder) / SUM)
     if said is not None:
         return check_seals(chain, said, where)
-    return gone(where) if base is not None and base.sealed else ()
+    return deleted(where) if base is not None and base.sealed else ()
 
 
 def _base(request: Request, lock: Path) -> Base | None:

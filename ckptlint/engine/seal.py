@@ -75,7 +75,7 @@ def check_seals(chain: Chain, said: Sequence[Seal], where: str) -> tuple[Finding
     return faults.findings()
 
 
-def gone(where: str) -> tuple[Finding, ...]:
+def deleted(where: str) -> tuple[Finding, ...]:
     """What is wrong where the base has a sum and the head none: from there on branches that both migrate meet in silence."""
     faults = Faults()
     faults.add(SUM_DIFFERS, "the base has it, and it is gone", where=where, hint=_CURE)
