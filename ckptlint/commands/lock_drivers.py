@@ -71,8 +71,8 @@ def _schema(path: str) -> Schema:
 def _as_text(old: str, new: str) -> Iterator[str]:
     from difflib import unified_diff
 
-    sides = ([] if path in _NOTHING else sources.read_text(path).splitlines() for path in (old, new))
-    for line in list(unified_diff(*sides, lineterm=""))[2:]:
+    before, after = ([] if path in _NOTHING else sources.read_text(path).splitlines() for path in (old, new))
+    for line in list(unified_diff(before, after, lineterm=""))[2:]:
         yield escape(line)
 
 
