@@ -11,6 +11,7 @@ from typing import Final
 from ckptlint.core.dtype import ANY
 from ckptlint.core.migration import ChainPlace
 from ckptlint.core.schema import Schema
+from ckptlint.documents.resized import resized_lines
 from ckptlint.engine.suggest.families import Family
 from ckptlint.engine.suggest.rewriting import Line, rewritten
 from ckptlint.engine.suggest.suggestion import Ambiguity, Match, Suggestion
@@ -56,6 +57,7 @@ def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iter
     yield from _body(suggestion, new, said)
     if any(match.way != "rename" for match in suggestion.matches):
         yield "optimizer: reset"
+    yield from resized_lines(suggestion.resized, new)
     yield from _ambiguous(suggestion.ambiguities[:_MOST])
     yield from _left("source", suggestion.open_sources)
     yield from _left("target", suggestion.open_targets)

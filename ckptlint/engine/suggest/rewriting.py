@@ -89,7 +89,7 @@ def _sorted(
                 pairs = zip(match.sources[0].keys, match.targets[0].keys, strict=True)
                 literal += [Line(escaped(old), escaped(target), (match,)) for old, target in pairs]
         else:
-            moved.append((match, *_patterns(match)))
+            moved.append((match, *patterns(match)))
     return renames, literal, moved
 
 
@@ -153,7 +153,7 @@ def _pattern(family: Family) -> str:
     return ".".join(_captured(family.template))
 
 
-def _patterns(match: Match) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def patterns(match: Match) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The templates of sources and targets of a match that is no rename."""
     if match.way == "new":
         return (), match.targets[0].keys

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import prod
 from typing import Final
 
 from ckptlint.core.schema import Schema
@@ -17,8 +16,10 @@ from ckptlint.engine.suggest.modules import Modules, Natures, Numbers
 from ckptlint.engine.suggest.names import Names, Synonyms
 from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
+from ckptlint.engine.suggest.relating import doubted
+from ckptlint.engine.suggest.resizing import resized
 from ckptlint.engine.suggest.subtrees import Subtrees
-from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Suggestion, Way
+from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Resized, Suggestion, Way
 from ckptlint.engine.suggest.turning import squeezed, turned, upright, with_squares
 from ckptlint.engine.suggest.twins import by_values
 
@@ -26,9 +27,6 @@ _SHOWN: Final = 5
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
 _NEW: Final = 0.9
 _MOST_KEYS: Final = 2000  # open keys that are looked at one by one
-_PART_OF_ELEMENTS: Final = 0.2
-_PART_OF_KEYS: Final = 0.5
-_UNRELATED: Final = 0.5  # the confidence of a match between models that have little in common
 _RELATED: Final = 0.5  # of the target's families, so many must be matched before anything is called new or dropped
 
 
@@ -55,32 +53,24 @@ def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOption
     matches = told + search.run()
     if search.old and search.new:
         matches, mine, theirs, search = _key_by_key(matches, search, options)
-    if not _one_model(matches, mine, theirs):
-        matches = [match if _certain(match) else replace(match, confidence=_UNRELATED) for match in matches]
-    return _settled(matches, mine, theirs, search, options)
+    open_old, open_new = _open(matches, mine, theirs)
+    other_sizes = resized(open_old, open_new, search.pairing)
+    matches = doubted(matches, mine, theirs, other_sizes)
+    return _settled(matches, (mine, theirs), other_sizes, search, options)
 
 
-def _one_model(matches: Iterable[Match], old: Iterable[Family], new: Iterable[Family]) -> bool:
-    """Whether what matches is a good part of either side, by elements or by keys: else a norm here and there has the same width."""
-    sources = [family for match in matches for family in match.sources]
-    targets = [family for match in matches for family in match.targets]
-    return any(
-        _elements(mine) >= _PART_OF_ELEMENTS * _elements(every) or _keys(mine) >= _PART_OF_KEYS * _keys(every)
-        for mine, every in ((sources, old), (targets, new))
+def _open(
+    matches: Iterable[Match], old: Iterable[Family], new: Iterable[Family], other_sizes: Iterable[Resized] = ()
+) -> tuple[tuple[Family, ...], tuple[Family, ...]]:
+    """The families of both sides that are in no match, and were not resized."""
+    sources = {family.template for match in matches for family in match.sources}
+    targets = {family.template for match in matches for family in match.targets}
+    sources |= {each.source.template for each in other_sizes}
+    targets |= {each.target.template for each in other_sizes}
+    return (
+        tuple(family for family in old if family.template not in sources),
+        tuple(family for family in new if family.template not in targets),
     )
-
-
-def _elements(families: Iterable[Family]) -> int:
-    return sum(prod(family.shape_at(number)) for family in families for number in range(len(family.members)))
-
-
-def _keys(families: Iterable[Family]) -> int:
-    return sum(len(family.members) for family in families)
-
-
-def _certain(match: Match) -> bool:
-    """Whether a match stands by itself, whatever the models are: the same keys, or the same values."""
-    return match.evidence == ("values",) or (match.way == "rename" and match.sources[0].keys == match.targets[0].keys)
 
 
 def _key_by_key(
@@ -212,19 +202,23 @@ def _as_match(fusion: Fusion, *, forward: bool) -> Match:
 
 
 def _settled(
-    matches: Sequence[Match], old: Sequence[Family], new: Sequence[Family], search: _Search, options: SuggestOptions
+    matches: Sequence[Match],
+    sides: tuple[Sequence[Family], Sequence[Family]],
+    other_sizes: tuple[Resized, ...],
+    search: _Search,
+    options: SuggestOptions,
 ) -> Suggestion:
-    """Leave out what is not sure enough; call the rest new or dropped where one side is all decided."""
+    """Leave out what is not sure enough; call the rest new or dropped where one side is all decided but for what was resized."""
     sure = [match for match in matches if match.confidence >= options.min_confidence]
-    sources = {family.template for match in sure for family in match.sources}
-    targets = {family.template for match in sure for family in match.targets}
-    open_old = tuple(family for family in old if family.template not in sources)
-    open_new = tuple(family for family in new if family.template not in targets)
-    if _related(sure, new) and not _may_match(open_old, open_new, search.pairing):
+    open_old, open_new = _open(sure, *sides, other_sizes)
+    resized_old = tuple(each.source for each in other_sizes)
+    resized_new = tuple(each.target for each in other_sizes)
+    if _related(sure, sides[1]) and not _may_match(open_old, open_new, search.pairing):
         fresh = [Match("new", (), (family,), _NEW, ("nothing of the source can become it",)) for family in open_new]
-        return Suggestion((*sure, *fresh), open_old, (), (), ())
+        return Suggestion((*sure, *fresh), open_old, resized_old, resized_new, (), other_sizes)
     doubtful = [match for match in matches if match.confidence < options.min_confidence]
-    return Suggestion(tuple(sure), (), open_old, open_new, tuple(_ambiguities(search.groups, doubtful, search.pairing)))
+    ambiguities = tuple(_ambiguities(search.groups, doubtful, search.pairing))
+    return Suggestion(tuple(sure), (), (*resized_old, *open_old), (*resized_new, *open_new), ambiguities, other_sizes)
 
 
 def _may_match(old: Sequence[Family], new: Sequence[Family], pairing: Pairing) -> bool:

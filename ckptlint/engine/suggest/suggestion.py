@@ -99,14 +99,28 @@ class Ambiguity:
 
 
 @dataclass(frozen=True, slots=True)
+class Resized:
+    """Two families that are one thing, but for their sizes along `dims`, and what says so. Both are left to the user."""
+
+    source: Family
+    target: Family
+    dims: tuple[int, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Suggestion:
-    """All that was found out: matches, sources that have no counterpart, what is open on both sides, and alternatives for it."""
+    """All that was found out: matches, sources that have no counterpart, what is open on both sides, and alternatives for it.
+
+    What was resized is open, too.
+    """
 
     matches: tuple[Match, ...]
     dropped: tuple[Family, ...]
     open_sources: tuple[Family, ...]
     open_targets: tuple[Family, ...]
     ambiguities: tuple[Ambiguity, ...]
+    resized: tuple[Resized, ...] = ()
 
     def edges(self) -> Iterator[Edge]:
         return (edge for match in self.matches for edge in match.edges())
