@@ -28,6 +28,7 @@ class Change:
     yaml: str
     apply: object  # from the state dict to results
     lossless: bool = True
+    rounds: bool = False  # what comes back is near, not equal
     movable: bool = True  # another name of one of its tensors may be there
 
 
@@ -239,7 +240,7 @@ def cast(rng, name, layouts):
     def apply(s):
         return [Result(f"{name}.x", (f"{name}.x",), s[f"{name}.x"].detach().to(getattr(torch, to)).contiguous(), True)]
 
-    return Change(state, yaml, apply, lossless=wider, movable=False)
+    return Change(state, yaml, apply, rounds=not wider, movable=False)
 
 
 def rows(rng, name, layouts):

@@ -200,6 +200,10 @@ def test_prove_with_params_of_a_file(torch, tmp_path):
     assert list(ckptlint.prove(path, tmp_path / "a.pt").plan.target.lines()) == ["w: f32[3,4]"]
     assert list(ckptlint.prove(path, {"w": "f32[12]"}, params={"h": 2}).plan.target.lines()) == ["w: f32[2,6]"]
     assert ckptlint.prove(path, {"w": "f32[12]"}).failed
+    with pytest.raises(UsageError, match="no migration has a param 'hh'"):
+        ckptlint.prove(path, {"w": "f32[12]"}, params={"hh": 2})
+    with pytest.raises(UsageError, match="no migration has a param 'hh'"):
+        ckptlint.migrate(tmp_path / "a.pt", path, tmp_path / "b.pt", params={"hh": 2})
 
 
 def test_migrate_and_back(torch, tmp_path, renaming):

@@ -225,6 +225,7 @@ def prove(
     one = isinstance(migration, str | os.PathLike)
     files = [migration] if isinstance(migration, str | os.PathLike) else migration
     loaded = [sources.migration(os.fspath(file)) for file in files]
+    sources.check_parameters(params or {}, loaded)
     wanted = None if target is None else snapshot(target)
     if isinstance(source, str | os.PathLike) and sources.is_checkpoint(os.fspath(source)):
         going = Going(loaded, params or {}, section)

@@ -280,12 +280,16 @@ def _named(request: Request) -> Leg | None:
     """The migrations that are named, read before the checkpoint: what is misspelt is said at once. None for a chain."""
     if request.chain is not None:
         return None
-    return Leg(tuple(map(sources.migration, request.migrations or (AS_IS,))), request.reverse, "", "")
+    migrations = tuple(map(sources.migration, request.migrations or (AS_IS,)))
+    sources.check_parameters(request.params, migrations)
+    return Leg(migrations, request.reverse, "", "")
 
 
 def _leg(request: Request, checkpoint: Checkpoint) -> Leg:
     """The part of the chain that lies before this checkpoint."""
     chain = read_chain(str(request.chain))
+    known = [each.migration for each in (*chain.links, *chain.shortcuts)]
+    sources.check_parameters(request.params, known)
     way = leg(chain, checkpoint, start=request.start, end=request.end, params=request.params)
     return way if way.migrations or not request.stamps else replace(way, migrations=(sources.migration(AS_IS),))
 

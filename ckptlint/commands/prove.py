@@ -56,6 +56,7 @@ def prove_all(request: Request) -> list[tuple[str, Proof]]:
     loaded = [sources.migration(path) for path in request.migrations]
     target = sources.schema(request.target, request.building) if request.target else None
     params = sources.parameters(request.params)
+    sources.check_parameters(params, loaded)
     reference = str(request.source)
     if not sources.is_checkpoint(reference):
         return _of_schema(loaded, sources.schema(reference, request.building), target, HeaderFacts(params=params))

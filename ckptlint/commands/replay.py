@@ -40,6 +40,7 @@ class Replay:
 def replayed(new: Checkpoint, replay: Replay) -> list[Problem]:
     """Return what in the new checkpoint is not what comes out again."""
     migrations = [sources.migration(path) for path in replay.migrations]
+    sources.check_parameters(replay.params, migrations)
     with sources.opened(replay.source) as old:
         outcome = plan_up(old, Going(migrations, replay.params, replay.section))
         return list(_problems(new, outcome, replay.memory))

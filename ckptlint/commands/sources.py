@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,6 +210,17 @@ def parameters(given: Sequence[str]) -> dict[str, int | str]:
         number = value.removeprefix("-")
         values[name] = int(value) if number.isascii() and number.isdigit() and len(number) < 19 else value
     return values
+
+
+def check_parameters(given: Iterable[str], migrations: Iterable[Migration]) -> None:
+    """Refuse values for params that none of the migrations has: a misspelt name would change nothing, unseen."""
+    from ckptlint.documents.nodes import nearest, shown
+
+    known = sorted({param.name for each in migrations for param in each.params})
+    for name in given:
+        if name not in known:
+            hint = nearest(name, known) or "there are no params"
+            raise UsageError(f"no migration has a param {shown(name)}", hint=hint)
 
 
 def _start(path: str) -> bytes:

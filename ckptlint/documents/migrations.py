@@ -202,7 +202,11 @@ def _lookup(node: Node) -> Mapping[str, str]:
 def _params(node: Node | None, scope: Scope) -> tuple[tuple[Param, ...], Scope]:
     """Read the params in order: each may use those before it."""
     params: list[Param] = []
-    for name, value in _named(node):
+    named = [*_named(node)]
+    every = {name for name, _ in named}
+    for name, value in named:
+        if value.kind is Kind.TEXT and value.text() in every - scope.params - {name}:
+            raise value.fail(f"{value.text()} has no value yet", hint="each param may use those above it")
         params.append(_param(name, value, scope))
         scope = Scope(scope.params | {name}, scope.tables)
     return tuple(params), scope

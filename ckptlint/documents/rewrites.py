@@ -188,6 +188,9 @@ def _renames(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewri
 
 
 def _copies(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
+    if scope.moves:
+        hint = "let the scope move first, and copy in a later stage, or say both keys outside of the scope"
+        raise node.fail("leaves a key where it is, below a path that moves", hint=hint)
     tie = node.find("as") is not None and node.get("as").choice(("tie", "copy")) == "tie"
     for key, value in _filled(node, "as"):
         source = scope.template(key)

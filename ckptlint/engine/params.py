@@ -113,10 +113,11 @@ def _resolved(
                 return _count(param, specs)
             case "file":
                 name, path = map(str, param.arguments)
-                return _scalar(param, facts.file(name, path), f"{name} has", path, params)
+                return _scalar(param, facts.file(name, path), f"{name} beside the checkpoint has", path, params)
     except CkptlintError as error:
         cure = error.hint or f"give it a value with --param {param.name}=..."
-        return PlanError(f"parameter {param.name!r}: {error.message}", where=error.where or param.where, hint=cure)
+        message = f"{error.where}: {error.message}" if error.where else error.message
+        return PlanError(f"parameter {param.name!r}: {message}", where=error.where or param.where, hint=cure)
 
 
 def _value(param: Param, params: Params) -> int | str:

@@ -138,11 +138,14 @@ class NumpyKit:
         return _bytes_of(_flat(x))
 
 
+_WIDER = "a wider dtype holds them; a cast with overflow: saturate takes the nearest that fits"
+
+
 def check(refused: Refused, spec: TensorSpec, dtype: DType, *, saturate: bool) -> None:
     """Raise `ShapeError` where a cast refuses elements."""
     if refused.elements:
         message = f"{refused.elements} of {spec.numel} elements do not fit {dtype}, such as {refused.sample}"
-        raise ShapeError(message, hint="" if saturate else "overflow: saturate takes the nearest that fits")
+        raise ShapeError(message, hint="" if saturate else _WIDER)
 
 
 def _flat(x: Array) -> NDArray[Any]:

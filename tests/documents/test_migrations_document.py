@@ -399,6 +399,7 @@ MISTAKES = {
     "params: {1x: 1}\nrewrites: []": ("2:10: params['1x']", "'1x' is not a name"),
     "params: {lookup: 1}\nrewrites: []": ("2:10: params.lookup", "'lookup' is not a name"),
     "params: {a: b*2, b: 1}\nrewrites: []": ("2:13: params.a", "'b' is no param"),
+    "params: {a: b, b: 1}\nrewrites: []": ("2:13: params.a", "b has no value yet"),
     "params: {a: 1+}\nrewrites: []": ("2:13: params.a", "'1+' is not an expression"),
     "params: {a: 1.5}\nrewrites: []": ("2:13: params.a", "should be an integer or an expression, not a number"),
     "params: {a: {}}\nrewrites: []": ("2:13: params.a", "should hold one of value, tree, dim, count"),

@@ -65,6 +65,7 @@ def test_a_scope_is_a_path_before_every_key(scoped):
     [
         ("- {scope: a}", "lacks 'rewrites'"),
         ("- {scope: {a: b, c: d}, rewrites: []}", "should be one path"),
+        ("- {scope: {a: b}, rewrites: [copy: {x: y}]}", "leaves a key where it is"),
         ("- {scope: a, keep: x}", "unknown key 'keep'"),
         ("- {scope: 'a.{i', rewrites: []}", "a.{i"),
         ("- {scope: {a: 'b.{i}'}, rewrites: [rename: {x: y}]}", "'i' is no param"),

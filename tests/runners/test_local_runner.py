@@ -324,7 +324,7 @@ def test_a_refused_cast_counts_all_of_the_tensor():
         run(plan, tensors, file, memory=40_000)
     assert str(caught.value) == (
         "m.yaml: cast: o2: 400 of 100000 elements do not fit f16, such as 1000000.0\n"
-        "  hint: overflow: saturate takes the nearest that fits"
+        "  hint: a wider dtype holds them; a cast with overflow: saturate takes the nearest that fits"
     )
 
 
