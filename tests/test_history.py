@@ -179,7 +179,7 @@ def rename(project):
     """An attribute: the source shows it, and nothing is asked."""
     project.edit("self.norm = ", "self.ln = ")
     assert project.hooks(1) == ["CKS101", "CKS102"]
-    assert project.gate(0) == []  # the gate judges the lock, which says nothing of it yet
+    assert project.gate(1) == ["CKS101", "CKS102"]  # the class left the lock behind
     project.lock()
     assert project.hooks(0) == []
     assert project.gate(1)[0] == "CKB101"
