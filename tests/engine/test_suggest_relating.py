@@ -71,3 +71,10 @@ def test_values_speak_louder_than_what_is_left_over():
     twins = dict(zip(tower("h"), renamed(tower("layer"), *STRANGE), strict=True))
     made = edges(found(old, new, twins=twins))
     assert {made[target] for target in twins.values()} == {(source,) for source in twins}
+
+
+def test_what_has_one_name_and_shape_on_both_sides_is_kept_whatever_else_was_resized():
+    old = {"cls_token": (1, 1, 8), "pos_embed": (1, 5, 8), **tower("blocks", 3)}
+    result = found(schema(old), schema({**old, "pos_embed": (1, 10, 8)}))
+    assert (("cls_token",), ("cls_token",)) in [(edge.sources, edge.targets) for edge in result.edges()]
+    assert not result.dropped

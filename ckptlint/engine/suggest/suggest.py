@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -26,6 +27,8 @@ from ckptlint.engine.suggest.twins import by_values
 _SHOWN: Final = 5
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
 _NEW: Final = 0.9
+_SAME: Final = 0.95
+_NUMBERED: Final = re.compile(r"#|[0-9]")
 _MOST_KEYS: Final = 2000  # open keys that are looked at one by one
 _RELATED: Final = 0.5  # of the target's families, so many must be matched before anything is called new or dropped
 
@@ -53,6 +56,7 @@ def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOption
     matches = told + search.run()
     if search.old and search.new:
         matches, mine, theirs, search = _key_by_key(matches, search, options)
+    matches = [*matches, *_unmoved(*_open(matches, mine, theirs))]
     open_old, open_new = _open(matches, mine, theirs)
     other_sizes = resized(open_old, open_new, search.pairing)
     matches = doubted(matches, mine, theirs, other_sizes)
@@ -71,6 +75,16 @@ def _open(
         tuple(family for family in old if family.template not in sources),
         tuple(family for family in new if family.template not in targets),
     )
+
+
+def _unmoved(old: Iterable[Family], new: Iterable[Family]) -> Iterator[Match]:
+    """Open tensors that are on both sides under one name with one shape, where no number of it could have been moved."""
+    theirs = {family.template: family for family in new}
+    for family in old:
+        same = theirs.get(family.template)
+        plain = not any(map(_NUMBERED.search, family.template))
+        if same is not None and plain and len(family.members) == 1 and same.shape == family.shape:
+            yield Match("rename", (family,), (same,), _SAME, ("the same name and shape",))
 
 
 def _key_by_key(
