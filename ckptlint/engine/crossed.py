@@ -6,6 +6,7 @@ there are layouts whose names do lie. Rewrites are compared by their templates, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Final, TypeAlias
@@ -23,6 +24,8 @@ _HINT: Final = "if it is meant so, compare the model's outputs; no shape and no 
 _REORDERING: Final = frozenset(
     {"order", "index", "roll", "flip", "remap_rows", "python"}
 )  # the author has thought of the order
+_OF_ATTENTION: Final = re.compile("w(?:q|k|v|o|qkv|kv)")
+_GATED: Final = {("w", "1"): "gate", ("w", "3"): "up"}  # w2 is what comes down, in another shape
 _MOST: Final = 64  # siblings that are compared with each other: more are a list of names, not parts of one thing
 
 
@@ -117,11 +120,18 @@ def _same(one: str, other: str) -> bool:
 
 
 def _words(pattern: Template | Target) -> Words:
-    """The words of a template's literal text; what it captures is one word, whatever its name."""
+    """The words of a template's literal text, `wq` being q; what it captures is one word, whatever its name."""
     found: list[str] = []
     for token in pattern.tokens:
         if isinstance(token, str):
-            found += [word for segment in token.split(".") for word in words(segment)]
+            found += [word for segment in token.split(".") for word in _plain(words(segment))]
         else:
             found.append("{}")
     return tuple(found)
+
+
+def _plain(said: Words) -> Words:
+    """The words of a segment without the w of a weight, and by what LLaMA's numbers of the parts of a gated MLP mean."""
+    if said in _GATED:
+        return (_GATED[said],)
+    return tuple(word[1:] if _OF_ATTENTION.fullmatch(word) else word for word in said)
