@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from cli import ckptlint
+from formats.joblib_file import JOBLIB
 from hostile.assemble import Build, Call, Name, New, dump, tensor
 from hostile.containers import torch_zip
 
@@ -138,3 +139,24 @@ def test_a_row_of_archives_is_searched_to_its_beginning(tmp_path):
     (tmp_path / "__1_0.distcp").write_bytes(EVIL + CLEAN * 30)
     assert ckptlint(tmp_path, "scan", "__0_0.distcp").stdout.startswith("__0_0.distcp: clean")
     assert ckptlint(tmp_path, "scan", "__1_0.distcp", code=1).stdout.startswith("__1_0.distcp: dangerous")
+
+
+def test_joblib_is_followed_behind_the_arrays_that_it_writes_between_operations(folder):
+    (folder / "model.joblib").write_bytes(JOBLIB)
+    ckptlint(folder, "scan", "model.joblib")
+    (folder / "late.joblib").write_bytes(JOBLIB[:-1] + b"0cposix\nsystem\n(S'true'\ntR.")
+    assert "posix.system('true')" in ckptlint(folder, "scan", "late.joblib", code=1).stdout
+    (folder / "cut.joblib").write_bytes(JOBLIB[:-40])
+    ckptlint(folder, "scan", "cut.joblib", code=3)
+
+
+def test_a_pickle_that_is_only_a_value_with_a_pickle_in_it_is_opened(folder):
+    inner = b"cposix\nsystem\n(S'true'\ntR."
+    for _ in range(3):
+        inner = pickle.dumps(inner)
+    (folder / "wrapped.pkl").write_bytes(pickle.dumps({"blob": inner}))
+    assert "posix.system('true')" in ckptlint(folder, "scan", "wrapped.pkl", code=1).stdout
+    for _ in range(30):
+        inner = pickle.dumps(inner)
+    (folder / "deep.pkl").write_bytes(pickle.dumps({"blob": inner}))
+    assert "more files inside of files than are searched" in ckptlint(folder, "scan", "deep.pkl", code=3).stdout

@@ -19,7 +19,10 @@ if TYPE_CHECKING:  # the hook reads settings, and no checkpoint
 def settings(path: str | None) -> Config:
     """Return the settings of the file at `path`, or of the nearest one upwards."""
     if path is None:
-        return find_config(Path.cwd())
+        try:
+            return find_config(Path.cwd())
+        except FileNotFoundError as error:
+            raise UsageError("the current folder is no longer there", hint="change to one that is") from error
     try:
         return read_config(Path(path).read_bytes(), Path(path).absolute())
     except OSError as error:

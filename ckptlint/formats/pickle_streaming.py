@@ -52,12 +52,23 @@ def read_apart(
         raise FormatError("the pickle needs more memory than there is", where=source.name) from None
 
 
+def arrays_between(source: ByteSource, limits: Limits = DEFAULT) -> list[tuple[int, int]]:
+    """The places, as (first byte, the one behind), of the arrays that joblib wrote between the operations; none where it cannot be read."""
+    reading = _Reading(source, limits)
+    try:
+        reading.run()
+    except (FormatError, MemoryError):
+        return []  # what is wrong with it is for others to say
+    return reading.passed
+
+
 class _Reading:
     def __init__(self, source: ByteSource, limits: Limits) -> None:
         self.cursor = Cursor(source, most=limits.size, portion=_PORTION)
         self.data = bytearray()
         self.state = State(self.data, source.name, limits, 0)
         self.behind: dict[int, Behind] = {}
+        self.passed: list[tuple[int, int]] = []
         self._frame_end = 0
 
     def run(self) -> Pickle:
@@ -142,3 +153,4 @@ class _Reading:
         self.behind[id(described)] = Behind(self.cursor.position)
         self.cursor.skip(length)
         self.state.shift += self.cursor.position - before
+        self.passed.append((before, self.cursor.position))

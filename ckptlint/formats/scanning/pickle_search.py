@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from ckptlint.core.survey import Import, Odd
+from ckptlint.formats.pickle_streaming import arrays_between
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.trace_ops import trace
 from ckptlint.formats.scanning.tracer import Trace
@@ -15,6 +16,7 @@ _STARTS = frozenset(
 )  # opcodes that take nothing
 _LEGACY = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\.", re.DOTALL)
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x80-\x98()\]}.A-Za-z]")
+_DESCRIBES = ("joblib.numpy_pickle", "NumpyArrayWrapper")
 _FEW = 5  # operations from which numbers that happen to end like a pickle are seldom one
 _LEGACY_PICKLES = 5
 _MOST_FOLLOWING = 1000
@@ -55,7 +57,10 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
     """
     data = blob.read(0, MOST_IN_MEMORY)
     first = trace(data, blob.place, nested=blob.nested)
-    if not (certain or _plausible(first) or is_legacy(data)):
+    wraps = (
+        first.protocol and first.pieces and not first.broken and first.end == blob.length
+    )  # nothing but a value, to its end
+    if not (certain or wraps or _plausible(first) or is_legacy(data)):
         return Searched(found=False, whole=False, values=[])
     if len(data) < blob.length and not (is_legacy(data) and not first.broken):
         finds.odd(
@@ -63,6 +68,12 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
             f"holds a pickle of {blob.length} bytes, of which the first {MOST_IN_MEMORY} are searched",
             blob.place,
         )
+    if first.broken and any((each.module, each.name) == _DESCRIBES for each in first.imports):
+        through = _through_arrays(data, blob)
+        if through is not None:
+            finds.take(first, main=main)  # as far as pickle.load comes
+            _between_numbers(data, first.end, blob, finds)
+            first = through
     finds.take(first, main=main)
     values = [Value(piece.content, f"{blob.place}: byte {piece.offset}", piece.loaded) for piece in first.pieces]
     if first.broken:
@@ -74,6 +85,17 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
     else:
         _following(data, first.end, blob, finds, values)
     return Searched(found=True, whole=first.end == blob.length, values=values)
+
+
+def _through_arrays(data: bytes, blob: Blob) -> Trace | None:
+    """Follow a pickle of joblib's without the arrays between its operations, which joblib.load passes over; None where it breaks, too."""
+    parts, done = [], 0
+    for start, end in arrays_between(blob.source_of_all()):
+        parts.append(data[done:start])
+        done = end
+    bare = b"".join([*parts, data[done:]])
+    found = trace(bare, blob.place, nested=blob.nested) if parts else None
+    return None if found is None or found.broken else found._replace(end=found.end + len(data) - len(bare))
 
 
 def _plausible(found: Trace) -> bool:
