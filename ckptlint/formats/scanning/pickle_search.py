@@ -57,10 +57,7 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
     """
     data = blob.read(0, MOST_IN_MEMORY)
     first = trace(data, blob.place, nested=blob.nested)
-    wraps = (
-        first.protocol and first.pieces and not first.broken and first.end == blob.length
-    )  # nothing but a value, to its end
-    if not (certain or wraps or _plausible(first) or is_legacy(data)):
+    if not (certain or _is_wrapping(first, blob) or _plausible(first) or is_legacy(data)):
         return Searched(found=False, whole=False, values=[])
     if len(data) < blob.length and not (is_legacy(data) and not first.broken):
         finds.odd(
@@ -68,12 +65,7 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
             f"holds a pickle of {blob.length} bytes, of which the first {MOST_IN_MEMORY} are searched",
             blob.place,
         )
-    if first.broken and any((each.module, each.name) == _DESCRIBES for each in first.imports):
-        through = _through_arrays(data, blob)
-        if through is not None:
-            finds.take(first, main=main)  # as far as pickle.load comes
-            _between_numbers(data, first.end, blob, finds)
-            first = through
+    first = _through_arrays(first, data, blob, finds, main=main)
     finds.take(first, main=main)
     values = [Value(piece.content, f"{blob.place}: byte {piece.offset}", piece.loaded) for piece in first.pieces]
     if first.broken:
@@ -87,15 +79,26 @@ def search_pickles(blob: Blob, finds: Finds, *, certain: bool, main: bool) -> Se
     return Searched(found=True, whole=first.end == blob.length, values=values)
 
 
-def _through_arrays(data: bytes, blob: Blob) -> Trace | None:
-    """Follow a pickle of joblib's without the arrays between its operations, which joblib.load passes over; None where it breaks, too."""
+def _is_wrapping(found: Trace, blob: Blob) -> bool:
+    """Whether bytes are, from the first to the last, a pickle of nothing but a value that may be a file itself."""
+    return bool(found.protocol and found.pieces) and not found.broken and found.end == blob.length
+
+
+def _through_arrays(first: Trace, data: bytes, blob: Blob, finds: Finds, *, main: bool) -> Trace:
+    """The pickle as joblib.load follows it, which passes over the arrays between operations; as it is where that does not help."""
+    if not first.broken or not any((each.module, each.name) == _DESCRIBES for each in first.imports):
+        return first
     parts, done = [], 0
     for start, end in arrays_between(blob.source_of_all()):
         parts.append(data[done:start])
         done = end
     bare = b"".join([*parts, data[done:]])
-    found = trace(bare, blob.place, nested=blob.nested) if parts else None
-    return None if found is None or found.broken else found._replace(end=found.end + len(data) - len(bare))
+    found = trace(bare, blob.place, nested=blob.nested) if parts else first
+    if found.broken:
+        return first
+    finds.take(first, main=main)  # as far as pickle.load comes
+    _between_numbers(data, first.end, blob, finds)
+    return found._replace(end=found.end + len(data) - len(bare))
 
 
 def _plausible(found: Trace) -> bool:
