@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tempfile
 import warnings
 from dataclasses import asdict
@@ -24,6 +25,10 @@ def fork(request: Request, workplace: Workplace) -> str:
         process = os.fork()
         if not process:
             try:
+                if (
+                    "torch" in sys.modules
+                ):  # its threads stay behind in the parent, and who asked them for anything would wait for ever
+                    sys.modules["torch"].set_num_threads(1)
                 os.chdir(workplace.cwd)
                 session.run(exchange)
             finally:
