@@ -122,7 +122,7 @@ def test_split_qkv_grouped(torch, carried, tmp_path):  # noqa: F811  fixtures
     assert same(torch, carried(made, "split-qkv-grouped", reverse=True), state)
     (tmp_path / "config.json").unlink()
     assert same(torch, carried(state, "split-qkv-grouped", "heads=6", "groups=2"), made)
-    with pytest.raises(PlanError, match=r"config\.json has nothing at /num_attention_heads"):
+    with pytest.raises(PlanError, match=r"config\.json beside the checkpoint has nothing at /num_attention_heads"):
         carried(state, "split-qkv-grouped")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from formats.ggufs import gguf
+from formats.joblib_file import JOBLIB
 from fuzz.seeds import archives, flaxes, npys, tars
 
 from ckptlint.errors import FormatError
@@ -80,7 +81,19 @@ def test_every_reader_is_reached_by_content_alone(tmp_path):
     (tmp_path / "g.tmp").write_bytes(tars()[0])
     (tmp_path / "h").write_bytes(archives()[0])
     (tmp_path / "i").write_bytes(flaxes()[0])
-    forms = ["torch-zip", "safetensors", "sharded", "torch-legacy", "gguf", "npy", "torch-tar", "safetensors", "flax"]
+    (tmp_path / "j").write_bytes(JOBLIB)
+    forms = [
+        "torch-zip",
+        "safetensors",
+        "sharded",
+        "torch-legacy",
+        "gguf",
+        "npy",
+        "torch-tar",
+        "safetensors",
+        "flax",
+        "pickle",
+    ]
     opened = [open_checkpoint(path) for path in sorted(tmp_path.iterdir())]
     assert [checkpoint.format for checkpoint in opened] == forms
     assert len(READERS) == len(opened)
