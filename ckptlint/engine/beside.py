@@ -1,4 +1,7 @@
-"""What differs between two trees beside their tensors, place by place."""
+"""What differs between two trees beside their tensors, place by place.
+
+The values are leaves with tree paths already, so that nothing is left for a library like deepdiff to find, whose paths would be others.
+"""
 
 from __future__ import annotations
 
