@@ -43,11 +43,16 @@ def _hang(_signal: int, _frame: object) -> None:
 
 
 def outcome(target: Target, content: bytes) -> str:
-    """Run once; return what happened: taken, or refused at which line, reached from which."""
+    """Run once; return what happened: taken, or refused at which line, reached from which, and what that line answered."""
     try:
         target.run(content)
     except CkptlintError as error:
-        return _place(error.__traceback__)
+        places = [_place(error.__traceback__)]
+        context = error.__context__  # a reader may put one error for many: the first one is what guides
+        while context is not None:
+            places.append(_place(context.__traceback__))
+            context = context.__context__
+        return " | ".join(places)
     return "taken"
 
 
