@@ -1,11 +1,10 @@
 """Baselines: what is known fails nothing, what is mended must be taken out, and what is new needs a reason."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from repositories import commit, repository
 
 from ckptlint.cli import main
 from ckptlint.core.issue import fingerprint
@@ -72,19 +71,13 @@ def test_the_other_commands_have_it_too(run):
     run("scan", "x.pkl", "--baseline", "scan.json", code=0)
 
 
-def git(*arguments):
-    who = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    subprocess.run(["git", *arguments], check=True, capture_output=True, env={**os.environ, **who})
-
-
 def test_the_gate_lets_a_baseline_shrink_and_not_grow(run):
     Path("ckpt").mkdir()
     lock = Path("ckpt/schema.lock")
     lock.write_text(write_lock(read_schema_json('{"a": [2]}', "x"), model="m"))
     Path("base.json").write_text(write_baseline([]))
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-qm", "x")
+    repository()
+    commit()
     lock.write_text(write_lock(read_schema_json('{"b": [2]}', "x"), model="m"))
     arguments = ("check", "ckpt", "--against", "HEAD", "--baseline", "base.json")
     assert "CKB101" in run(*arguments, code=1)

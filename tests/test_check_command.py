@@ -1,11 +1,10 @@
 """`ckptlint check` over the history of a toy repository, each step with its exit code and rule."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from repositories import commit, git, repository
 
 from ckptlint.cli import main
 from ckptlint.documents.lock import write_lock
@@ -16,25 +15,15 @@ SECOND = {key.replace(".mlp.", ".ffn."): shape for key, shape in FIRST.items()}
 THIRD = {key.replace("embed.", "tokens."): shape for key, shape in SECOND.items()}
 
 
-def git(*arguments):
-    who = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    subprocess.run(["git", *arguments], check=True, capture_output=True, env={**os.environ, **who})
-
-
 def lock(shapes, name="ckpt/schema.lock"):
     Path(name).parent.mkdir(exist_ok=True)
     Path(name).write_text(write_lock(read_schema_json(json.dumps(shapes), "x.json"), model="toy"))
 
 
-def commit():
-    git("add", "-A")
-    git("commit", "-q", "-m", "step")
-
-
 @pytest.fixture
 def check(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    git("init", "-q", "-b", "main")
+    repository()
 
     def run(*more, code):
         capsys.readouterr()

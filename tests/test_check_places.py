@@ -1,20 +1,15 @@
 """`ckptlint check --against`: a key that came and one that went, each at its line, the latter in the text that the base had."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
+
+from repositories import commit, repository
 
 from ckptlint.cli import main
 from ckptlint.core.schema import Schema
 from ckptlint.documents.lock import write_lock
 
 NET = "from torch import nn\n\nclass Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.{} = nn.Linear(2, 2)\n"
-
-
-def git(*arguments):
-    who = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    subprocess.run(["git", *arguments], check=True, capture_output=True, env={**os.environ, **who})
 
 
 def write(name):
@@ -28,9 +23,8 @@ def write(name):
 def test_a_renamed_attribute_is_at_both_its_lines(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     write("fc")
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-qm", "x")
+    repository()
+    commit()
     write("head")
     assert main(["check", "ckpt", "--against", "HEAD", "--format", "json"]) == 1
     found = {

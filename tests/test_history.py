@@ -5,12 +5,10 @@ process of its own where the step is about that; else its lock is written of the
 """
 
 import json
-import os
 import shutil
-import subprocess
 
 import pytest
-from cli import ROOT
+from repositories import alone, commit, git, repository
 
 from ckptlint.cli import main
 from ckptlint.commands.live import live_schema
@@ -52,11 +50,6 @@ class Project:
     def __init__(self, folder, capsys):
         self.folder, self.capsys = folder, capsys
 
-    def git(self, *arguments, code=0):
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
     def ckptlint(self, *arguments, code=0):
         self.capsys.readouterr()
         got = main([str(each) for each in arguments])
@@ -69,10 +62,6 @@ class Project:
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
-
-    def commit(self):
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", "step")
 
     def gate(self, code, *, against="HEAD"):
         """The codes that the gate says, against a revision of git."""
@@ -125,18 +114,13 @@ class Project:
 @pytest.fixture
 def project(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "a")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "a@b.c")
-    for scope in ("GLOBAL", "SYSTEM"):
-        monkeypatch.setenv(f"GIT_CONFIG_{scope}", os.devnull)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # git calls the drivers
+    alone(monkeypatch)
     made = Project(tmp_path, capsys)
     (tmp_path / "net.py").write_text(NET)
     (tmp_path / "load.py").write_text(LOADER)
     (tmp_path / ".gitignore").write_text("*.pt\n*.undo\n__pycache__\nanswers.json\nnew.lock\n")
-    made.git("init", "-q", "-b", "main")
-    made.commit()
+    repository()
+    commit()
     return made
 
 
@@ -171,7 +155,7 @@ def adopt(project):
     project.ckptlint("init", code=2)  # once is enough
     assert project.gate(0) == []  # HEAD has no lock: this is the adoption
     assert project.hooks(0) == []
-    project.commit()
+    commit()
     assert project.gate(0) == []
 
 
@@ -185,7 +169,7 @@ def rename(project):
     assert project.gate(1)[0] == "CKB101"
     project.ckptlint("make", "--no-input")
     assert project.gate(0) == []
-    project.commit()
+    commit()
     assert project.gate(0, against="HEAD~1") == []
     project.ckptlint("migrate", "v0.pt", "--chain", "ckpt/net", "-o", "v0_1.pt")
     project.fits("v0_1.pt")
@@ -204,7 +188,7 @@ def split(project):
     project.make(*project.answers(accept=[each["about"] for each in said["questions"]]))
     assert project.hooks(0) == []
     assert project.gate(0) == []
-    project.commit()
+    commit()
     project.ckptlint("migrate", "v1.pt", "--chain", "ckpt/net", "-o", "v1_2.pt")
     project.fits("v1_2.pt")
     project.save("v2.pt")
@@ -218,7 +202,7 @@ def resize(project):
     project.make(*project.answers(drop={"head": "other classes"}, new={"head": "zeros"}))
     assert "other classes" in project.migrations()[2].read_text()
     assert project.gate(0) == []
-    project.commit()
+    commit()
     project.ckptlint("migrate", "v2.pt", "--chain", "ckpt/net", "-o", "v2_3.pt")
     project.fits("v2_3.pt")
     project.save("v3.pt")
@@ -226,26 +210,26 @@ def resize(project):
 
 def branches(project):
     """Two branches that both migrate: git stops at the sum, the lock is merged by its driver, and one goes behind the other with proof."""
-    project.git("checkout", "-q", "-b", "tokens")
+    git("checkout", "-q", "-b", "tokens")
     project.edit("self.embed = ", "self.tokens = ")
     project.make()
-    project.commit()
-    project.git("checkout", "-q", "main")
+    commit()
+    git("checkout", "-q", "main")
     project.edit("self.head = ", "self.out = ")
     project.make()
-    project.commit()
+    commit()
     project.save("v4.pt")
-    project.git("checkout", "-q", "tokens")
-    project.git("merge", "-q", "main", code=1)
-    assert project.git("diff", "--name-only", "--diff-filter=U").split() == ["ckpt/net/chain.sum"]
+    git("checkout", "-q", "tokens")
+    git("merge", "-q", "main", code=1)
+    assert git("diff", "--name-only", "--diff-filter=U").split() == ["ckpt/net/chain.sum"]
     project.ckptlint("lock", "--check")  # the driver made the lock that the merged class gives
     assert project.hooks(0) == []
     project.ckptlint("check", "ckpt/net", code=1)
     assert "proved" in project.ckptlint("rebase", "ckpt/net", "--against", "main")
     assert project.gate(0, against="main") == []
-    project.commit()
-    project.git("checkout", "-q", "main")
-    project.git("merge", "-q", "tokens")  # a fast-forward to the merge, whose second parent was main
+    commit()
+    git("checkout", "-q", "main")
+    git("merge", "-q", "tokens")  # a fast-forward to the merge, whose second parent was main
     assert project.gate(0, against="HEAD^2") == []
     assert len(project.ckptlint("log", "ckpt/net").splitlines()) == 5
     project.save("v5.pt")
@@ -254,7 +238,7 @@ def branches(project):
 def squash(project):
     project.ckptlint("squash", "ckpt/net", "1..2")
     assert project.gate(0) == []
-    project.commit()
+    commit()
     assert project.gate(0, against="HEAD~1") == []
     assert len(project.migrations()) == 4
     assert project.gate(0, against="HEAD^^2") == []  # from before the branches were merged, too

@@ -1,11 +1,10 @@
 """Ignores that have themselves to be looked at: unused, expired, without a reason, of no rule; each told, and not told beside it."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from repositories import commit, repository
 
 from ckptlint.cli import main
 from ckptlint.documents.lock import write_lock
@@ -129,16 +128,10 @@ def test_an_entry_ends_with_its_revision(run):
     assert rules(run, "lint", "new.json")[1][-1] == "CKX102"
 
 
-def git(*arguments):
-    who = {f"GIT_{role}_{what}": "a@b.c" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    subprocess.run(["git", *arguments], check=True, capture_output=True, env={**os.environ, **who})
-
-
 def test_entries_about_the_gate(run):
     lock(KEYS, "ckpt/schema.lock")
-    git("init", "-q")
-    git("add", "-A")
-    git("commit", "-qm", "x")
+    repository()
+    commit()
     gate = ("check", "ckpt", "--against", "HEAD")
     settings = "[models.net]\nlock = 'ckpt/schema.lock'\n[[ignore]]\ncode = 'CKB101'\nreason = 'r'\nmodel = 'net'\n"
     Path("ckptlint.toml").write_text(settings + "keys = 'b'\n")

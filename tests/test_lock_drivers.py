@@ -2,11 +2,10 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
-from cli import ROOT
+from repositories import alone, commit, git, repository
 
 from ckptlint.cli import main
 from ckptlint.documents.lock import write_lock
@@ -20,37 +19,24 @@ def text(shapes):
     return write_lock(read_schema_json(json.dumps(shapes), "x.json"), model="toy")
 
 
-def git(*arguments, code=0):
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
-def commit(shapes=None):
-    if shapes is not None:
-        LOCK.parent.mkdir(exist_ok=True)
-        LOCK.write_text(text(shapes))
-    git("add", "-A")
-    git("commit", "-q", "-m", "step")
+def commit_lock(shapes):
+    LOCK.parent.mkdir(exist_ok=True)
+    LOCK.write_text(text(shapes))
+    commit()
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder outside of git."""
     monkeypatch.chdir(tmp_path)
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "a")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "a@b.c")
-    for scope in ("GLOBAL", "SYSTEM"):
-        monkeypatch.setenv(f"GIT_CONFIG_{scope}", os.devnull)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # git calls the drivers
+    alone(monkeypatch)
     return tmp_path
 
 
 @pytest.fixture
 def repo(folder):
     """A repository whose clone has the drivers."""
-    git("init", "-q", "-b", "main")
+    repository()
     assert main(["drivers"]) == 0
     commit()
     return folder
@@ -58,17 +44,17 @@ def repo(folder):
 
 def fork(base, ours, theirs):
     """Two branches of one lock; the first is checked out."""
-    commit(base)
+    commit_lock(base)
     git("checkout", "-q", "-b", "theirs")
-    commit(theirs)
+    commit_lock(theirs)
     git("checkout", "-q", "main")
-    commit(ours)
+    commit_lock(ours)
 
 
 def test_drivers_need_a_repository_and_keep_what_is_there(folder, capsys):
     assert main(["drivers"]) == 2
     assert "is in no git repository" in capsys.readouterr().err
-    git("init", "-q")
+    repository()
     Path(".gitattributes").write_bytes(b"*.png binary")
     for _ in range(2):
         assert main(["drivers"]) == 0
@@ -98,9 +84,9 @@ def test_branches_that_change_one_key_conflict_and_ours_stays_whole(repo):
 
 def test_branches_that_adopt_different_models_conflict(repo):
     git("checkout", "-q", "-b", "theirs")
-    commit(FIRST)
+    commit_lock(FIRST)
     git("checkout", "-q", "main")
-    commit(FIRST | {"extra.weight": [2]})
+    commit_lock(FIRST | {"extra.weight": [2]})
     assert "both branches changed" in git("merge", "theirs", code=1)  # there is no base to say who changed what
     assert LOCK.read_text() == text(FIRST | {"extra.weight": [2]})
 
@@ -116,7 +102,7 @@ def test_what_is_no_lock_conflicts(repo):
 
 
 def test_git_shows_locks_by_pattern(repo):
-    commit(FIRST)
+    commit_lock(FIRST)
     LOCK.write_text(text({key.replace("up", "fc"): shape for key, shape in FIRST.items()}))
     said = git("diff").splitlines()
     assert said[:2] == [f"--- a/{LOCK}", f"+++ b/{LOCK}"]
@@ -134,7 +120,7 @@ def test_git_shows_locks_by_pattern(repo):
 
 def test_a_lock_that_cannot_be_read_does_not_stop_git(repo):
     Path("zzz.txt").write_text("old\n")
-    commit(FIRST)
+    commit_lock(FIRST)
     LOCK.write_text("<<<<<<< ours\n" + text(FIRST))
     Path("zzz.txt").write_text("new\n")
     said = git("diff")
@@ -143,9 +129,9 @@ def test_a_lock_that_cannot_be_read_does_not_stop_git(repo):
 
 
 def test_the_gate_in_a_shallow_clone(repo, monkeypatch, capsys):
-    commit(FIRST)
+    commit_lock(FIRST)
     git("checkout", "-q", "-b", "change")
-    commit(FIRST | {"head.weight": [9, 8]})
+    commit_lock(FIRST | {"head.weight": [9, 8]})
     git("clone", "-q", "--depth=1", "-b", "change", repo.as_uri(), "clone")
     monkeypatch.chdir(repo / "clone")
     assert git("rev-list", "--count", "HEAD").strip() == "1"
@@ -160,7 +146,7 @@ def test_the_gate_in_a_shallow_clone(repo, monkeypatch, capsys):
 
 
 def test_a_sum_that_is_deleted_is_found(repo, capsys):
-    commit(FIRST)
+    commit_lock(FIRST)
     second = {key.replace("embed", "tokens"): shape for key, shape in FIRST.items()}
     Path("new.lock").write_text(text(second))
     assert main(["make", str(LOCK), "new.lock", "--chain", "ckpt"]) == 0

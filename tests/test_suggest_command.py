@@ -156,3 +156,14 @@ def test_a_trained_source_tells_norms_from_biases_of_a_fresh_target(tmp_path):
     found = json.loads(ckptlint(tmp_path, "suggest", "old.safetensors", "new.safetensors", "--format", "json").stdout)
     made = {edge["sources"][0]: edge["targets"][0] for edge in found["edges"]}
     assert made == {"stem.weight": "stem.weight", "n.u": "n.second", "n.v": "n.first"}
+
+
+def test_what_cannot_be_written_is_left_as_it_is(tmp_path):
+    write(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "map.json").write_text('{"a": "b"}')
+    for place, said in (("pipe", "is not a regular file"), ("folder", "is a directory"), ("map.json/x", "its folder")):
+        for command in (["suggest", "old.json", "new.json"], ["import", "map.json", "old.json"]):
+            assert said in ckptlint(tmp_path, *command, "-o", place, code=3).stderr
+    assert (tmp_path / "pipe").is_fifo()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ckptlint.commands import sources
+from ckptlint.commands.texts import put
 from ckptlint.core.migration import ChainPlace, Migration
 from ckptlint.documents.chain_sum import read_sum, write_sum
 from ckptlint.documents.migrations import read_migration
@@ -29,16 +30,6 @@ def read_seals(folder: str) -> tuple[Seal, ...] | None:
 def write_seals(folder: str, chain: Chain) -> None:
     """Write the folder's sum anew."""
     put(Path(folder) / SUM, write_sum(seals(chain)))
-
-
-def put(path: Path, text: str, *, new: bool = False) -> None:
-    """Write a text whole or not at all; a `new` file takes nobody's place."""
-    from ckptlint.formats.atomic import AtomicFile
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with AtomicFile(str(path), replace=not new) as out:
-        out.file.write(text.encode())
-        out.commit()
 
 
 def placed(text: str, place: ChainPlace, origin: str) -> tuple[str, Migration]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ckptlint.commands import sources
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
+from ckptlint.commands.texts import put
 from ckptlint.documents.foreign import Reading
 from ckptlint.engine.adopting.adopt import Adopted
 from ckptlint.engine.adopting.mapping import Mapping
@@ -52,7 +53,7 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     proof = prove(read_migration(text, request.output or "<imported>"), old, new)
     failed = bool(adopted.faults) or proof.failed
     if request.output is not None:
-        _write(request.output, text)
+        put(Path(request.output), text)
         talk(f"wrote {request.output}; {_verdict(adopted, proof)}")
     lines = _as_json(adopted, mapping, proof) if form == "json" else _text(text, adopted, proof, request.output)
     return lines, 1 if failed else 0
@@ -112,10 +113,3 @@ def _as_json(adopted: Adopted, mapping: Mapping, proof: Proof) -> Iterator[str]:
             "proved": not proof.failed,
         }
     )
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        Path(path).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", where=path) from error

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptlint.commands import blobs, lock_drivers, sources
-from ckptlint.commands.chain_folder import put
 from ckptlint.commands.hook import python_files
 from ckptlint.commands.locating import with_classes
 from ckptlint.commands.projects import settings
 from ckptlint.commands.sources import Building
+from ckptlint.commands.texts import put
 from ckptlint.core.schema import Schema
 from ckptlint.documents.lock import write_lock
 from ckptlint.engine.find_models import FoundModel, find_models

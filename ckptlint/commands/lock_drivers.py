@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ckptlint.commands import blobs, sources
-from ckptlint.commands.chain_folder import put
+from ckptlint.commands.texts import put
 from ckptlint.core.families import fold
 from ckptlint.core.schema import Schema
 from ckptlint.documents.lock import write_lock

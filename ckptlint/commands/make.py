@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ckptlint.commands import sources
-from ckptlint.commands.chain_folder import put, write_seals
+from ckptlint.commands.chain_folder import write_seals
 from ckptlint.commands.chaining import begun
 from ckptlint.commands.lock import write_model_lock
 from ckptlint.commands.prompting import settle
 from ckptlint.commands.sides import Sides, named, of_model
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
+from ckptlint.commands.texts import put
 from ckptlint.commands.versions import renames_since
 from ckptlint.core.chain import number_of
 from ckptlint.core.digest import k1, short

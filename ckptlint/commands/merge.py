@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ckptlint.commands.chain_folder import put, write_seals
+from ckptlint.commands.chain_folder import write_seals
 from ckptlint.commands.chaining import read_heads
 from ckptlint.commands.revisions import schema_at
+from ckptlint.commands.texts import put
 from ckptlint.core.chain import number_of
 from ckptlint.core.digest import k1
 from ckptlint.core.migration import ChainPlace

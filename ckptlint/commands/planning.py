@@ -114,6 +114,7 @@ def plan_down(checkpoint: Checkpoint, going: Going, source: OldSchema | None) ->
                 _leave_alone(each)  # the way here did so too, since it matched nothing there
                 continue
             passage.notes.extend(f"{text}; an undo file would make it exact" for text in approximations(way.plan))
+            passage.notes.extend(back.notes)
             passage.rewrite(each, back, restored_entries(each, migration, way))
             drafts.append((each, way))
         undo_steps(passage, migration, drafts, facts_of(current, going.params))

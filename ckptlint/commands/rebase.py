@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptlint.commands import blobs, sources
-from ckptlint.commands.chain_folder import placed, put, write_seals
+from ckptlint.commands.chain_folder import placed, write_seals
 from ckptlint.commands.chaining import read_chain, read_heads
 from ckptlint.commands.revisions import schema_at
+from ckptlint.commands.texts import put
 from ckptlint.core.chain import number_of
 from ckptlint.core.digest import k1
 from ckptlint.core.migration import ChainPlace, Migration

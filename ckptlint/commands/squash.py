@@ -8,9 +8,10 @@ from functools import reduce
 from pathlib import Path
 
 from ckptlint.commands import sources
-from ckptlint.commands.chain_folder import move, put, write_seals
+from ckptlint.commands.chain_folder import move, write_seals
 from ckptlint.commands.chaining import SQUASHED, read_chain
 from ckptlint.commands.revisions import schema_at
+from ckptlint.commands.texts import put
 from ckptlint.core.chain import number_of
 from ckptlint.core.migration import ChainPlace, Migration
 from ckptlint.core.schema import Schema

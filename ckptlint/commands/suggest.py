@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ckptlint.commands import sources
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
+from ckptlint.commands.texts import put
 from ckptlint.core.schema import Schema
 from ckptlint.engine.prove import Proof, prove
 from ckptlint.engine.suggest.names import Synonyms
@@ -49,7 +51,7 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     proof = prove(read_migration(text, output or "<suggested>"), old, new)
     done = found.complete and not proof.failed
     if output is not None:
-        _write(output, text)
+        put(Path(output), text)
         talk(f"wrote {output}; {verdict(found, proof)}")
     lines = _as_json(found, proof) if form == "json" else _text(text, found, proof, shown=output is None)
     return lines, 0 if done else 1
@@ -122,11 +124,3 @@ def _as_json(found: Suggestion, proof: Proof) -> Iterator[str]:
             "proved": not proof.failed,
         }
     )
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise UsageError(f"cannot be written: {error.strerror}", where=path) from error

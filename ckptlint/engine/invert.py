@@ -207,4 +207,6 @@ def _turned(edges: Sequence[Edge], inputs: dict[str, int], steps: list[Step]) ->
 
 def _notes(plan: Plan) -> tuple[str, ...]:
     made = sum(len(edge.targets) for edge in plan.edges if not edge.sources)
+    if made == 1:
+        return ("1 tensor that the migration made new is left out, whatever it holds now",)
     return (f"{made} tensors that the migration made new are left out, whatever they hold now",) if made else ()

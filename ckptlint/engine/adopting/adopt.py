@@ -13,7 +13,7 @@ from typing import Final
 from ckptlint.core.schema import Schema
 from ckptlint.engine.adopting.gathering import Part, Wholes
 from ckptlint.engine.adopting.mapping import Conversion, Mapping, Step, Transform
-from ckptlint.engine.suggest.families import HOLE, Family, Index, fold, unfolded
+from ckptlint.engine.suggest.families import HOLE, Family, Index, fold, is_number, unfolded
 from ckptlint.engine.suggest.suggestion import Match, Suggestion
 
 _SHOWN: Final = 3
@@ -140,7 +140,7 @@ def aligned(family: Family, keys: Sequence[str]) -> Family | None:
     for column in zip(*split, strict=True):
         if len(set(column)) == 1:
             template.append(column[0])
-        elif all(map(_is_number, column)):
+        elif all(map(is_number, column)):
             template.append(HOLE)
         else:
             return None
@@ -152,10 +152,6 @@ def aligned(family: Family, keys: Sequence[str]) -> Family | None:
     if len(members) < len(keys):
         return None
     return Family(tuple(template), members, family.places, family.shapes, family.order)
-
-
-def _is_number(segment: str) -> bool:
-    return segment.isascii() and segment.isdigit() and len(segment) < 10 and str(int(segment)) == segment
 
 
 def _collisions(matches: Iterable[Match]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as AnyMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
 from ckptlint.core.expression import Expression
@@ -183,4 +183,3 @@ class Mapping:
     form: str
     steps: tuple[Step, ...]
     conversions: tuple[Conversion, ...] = ()
-    notes: tuple[str, ...] = field(default=())

@@ -107,7 +107,7 @@ def _parted(
     parts: dict[str, list[tuple[Index, _Key]]] = {}
     for each in below:
         parts.setdefault(each[1].segments[place], []).append(each)
-    numbers = [segment for segment in parts if _is_number(segment)]
+    numbers = [segment for segment in parts if is_number(segment)]
     if (
         len(numbers) < 2
         or prefix.count(HOLE) >= _DEEPEST
@@ -120,7 +120,8 @@ def _parted(
     return {**parts, HOLE: folded}
 
 
-def _is_number(segment: str) -> bool:
+def is_number(segment: str) -> bool:
+    """Whether a segment is a whole number as Python writes it, small enough to be an index."""
     return segment.isascii() and segment.isdigit() and len(segment) < 10 and str(int(segment)) == segment
 
 

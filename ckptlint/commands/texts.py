@@ -1,0 +1,22 @@
+"""Text files that commands write: whole or not at all, and never in the place of anything but a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ckptlint.errors import OutputError
+
+
+def put(path: Path, text: str, *, new: bool = False) -> None:
+    """Write a text, and the folders it is in; a `new` file takes nobody's place. `OutputError` where it cannot be."""
+    from ckptlint.formats.atomic import AtomicFile, check_output
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"its folder cannot be made: {error.strerror}", where=str(path)) from error
+    if not new:
+        check_output(str(path), (), force=True)
+    with AtomicFile(str(path), replace=not new) as out:
+        out.file.write(text.encode())
+        out.commit()
