@@ -143,5 +143,7 @@ def test_the_way_back_says_that_it_leaves_out_what_was_made(tmp_path):
     body = "ckptlint: 1\nsummary: s\nrewrites:\n- new: {key: b, shape: [2], dtype: f32, fill: zeros}\nrest: keep\n"
     (tmp_path / "m.yaml").write_text(body)
     ckptlint(tmp_path, "migrate", "old.safetensors", "-m", "m.yaml", "-o", "new.safetensors")
-    said = ckptlint(tmp_path, "migrate", "new.safetensors", "-m", "m.yaml", "--reverse", "-o", "back.safetensors").stderr
+    said = ckptlint(
+        tmp_path, "migrate", "new.safetensors", "-m", "m.yaml", "--reverse", "-o", "back.safetensors"
+    ).stderr
     assert "note: 1 tensor that the migration made new is left out, whatever it holds now" in said
