@@ -15,14 +15,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat(Operation):
-    """Repeat what lies along `dim`, `times` times: all of it end to end, each entry by itself, or the tensor along a new dimension.
-
-    `each: true` gives 0 0 1 1 for 0 1 (torch's repeat_interleave), otherwise 0 1 0 1 (tile). `new: true` puts in a dimension.
-    """
-
-    name: ClassVar[str] = "repeat"
-    example: ClassVar[str] = "repeat: {dim: 0, times: 4, each: true}"
+class _Copies(Operation):
+    """What both say of the copies: how many, along which dimension, end to end or each entry by itself, or a dimension of their own."""
 
     times: int
     dim: int = 0
@@ -30,7 +24,21 @@ class Repeat(Operation):
     new: bool = False
 
     def __post_init__(self) -> None:
-        _check(self.times, each=self.each, new=self.new)
+        if not 1 <= self.times <= 1 << 16:
+            raise DocumentError(f"cannot be repeated {self.times} times")
+        if self.each and self.new:
+            raise DocumentError("each and new exclude one another")
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat(_Copies):
+    """Repeat what lies along `dim`, `times` times: all of it end to end, each entry by itself, or the tensor along a new dimension.
+
+    `each: true` gives 0 0 1 1 for 0 1 (torch's repeat_interleave), otherwise 0 1 0 1 (tile). `new: true` puts in a dimension.
+    """
+
+    name: ClassVar[str] = "repeat"
+    example: ClassVar[str] = "repeat: {dim: 0, times: 4, each: true}"
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(self._repeated(kit, x) for x in inputs)
@@ -54,7 +62,7 @@ class Repeat(Operation):
 
 
 @dataclass(frozen=True, slots=True)
-class Same(Operation):
+class Same(_Copies):
     """Make one of `times` equal copies along `dim`; where they differ in a bit, the tensor is refused.
 
     It undoes `repeat` with the same options: copies end to end, entries side by side (`each: true`), or a dimension that goes away
@@ -64,14 +72,6 @@ class Same(Operation):
     name: ClassVar[str] = "same"
     layout: ClassVar[bool] = False
     example: ClassVar[str] = "same: {dim: 0, times: 4, each: true}"
-
-    times: int
-    dim: int = 0
-    each: bool = False
-    new: bool = False
-
-    def __post_init__(self) -> None:
-        _check(self.times, each=self.each, new=self.new)
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(self._one(kit, x) for x in inputs)
@@ -100,10 +100,3 @@ class Same(Operation):
 
 def _times(shape: tuple[int, ...], dim: int, times: int) -> tuple[int, ...]:
     return (*shape[:dim], shape[dim] * times, *shape[dim + 1 :])
-
-
-def _check(times: int, *, each: bool, new: bool) -> None:
-    if not 1 <= times <= 1 << 16:
-        raise DocumentError(f"cannot be repeated {times} times")
-    if each and new:
-        raise DocumentError("each and new exclude one another")

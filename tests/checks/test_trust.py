@@ -149,6 +149,17 @@ def test_a_library_function_may_be_a_value_but_not_be_called():
     assert judge("torch.nn.functional", "relu", called=True).trust is Trust.DANGEROUS
 
 
+@pytest.mark.parametrize(
+    "full",
+    ["werkzeug.utils import_string", "gensim.utils unpickle", "wandb.util get_module", "somewhere.io load", "hub.core fetch_weights"],
+)
+def test_a_function_of_an_unknown_package_that_loads_by_name_may_be_a_value_but_not_be_called(full):
+    module, name = full.split()
+    assert judge(module, name, called=True).trust == Trust.DANGEROUS
+    assert judge(module, name).trust == Trust.UNKNOWN
+    assert judge(module, f"_restore_{name.title()}", called=True).trust == Trust.UNKNOWN
+
+
 def test_the_standard_library_is_known_as_a_whole():
     assert set(sys.stdlib_module_names) <= STANDARD
 

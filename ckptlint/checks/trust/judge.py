@@ -46,6 +46,8 @@ _FILES = re.compile(  # what functions of libraries are called that read, write 
     r"(save|load|open|dump|dumps|loads|from_file|fromfile|tofile|savetxt|loadtxt|genfromtxt|from_pretrained|save_pretrained|push_to_hub)"
     r"|(save|read|fetch|download|write)_\w+|to_(csv|pickle|sql|parquet|hdf|json|excel|feather|stata|file)|sympify|parse_expr"
 )
+_IMPORTERS = re.compile(r"import_\w+|\w*(get|load|find)_(module|class|object|attr|obj|symbol)|locate|resolve_\w+|unpickle(_\w+)?")
+# functions by which packages look things up by their name, or read a pickle in a pickle: what a chain of calls begins with
 _OLD_BUILTINS = {"long": "int", "unicode": "str", "xrange": "range"}  # what protocol 2 writes for today's names
 _KERAS_PICKLES = frozenset(
     f"{keras}.saving.pickle_utils"
@@ -102,8 +104,13 @@ def _dangerous(module: str, name: str, *, called: bool) -> Verdict | None:
         return Verdict(Trust.DANGEROUS, f"is of {top}, which has no business in a checkpoint")
     if top in LIBRARIES:
         return _of_library(module, name, called=called)
-    if name.rpartition(".")[2] in TELLTALE:
+    last = name.rpartition(".")[2]
+    if last in TELLTALE:
         return Verdict(Trust.DANGEROUS, "has the name of a function that runs code or commands, or deletes files")
+    if called and _IMPORTERS.fullmatch(last):
+        return Verdict(Trust.DANGEROUS, "has the name of a function that imports or unpickles what it is told to")
+    if called and _FILES.fullmatch(last):
+        return Verdict(Trust.DANGEROUS, "has the name of a function that reads, writes or fetches files")
     return None
 
 
