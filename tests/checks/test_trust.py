@@ -151,7 +151,13 @@ def test_a_library_function_may_be_a_value_but_not_be_called():
 
 @pytest.mark.parametrize(
     "full",
-    ["werkzeug.utils import_string", "gensim.utils unpickle", "wandb.util get_module", "somewhere.io load", "hub.core fetch_weights"],
+    [
+        "werkzeug.utils import_string",
+        "gensim.utils unpickle",
+        "wandb.util get_module",
+        "somewhere.io load",
+        "hub.core fetch_weights",
+    ],
 )
 def test_a_function_of_an_unknown_package_that_loads_by_name_may_be_a_value_but_not_be_called(full):
     module, name = full.split()

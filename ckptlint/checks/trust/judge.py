@@ -46,7 +46,9 @@ _FILES = re.compile(  # what functions of libraries are called that read, write 
     r"(save|load|open|dump|dumps|loads|from_file|fromfile|tofile|savetxt|loadtxt|genfromtxt|from_pretrained|save_pretrained|push_to_hub)"
     r"|(save|read|fetch|download|write)_\w+|to_(csv|pickle|sql|parquet|hdf|json|excel|feather|stata|file)|sympify|parse_expr"
 )
-_IMPORTERS = re.compile(r"import_\w+|\w*(get|load|find)_(module|class|object|attr|obj|symbol)|locate|resolve_\w+|unpickle(_\w+)?")
+_IMPORTERS = re.compile(
+    r"import_\w+|\w*(get|load|find)_(module|class|object|attr|obj|symbol)|locate|resolve_\w+|unpickle(_\w+)?"
+)
 # functions by which packages look things up by their name, or read a pickle in a pickle: what a chain of calls begins with
 _OLD_BUILTINS = {"long": "int", "unicode": "str", "xrange": "range"}  # what protocol 2 writes for today's names
 _KERAS_PICKLES = frozenset(
