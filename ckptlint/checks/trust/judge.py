@@ -106,14 +106,19 @@ def _dangerous(module: str, name: str, *, called: bool) -> Verdict | None:
         return Verdict(Trust.DANGEROUS, f"is of {top}, which has no business in a checkpoint")
     if top in LIBRARIES:
         return _of_library(module, name, called=called)
-    last = name.rpartition(".")[2]
-    if last in TELLTALE:
-        return Verdict(Trust.DANGEROUS, "has the name of a function that runs code or commands, or deletes files")
-    if called and _IMPORTERS.fullmatch(last):
-        return Verdict(Trust.DANGEROUS, "has the name of a function that imports or unpickles what it is told to")
-    if called and _FILES.fullmatch(last):
-        return Verdict(Trust.DANGEROUS, "has the name of a function that reads, writes or fetches files")
-    return None
+    deed = _told_by_name(name.rpartition(".")[2], called=called)
+    return Verdict(Trust.DANGEROUS, f"has the name of a function that {deed}") if deed else None
+
+
+def _told_by_name(name: str, *, called: bool) -> str:
+    """Say what a function of an unknown package does by its name, if that is dangerous."""
+    if name in TELLTALE:
+        return "runs code or commands, or deletes files"
+    if called and _IMPORTERS.fullmatch(name):
+        return "imports or unpickles what it is told to"
+    if called and _FILES.fullmatch(name):
+        return "reads, writes or fetches files"
+    return ""
 
 
 def _reached(modules: list[str], names: list[str]) -> str:
