@@ -128,8 +128,8 @@ def run(layout: Layout, known: Synonyms) -> Run:
     start = time.process_time()
     found = suggest(old, new, known, SuggestOptions(use_order=layout["trust"] != "forward-aligned"))
     seconds = time.process_time() - start
-    score = judge(layout, list(found.edges()))
-    proved = found.complete and proves(found, old, new)
+    score = judge(layout, [*found.edges(), *said_new(found)])
+    proved = (found.complete or only_new(found)) and proves(found, old, new)
     rewrites, hand = rewrites_of(found), hand_written(layout)
     return Run(
         layout["name"], layout["family"], score, proved, seconds, list(calibration(layout, found)), rewrites, hand
@@ -153,8 +153,19 @@ def hand_written(layout: Layout) -> int:
     )
 
 
+def said_new(found: Suggestion) -> Iterator[Edge]:
+    """What is said to have no source, as edges; its values are left to the user, so that no edge is made."""
+    return (Edge((), (key,), ("new",), 0.0) for family in found.unsourced for key in family.keys)
+
+
+def only_new(found: Suggestion) -> bool:
+    return not found.open_sources and len(found.open_targets) == len(found.unsourced)
+
+
 def proves(found: Suggestion, old: Schema, new: Schema) -> bool:
-    return not prove(read_migration(migration_yaml(found, old, new), "suggested.yaml"), old, new).failed
+    """Whether the migration proves, with what it proposes for tensors without a source."""
+    text = migration_yaml(found, old, new).replace("\n#   - new:", "\n  - new:")
+    return not prove(read_migration(text, "suggested.yaml"), old, new).failed
 
 
 def schema(keys: dict[str, list[int]]) -> Schema:

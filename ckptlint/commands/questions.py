@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from ckptlint.core.schema import Schema
@@ -14,6 +14,7 @@ from ckptlint.engine.suggest.suggestion import Ambiguity, Suggestion
 _DROP: Final = "d"
 _LEAVE: Final = "s"
 _STOP: Final = "q"
+_FILLS: Final = {"z": 0.0, "o": 1.0}
 
 Prompt = Callable[[str, tuple[str, ...]], str]
 
@@ -24,14 +25,14 @@ def decided(
     options: SuggestOptions,
     say: Callable[[str], None],
     prompt: Prompt,
-) -> Suggestion:
-    """Suggest, ask, and suggest again with the answer, until nothing is left to ask or the user stops."""
+) -> tuple[Suggestion, Mapping[str, float]]:
+    """Suggest, ask, and suggest again with the answer, until nothing is left to ask or the user stops; return what fills new keys, too."""
     told = Told()
     while True:
         found = suggest_told(*schemas, synonyms, options, told)
         open_questions = list(questions(found, told))
         if not open_questions:
-            return found
+            return _filled(schemas, synonyms, options, told, (say, prompt))
         say(f"{len(open_questions)} to decide")
         first = open_questions[0]
         for line in _asked(first):
@@ -39,8 +40,31 @@ def decided(
         numbers = map(str, range(1, len(first.candidates) + 1))
         answer = prompt("answer", (*numbers, _DROP, _LEAVE, _STOP))
         if answer == _STOP:
-            return found
+            return found, told.fills
         told = _answered(told, first, answer)
+
+
+def _filled(
+    schemas: tuple[Schema, Schema],
+    synonyms: Synonyms,
+    options: SuggestOptions,
+    told: Told,
+    terminal: tuple[Callable[[str], None], Prompt],
+) -> tuple[Suggestion, Mapping[str, float]]:
+    """Ask what fills tensors that nothing becomes."""
+    say, prompt = terminal
+    while True:
+        found = suggest_told(*schemas, synonyms, options, told)
+        family = next((family for family in found.unsourced if family.template not in told.left), None)
+        if family is None:
+            return found, told.fills
+        shape = ",".join(map(str, family.shape))
+        say(f"{family} ([{shape}]) of the target has no source")
+        say(f"  z) zeros   o) ones   {_LEAVE}) leave it open, with a proposal   {_STOP}) ask no more")
+        answer = prompt("answer", (*_FILLS, _LEAVE, _STOP))
+        if answer == _STOP:
+            return found, told.fills
+        told = told.leaving(family) if answer == _LEAVE else told.filling(family, _FILLS[answer])
 
 
 def _asked(question: Ambiguity) -> list[str]:

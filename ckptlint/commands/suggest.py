@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class Request:
 def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     from ckptlint.documents.evidence import shipped_synonyms
     from ckptlint.documents.migrations import read_migration
-    from ckptlint.documents.suggested import migration_yaml
+    from ckptlint.documents.suggested import Said, migration_yaml
 
     request = Request(**given)  # type: ignore[arg-type]  # click checked them
     output = request.output
@@ -46,8 +46,8 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
         empty = request.target if old.tensors else request.source
         raise UsageError("holds no tensors: there is nothing to match", where=empty)
     options = SuggestOptions(request.min_confidence, not request.no_order, *_values(request))
-    found = _found(request, (old, new), shipped_synonyms(), options)
-    text = migration_yaml(found, old, new)
+    found, fills = _found(request, (old, new), shipped_synonyms(), options)
+    text = migration_yaml(found, old, new, Said(fills=fills))
     proof = prove(read_migration(text, output or "<suggested>"), old, new)
     done = found.complete and not proof.failed
     if output is not None:
@@ -57,9 +57,12 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     return lines, 0 if done else 1
 
 
-def _found(request: Request, schemas: tuple[Schema, Schema], synonyms: Synonyms, options: SuggestOptions) -> Suggestion:
+def _found(
+    request: Request, schemas: tuple[Schema, Schema], synonyms: Synonyms, options: SuggestOptions
+) -> tuple[Suggestion, Mapping[str, float]]:
+    """What is suggested, and what fills new keys by the user's answers."""
     if not request.ask:
-        return suggest(*schemas, synonyms, options)
+        return suggest(*schemas, synonyms, options), {}
     from click import Choice, prompt
 
     from ckptlint.commands.questions import decided
@@ -85,9 +88,12 @@ def verdict(found: Suggestion, proof: Proof) -> str:
     """One line: how far it got, and whether it is proved."""
     if found.complete:
         return "every tensor is decided; " + ("proved" if not proof.failed else "it does not prove")
-    sources, targets = (
-        sum(len(family.members) for family in side) for side in (found.open_sources, found.open_targets)
+    sources, targets, trained = (
+        sum(len(family.members) for family in side)
+        for side in (found.open_sources, found.open_targets, found.unsourced)
     )
+    if not sources and targets == trained:
+        return f"{targets} trained tensors of the target have no source: their values are left to you"
     return f"{sources} tensors of the source and {targets} of the target are left to you"
 
 
@@ -119,6 +125,7 @@ def _as_json(found: Suggestion, proof: Proof) -> Iterator[str]:
                 "sources": [key for family in found.open_sources for key in family.keys],
                 "targets": [key for family in found.open_targets for key in family.keys],
             },
+            "unsourced": [key for family in found.unsourced for key in family.keys],
             "dropped": [key for family in found.dropped for key in family.keys],
             "complete": found.complete,
             "proved": not proof.failed,

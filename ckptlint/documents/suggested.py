@@ -15,6 +15,7 @@ from ckptlint.documents.resized import resized_lines
 from ckptlint.engine.suggest.families import Family
 from ckptlint.engine.suggest.rewriting import Line, rewritten
 from ckptlint.engine.suggest.suggestion import Ambiguity, Match, Suggestion
+from ckptlint.engine.suggest.unsourced import Filling, proposed
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.{}:|()+*/-]*")
 _RESERVED: Final = re.compile(r"[0-9.eE+_-]+|true|false|null|yes|no|on|off|y|n|~", re.IGNORECASE)
@@ -96,6 +97,7 @@ def _body(suggestion: Suggestion, new: Schema, said: Said) -> Iterator[str]:
     if body or not written.keep_rest:
         yield "rewrites:" if body else "rewrites: []"
     yield from body
+    yield from _unsourced(suggestion.unsourced, new)
     if written.keep_rest:
         yield "rest: keep"
 
@@ -174,16 +176,36 @@ def _reshaping(match: Match) -> str:
 
 
 def _new(key: str, schema: Schema, said: Said) -> str:
+    if key not in said.fills:
+        return f"{_made(key, schema, 'fill: zeros')}  # its first value is known"
+    value = said.fills[key]
+    fill = {0.0: "zeros", 1.0: "ones"}.get(value, repr(value))
+    return f"{_made(key, schema, f'fill: {fill}')}  # answered"
+
+
+def _made(key: str, schema: Schema, filling: str) -> str:
     spec = schema.tensors[key]
     dtype = "f32" if spec.dtype is ANY else spec.dtype.name
     shape = ", ".join(map(str, spec.shape))
-    if key in said.fills:
-        value = said.fills[key]
-        fill, why = {0.0: "zeros", 1.0: "ones"}.get(value, repr(value)), "answered"
-    else:
-        fill = "ones" if key.endswith(("norm.weight", "running_var")) else "zeros"
-        why = f"no source: see whether {fill} will do"
-    return f"  - new: {{key: {_quoted(key)}, shape: [{shape}], dtype: {dtype}, fill: {fill}}}  # {why}"
+    return f"  - new: {{key: {_quoted(key)}, shape: [{shape}], dtype: {dtype}, {filling}}}"
+
+
+_FILLINGS: Final[Mapping[Filling, str]] = {
+    "zeros": "fill: zeros",
+    "ones": "fill: ones",
+    "as the model": "init: {from_model: true, seed: 0}",
+}
+
+
+def _unsourced(families: Sequence[Family], schema: Schema) -> Iterator[str]:
+    """What is proposed for tensors that nothing becomes, as comments: a rewrite each once the `# ` before it is gone."""
+    if families:
+        yield "# no source: nothing can become these tensors of the target. They are trained, so their values are yours to choose; each"
+        yield "# line is a proposal, and a rewrite without its `# `:"
+    for family in families:
+        for key in family.keys:
+            filling = _FILLINGS[proposed(key, len(schema.tensors[key].shape))]
+            yield f"# {_made(key, schema, filling)}"
 
 
 _UNUSED: Final = "every tensor of the target is made from others"

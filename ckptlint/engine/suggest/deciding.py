@@ -17,11 +17,14 @@ _ANSWERED = ("answered",)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was answered: old to new keys, old keys that are dropped, and the templates about which no more is asked."""
+    """What was answered: old to new keys, old keys that are dropped, new keys with what fills them, and the templates about which no more
+    is asked.
+    """
 
     renamed: Mapping[str, str] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
     left: frozenset[tuple[str, ...]] = frozenset()
+    fills: Mapping[str, float] = field(default_factory=dict)
 
     def renaming(self, old: Family, new: Family) -> Told:
         return replace(self, renamed={**self.renamed, **dict(zip(old.keys, new.keys, strict=True))})
@@ -29,17 +32,22 @@ class Told:
     def dropping(self, old: Family) -> Told:
         return replace(self, dropped=self.dropped | set(old.keys))
 
-    def leaving(self, old: Family) -> Told:
-        return replace(self, left=self.left | {old.template})
+    def filling(self, new: Family, value: float) -> Told:
+        return replace(self, fills={**self.fills, **dict.fromkeys(new.keys, value)})
+
+    def leaving(self, family: Family) -> Told:
+        return replace(self, left=self.left | {family.template})
 
 
 def suggest_told(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOptions, told: Told) -> Suggestion:
     """Suggest with the answers taken for granted."""
     left = {key: spec for key, spec in old.tensors.items() if key not in told.dropped}
+    wanted = {key: spec for key, spec in new.tensors.items() if key not in told.fills}
     options = replace(options, twins={**options.twins, **told.renamed})
-    found = suggest(replace(old, tensors=left), new, synonyms, options)
-    matches = tuple(_marked(match, told) for match in found.matches)
-    return replace(found, matches=matches, dropped=(*found.dropped, *cut_out(told.dropped, old)))
+    found = suggest(replace(old, tensors=left), replace(new, tensors=wanted), synonyms, options)
+    matches = (_marked(match, told) for match in found.matches)
+    fresh = (Match("new", (), (family,), 1.0, _ANSWERED) for family in cut_out(told.fills, new))
+    return replace(found, matches=(*matches, *fresh), dropped=(*found.dropped, *cut_out(told.dropped, old)))
 
 
 def _marked(match: Match, told: Told) -> Match:

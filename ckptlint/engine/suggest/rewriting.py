@@ -50,7 +50,7 @@ def rewritten(suggestion: Suggestion) -> Written:
     lines = [*_by_last_name(tree.lines(), renames, others), *literal]
     kept = [line for line in lines if _same(line)]
     renamed = [line for line in lines if line not in kept]
-    keep_rest = not suggestion.open_sources and not suggestion.open_targets and bool(kept)
+    keep_rest = not suggestion.open_sources and len(suggestion.open_targets) == len(suggestion.unsourced) and bool(kept)
     return Written(
         () if keep_rest else tuple(line.old for line in kept),
         tuple(renamed),

@@ -23,6 +23,7 @@ from ckptlint.engine.suggest.subtrees import Subtrees
 from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Resized, Suggestion, Way
 from ckptlint.engine.suggest.turning import squeezed, turned, upright, with_squares
 from ckptlint.engine.suggest.twins import by_values
+from ckptlint.engine.suggest.unsourced import is_known
 
 _SHOWN: Final = 5
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
@@ -228,8 +229,11 @@ def _settled(
     resized_old = tuple(each.source for each in other_sizes)
     resized_new = tuple(each.target for each in other_sizes)
     if _related(sure, sides[1]) and not _may_match(open_old, open_new, search.pairing):
-        fresh = [Match("new", (), (family,), _NEW, ("nothing of the source can become it",)) for family in open_new]
-        return Suggestion((*sure, *fresh), open_old, resized_old, resized_new, (), other_sizes)
+        fresh = [Match("new", (), (family,), _NEW, ("its first value is known",)) for family in open_new if is_known(family)]
+        trained = tuple(family for family in open_new if not is_known(family))
+        return Suggestion(
+            (*sure, *fresh), open_old, resized_old, (*resized_new, *trained), (), other_sizes, unsourced=trained
+        )
     doubtful = [match for match in matches if match.confidence < options.min_confidence]
     ambiguities = tuple(_ambiguities(search.groups, doubtful, search.pairing))
     return Suggestion(tuple(sure), (), (*resized_old, *open_old), (*resized_new, *open_new), ambiguities, other_sizes)

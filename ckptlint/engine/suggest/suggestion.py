@@ -112,7 +112,7 @@ class Resized:
 class Suggestion:
     """All that was found out: matches, sources that have no counterpart, what is open on both sides, and alternatives for it.
 
-    What was resized is open, too.
+    What was resized is open, too, and so is what is `unsourced`: trained tensors of the target that nothing of the source can become.
     """
 
     matches: tuple[Match, ...]
@@ -121,6 +121,7 @@ class Suggestion:
     open_targets: tuple[Family, ...]
     ambiguities: tuple[Ambiguity, ...]
     resized: tuple[Resized, ...] = ()
+    unsourced: tuple[Family, ...] = ()
 
     def edges(self) -> Iterator[Edge]:
         return (edge for match in self.matches for edge in match.edges())
