@@ -97,7 +97,9 @@ def test_what_nothing_decides_is_asked_and_the_answers_are_written(tmp_path):
     assert "a.y.weight: a.p.weight" in said.stdout
 
 
-@pytest.mark.parametrize(("answers", "code", "left"), [("s\ns\n", 1, 2), ("q\n", 1, 2), ("d\n1\nz\n", 0, 0), ("d\n1\ns\n", 1, 0)])
+@pytest.mark.parametrize(
+    ("answers", "code", "left"), [("s\ns\n", 1, 2), ("q\n", 1, 2), ("d\n1\nz\n", 0, 0), ("d\n1\ns\n", 1, 0)]
+)
 def test_what_is_not_answered_stays_open_and_what_is_dropped_is_dropped(tmp_path, answers, code, left):
     old = {"e.weight": [50, 8], "a.x.weight": [8, 8], "a.y.weight": [8, 8]}
     new = {"e.weight": [50, 8], "a.p.weight": [8, 8], "a.r.weight": [8, 8]}

@@ -229,7 +229,9 @@ def _settled(
     resized_old = tuple(each.source for each in other_sizes)
     resized_new = tuple(each.target for each in other_sizes)
     if _related(sure, sides[1]) and not _may_match(open_old, open_new, search.pairing):
-        fresh = [Match("new", (), (family,), _NEW, ("its first value is known",)) for family in open_new if is_known(family)]
+        fresh = [
+            Match("new", (), (family,), _NEW, ("its first value is known",)) for family in open_new if is_known(family)
+        ]
         trained = tuple(family for family in open_new if not is_known(family))
         return Suggestion(
             (*sure, *fresh), open_old, resized_old, (*resized_new, *trained), (), other_sizes, unsourced=trained
