@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,7 +105,7 @@ def main() -> None:
     moments = random.Random(given.seed)
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         os.chdir(folder)
-        _sources()
+        _apart(_sources)
         source = _files("sources")
         tables = {}
         for number, kind in enumerate(KINDS):
@@ -257,6 +257,20 @@ def _must(*arguments: str) -> None:
     code = _run(*arguments)
     if code:
         raise BreachError(f"`ckptlint {' '.join(arguments)}` ends with {code}")
+
+
+def _apart(task: Callable[[], None]) -> None:
+    """Do it in a process of its own: a process without torch is forked sooner."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            task()
+            code = 0
+        finally:
+            os._exit(code)
+    if os.waitpid(child, 0)[1]:
+        sys.exit("the sources were not made")
 
 
 def _forked(arguments: list[str]) -> int:

@@ -1,5 +1,6 @@
 """`migrate --in-place`: new names, the same data, and no moment at which a kill would lose the file."""
 
+import fcntl
 import gzip
 import hashlib
 import json
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from kills import dies_at
 
 from ckptlint.cli import main
+from ckptlint.commands import recover
 from ckptlint.commands.migrate import Request, migrate
-from ckptlint.errors import FormatError, OutputError
+from ckptlint.errors import FormatError, OutputError, UsageError
 from ckptlint.formats import journal, open_checkpoint
 from ckptlint.formats.settled import journal_of
 
@@ -237,6 +240,44 @@ def test_a_kill_at_every_call_leaves_what_can_be_finished_and_taken_back(folder,
     assert stop > 8
     assert {(False, True, False), (True, True, False), (True, False, True), (False, False, True)} <= seen
     assert ((True, False, False) in seen) == (name == "model.pt")  # the new text is in the first half of the header
+
+
+@pytest.mark.parametrize("way", ["again", "recover"])
+def test_a_death_leaves_no_journal_that_nobody_removes(folder, way):
+    path = folder / "model.pt"
+    before, stop, strays = path.read_bytes(), 0, 0
+    files = set(os.listdir(folder))
+
+    def act():
+        migrate(Request(str(path), [str(folder / "m.yaml")], in_place=True))
+
+    while (stop := stop + 1) and dies_at(stop, act):
+        strays += len(set(os.listdir(folder)) - files)
+        if os.path.exists(journal_of(str(path))):
+            journal.recover(str(path), undo=False)
+        elif way == "recover":
+            recover.run(str(path), undo=False)
+        elif path.read_bytes() == before:
+            act()
+        assert set(os.listdir(folder)) == files
+        path.write_bytes(before)
+    assert strays > 3
+
+
+def test_a_file_that_another_process_changes_is_left_alone(folder):
+    path = folder / "model.pt"
+    before = path.read_bytes()
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        for act in (lambda: journal.change(str(path), [journal.Patch(0, b"P", b"Q")]), lambda: left_open(path)):
+            with pytest.raises(UsageError, match="another process is changing it"):
+                act()
+    assert path.read_bytes() == before
+
+
+def left_open(path):
+    Path(journal_of(str(path))).write_bytes(b"")
+    journal.recover(str(path), undo=True)
 
 
 @pytest.mark.parametrize("name", NAMES)

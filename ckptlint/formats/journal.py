@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.errors import FormatError, OutputError, UsageError
 from ckptlint.formats.atomic import AtomicFile, sync_folder
+from ckptlint.formats.leftovers import leftovers, remove, taken
 from ckptlint.formats.settled import journal_of
 
 _MAGIC = b"ckptlint-journal 1\n"
@@ -70,6 +71,7 @@ def change(path: str, patches: Sequence[Patch]) -> None:
     except OSError as error:
         raise _failed(error, path) from error
     try:
+        _begin(descriptor, path)
         status = os.fstat(descriptor)
         if status.st_nlink > 1:
             raise UsageError(f"the file has {status.st_nlink} names (hard links), and all would change", where=path)
@@ -91,17 +93,19 @@ def change(path: str, patches: Sequence[Patch]) -> None:
 
 
 def recover(path: str, *, undo: bool) -> bool:
-    """Finish an interrupted change, or take it back; False where there is none."""
+    """Finish an interrupted change, or take it back; False where there is none. Journals that never were whole are removed."""
     place = journal_of(path)
     if not os.path.lexists(place):
+        _clear(path)
         return False
     try:
-        with open(place, "rb") as file:
-            journal = _Journal.read(file.read(), place)
         descriptor = os.open(os.path.realpath(path), _FLAGS)
     except OSError as error:
         raise _failed(error, path) from error
     try:
+        _begin(descriptor, path)
+        with open(place, "rb") as file:
+            journal = _Journal.read(file.read(), place)
         if journal.witness != _witness(descriptor, journal.patches):
             hint = f"the file was replaced since; if it is good, remove {place}"
             raise FormatError("is not the file that the journal beside it is about", where=path, hint=hint)
@@ -112,6 +116,18 @@ def recover(path: str, *, undo: bool) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def _begin(descriptor: int, path: str) -> None:
+    """Take the file for this process alone until it is closed, and remove what others left of journals."""
+    if taken(descriptor):
+        raise UsageError("another process is changing it", where=path)
+    _clear(path)
+
+
+def _clear(path: str) -> None:
+    for place in list(leftovers(journal_of(path))):
+        remove(place)
 
 
 class _Journal(NamedTuple):

@@ -38,6 +38,19 @@ def hold(descriptor: int) -> bool:
     return True
 
 
+def taken(descriptor: int) -> bool:
+    """Lock a file as long as it is open; True where somebody else holds it. What cannot be locked is not taken."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _BUSY
+    return False
+
+
 def is_there(descriptor: int, path: str) -> bool:
     """Whether what is open still has its name: another run may have cleared it before it was locked."""
     try:
