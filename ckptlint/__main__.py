@@ -11,6 +11,13 @@ _BUG = 70  # sysexits' EX_SOFTWARE: never mistaken for findings, which are 1
 
 def main() -> int:
     sys.excepthook = _report_bug
+    from ckptlint.cli_hook import files_of
+
+    files = files_of(sys.argv[1:])
+    if files:
+        from ckptlint.cli_hook import main as hook
+
+        return hook(files)
     from ckptlint.cli import main as run
 
     return run()

@@ -6,7 +6,6 @@ text for stdout; talk goes to stderr. Exit codes are those of `docs/commands.md`
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
@@ -24,7 +23,7 @@ from ckptlint.cli_options import section_option as _section
 from ckptlint.cli_options import text_or_json as _text_or_json
 from ckptlint.cli_options import undo_file as _undo_file
 from ckptlint.cli_verify import verify
-from ckptlint.errors import CkptlintError, OutputError
+from ckptlint.ending import ended
 
 FORMATS = ("text", "json", "github", "markdown")
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -364,28 +363,15 @@ _name_environment()
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit code."""
+    return ended(lambda: _run(argv))
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         cli.main(argv, prog_name="ckptlint", standalone_mode=False)
-    except CkptlintError as error:
-        click.echo(f"ckptlint: {_printable(str(error))}", err=True)
-        return error.exit_code
     except click.exceptions.Abort:
-        click.echo("ckptlint: interrupted; outputs are untouched", err=True)
-        return 130
+        raise KeyboardInterrupt from None
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except MemoryError:
-        click.echo("ckptlint: memory ran out; outputs are untouched", err=True)
-        return OutputError.exit_code
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away, as `head` does; Python would complain at exit
-        return 0
-    except SystemExit as leaving:
-        return int(leaving.code or 0)
     return 0
-
-
-def _printable(text: str) -> str:
-    """Escape what a key or file name could do to a terminal; line breaks are ours."""
-    return "".join(c if c == "\n" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)

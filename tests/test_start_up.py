@@ -50,7 +50,7 @@ def files(tmp_path_factory):
         (["lint", "model.safetensors", "--lock", "schema.lock"], NEVER | {"yaml", "asyncio"}),
         (["lint", "model.safetensors", "--against", "keys.json"], NEVER | {"yaml"}),
         (["inspect", "model.safetensors"], NEVER | {"yaml"}),
-        (["hook", "load.py"], NEVER | {"yaml", "asyncio"}),
+        (["hook", "load.py"], NEVER | {"yaml", "asyncio", "click", "_hashlib", "datetime", "tomllib", "difflib"}),
         (["prove", "up.yaml"], NEVER),  # the hook for migration files
         (["prove", "up.yaml", "--source", "schema.lock"], NEVER),
         (["migrate", "model.safetensors", "-m", "up.yaml", "--dry-run"], NEVER | {"concurrent", "logging", "asyncio"}),

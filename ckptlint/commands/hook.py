@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ckptlint.commands.locks import Locks
 from ckptlint.commands.projects import settings
-from ckptlint.commands.talk import talk
-from ckptlint.core.finding import Severity
 from ckptlint.core.selection import Selection
+from ckptlint.core.severity import Severity
 from ckptlint.errors import CkptlintError, DocumentError
 from ckptlint.report import code as report
 from ckptlint.report.code import Checked, Place
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from ckptlint.commands.accepting import Baselining
     from ckptlint.commands.locked_classes import Locked
+    from ckptlint.core.issue import Issue
     from ckptlint.core.rule import Rule
     from ckptlint.documents.code_comments import Accepted as Comment
     from ckptlint.documents.config import Accepted, Config
@@ -115,36 +115,55 @@ class Ignoring:
 
 
 def run(
-    *, paths: Sequence[str], form: str, fail_on: str, baseline: Baselining, mending: str = "", **chosen: Any
+    *,
+    paths: Sequence[str],
+    form: str,
+    fail_on: str,
+    baseline: Baselining | None = None,
+    mending: str = "",
+    **chosen: Any,
 ) -> tuple[Iterable[str], int]:
     if mending:
         lines = list(mend(paths, rules_of(**chosen), write=mending == "fix"))
         if mending == "diff":
             return lines, int(bool(lines))
-        talk("\n".join(lines)) if lines else None
+        _say(lines)
     checked = check(paths, rules_of(**chosen), Locks.of(settings(chosen["config"])), Ignoring.of(**chosen))
-    issues = report.issues(checked)
-    if baseline.path is not None:
+    issues = None
+    if baseline is not None and baseline.path is not None:
         from ckptlint.commands.accepting import settled
+        from ckptlint.report import code_issues
 
-        issues = settled(issues, baseline, _FAMILIES, list(python_files(paths)))
-        checked = report.settled(checked, issues)
+        issues = settled(code_issues.issues(checked), baseline, _FAMILIES, list(python_files(paths)))
+        checked = code_issues.settled(checked, issues)
     level = None if fail_on == "never" else Severity(fail_on)
     failed = level is not None and any(place.severity.rank >= level.rank for place in checked.places)
     code = max((error.exit_code for error in checked.errors), default=int(failed))
     if form in report.FORMATS:
         return report.FORMATS[form](checked), code
+    return _for_machines(checked, issues, form), code
+
+
+def _for_machines(checked: Checked, issues: Sequence[Issue] | None, form: str) -> Iterable[str]:
     from ckptlint.documents.rules import load_rules
+    from ckptlint.report import code_issues
     from ckptlint.report.issues import FORMATS
 
-    return FORMATS[form](issues, checked.errors, {each.id: each.summary for each in load_rules()}), code
+    found = code_issues.issues(checked) if issues is None else issues
+    return FORMATS[form](found, checked.errors, {each.id: each.summary for each in load_rules()})
+
+
+def _say(lines: Sequence[str]) -> None:
+    from ckptlint.commands.talk import talk
+
+    if lines:
+        talk("\n".join(lines))
 
 
 def mend(paths: Sequence[str], rules: Mapping[str, Running], *, write: bool) -> Iterator[str]:
     """Yield the difference that mending what can be mended makes to each file, and write it where that is asked for."""
     import difflib
 
-    from ckptlint.documents.code_comments import accepted_lines
     from ckptlint.engine.code_fixes import fixed
     from ckptlint.formats.atomic import AtomicFile
 
@@ -153,7 +172,7 @@ def mend(paths: Sequence[str], rules: Mapping[str, Running], *, write: bool) -> 
         if not any(word in content for word in _WORDS):
             continue
         text, tree = _parsed(content, path)
-        comments = accepted_lines(text)
+        comments = _comments(text)
         spots = [each for each in _spots(text, tree, path, None, loads=True) if each.check in rules]
         mended, number = fixed(text, [each for each in spots if not _comments_about(each, rules[each.check], comments)])
         if not number or text.encode() != content:  # other encodings and line ends are left to the user
@@ -200,10 +219,8 @@ def judge(
     loads = any(word in content for word in _WORDS)
     if not loads and locked is None and b"ckptlint:" not in content:
         return [], 0
-    from ckptlint.documents.code_comments import accepted_lines
-
     text, tree = _parsed(content, path)
-    comments = accepted_lines(text)
+    comments = _comments(text)
     lines = text.split("\n")
     places: list[Place] = []
     used: set[tuple[int, str]] = set()
@@ -222,6 +239,14 @@ def judge(
         ran = _asked(rules, locked=locked is not None)
         places += ignoring.comments(comments, used, ran, lines, path)
     return sorted(places, key=lambda place: place.line), ignored
+
+
+def _comments(text: str) -> Mapping[int, Comment]:
+    if "ckptlint:" not in text:
+        return {}
+    from ckptlint.documents.code_comments import accepted_lines
+
+    return accepted_lines(text)
 
 
 def _asked(rules: Mapping[str, Running], *, locked: bool) -> set[str]:
@@ -274,8 +299,9 @@ def rules_of(config: str | None, select: Sequence[str], ignore: Sequence[str]) -
     known = settings(config).selection()
     chosen = _codes(select) or tuple(code for code in known.select if code.startswith(_FAMILIES)) or _FAMILIES
     selection = Selection(select=chosen, ignore=(*known.ignore, *_codes(ignore)), severity=known.severity)
-    loaded = load_rules()
-    check_codes(loaded, selection)
+    loaded = load_rules(families=_FAMILIES)
+    if selection != Selection(select=_FAMILIES):
+        check_codes(load_rules(), selection)
     wanted = [(rule, wish(rule, selection)) for rule in loaded if rule.id.startswith(_FAMILIES)]
     return {rule.check: Running(rule, each.severity, each.ignored) for rule, each in wanted if each is not None}
 

@@ -4,24 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from ckptlint.core.place import Definition
-
-
-class Severity(StrEnum):
-    """How much a finding matters; what fails a run is the `--fail-on` level, `error` unless said."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-    @property
-    def rank(self) -> int:
-        return _RANKS[self]
-
-
-_RANKS = {severity: place for place, severity in enumerate(Severity)}
+from ckptlint.core.severity import Severity as Severity  # noqa: PLC0414  who has findings has severities
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ckptlint.core.finding import Severity
+from ckptlint.core.severity import Severity
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from ckptlint.core.finding import Severity
 from ckptlint.core.selection import Ignore, Selection
+from ckptlint.core.severity import Severity
 from ckptlint.documents.nodes import Node
 from ckptlint.errors import DocumentError
+
+if TYPE_CHECKING:  # few projects have anything that ends
+    from datetime import date
 
 _SECTION = re.compile(rb"""(?m)^\s*(?:\[\[?\s*(?:"?tool"?\s*\.\s*)?|tool\s*\.\s*)?["']?ckptlint["']?\s*[].=]""")
 _CODE = re.compile(r"CK[A-Z]?[0-9]{0,3}\Z|[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
@@ -75,6 +77,10 @@ class Config:
 
     def holding(self, model: str, today: date | None = None) -> list[Accepted]:
         """The entries of `ignore` that hold for one of the models."""
+        if not self.accepted:
+            return []
+        from datetime import date
+
         day = today or date.today()  # noqa: DTZ011  an expiry date is meant in the reader's own calendar
         return [each for each in self.accepted if each.model in ("", model) and not self.expired(each, day)]
 
@@ -82,6 +88,8 @@ class Config:
         """Whether an entry ended: its day is past, or the chain of its model has come to its revision."""
         if _REVISION.match(entry.until):
             return self._revision(entry.model) >= int(entry.until[:4])
+        from datetime import date
+
         return bool(entry.until) and date.fromisoformat(entry.until) < today
 
     def _revision(self, model: str) -> int:
@@ -220,6 +228,8 @@ def _check_selector(node: Node) -> None:
 def _until(text: str) -> str:
     if _REVISION.match(text):
         return text
+    from datetime import date
+
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError as error:

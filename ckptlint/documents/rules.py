@@ -14,8 +14,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ckptlint.core.finding import Severity
 from ckptlint.core.rule import Rule
+from ckptlint.core.severity import Severity
 from ckptlint.documents.shipped import folder as shipped_folder
 from ckptlint.errors import DocumentError
 
@@ -42,10 +42,16 @@ class RuleFile:
     origin: str
 
 
-def load_rules(folders: Iterable[Path] = (), *, shipped: Path | None = None) -> tuple[Rule, ...]:
-    """Return the shipped rules and those of the given folders, sorted by id; an id or slug given twice is a `DocumentError`."""
+def load_rules(
+    folders: Iterable[Path] = (), *, shipped: Path | None = None, families: tuple[str, ...] = ("CK",)
+) -> tuple[Rule, ...]:
+    """Return the shipped rules and those of the given folders, sorted by id; an id or slug given twice is a `DocumentError`.
+
+    Of the shipped ones only those of the `families`: a hook that needs two looks at no other file.
+    """
     shipped = shipped or shipped_folder("rules")
-    found = [(rule, str(shipped)) for rule in _indexed(shipped) or _rules(read_folder(shipped))]
+    rules = _indexed(shipped, families) or _rules(read_folder(shipped))
+    found = [(rule, str(shipped)) for rule in rules if rule.id.startswith(families)]
     for extra in folders:
         found += [(file.rule, file.origin) for file in read_folder(extra)]
     _refuse_duplicates(found)
@@ -102,7 +108,7 @@ def index_of(folder: Path) -> str:
     return json.dumps(index, indent=1) + "\n"
 
 
-def _indexed(folder: Path) -> tuple[Rule, ...]:
+def _indexed(folder: Path, families: tuple[str, ...]) -> tuple[Rule, ...]:
     """Return the rules of the index, none where it is absent or stale."""
     import json
 
@@ -110,22 +116,27 @@ def _indexed(folder: Path) -> tuple[Rule, ...]:
         index = json.loads((folder / INDEX).read_bytes())
     except (OSError, ValueError, RecursionError):
         return ()
-    if not isinstance(index, dict) or index.get("version") != INDEX_VERSION or index.get("files") != _checksums(folder):
+    if not isinstance(index, dict) or index.get("version") != INDEX_VERSION:
         return ()
-    return tuple(Rule(**{**entry, "severity": Severity(entry["severity"])}) for entry in index["rules"])
+    known = {name: number for name, number in index["files"].items() if name.startswith(families)}
+    if known != _checksums(folder, families):
+        return ()
+    entries = (entry for entry in index["rules"] if entry["id"].startswith(families))
+    return tuple(Rule(**{**entry, "severity": Severity(entry["severity"])}) for entry in entries)
 
 
 def _entry(rule: Rule) -> dict[str, object]:
     return {each.name: getattr(rule, each.name) for each in fields(rule)}
 
 
-def _checksums(folder: Path) -> dict[str, int]:
-    return {name: zlib.crc32(content) for name, content in _contents(folder).items()}
+def _checksums(folder: Path, families: tuple[str, ...] = ("",)) -> dict[str, int]:
+    return {name: zlib.crc32(content) for name, content in _contents(folder, families).items()}
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
+def _contents(folder: Path, families: tuple[str, ...] = ("",)) -> dict[str, bytes]:
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+        named = (path for path in folder.iterdir() if path.name.startswith(families))
+        paths = sorted(path for path in named if path.suffix in (".yaml", ".yml"))
         return {path.name: path.read_bytes() for path in paths}
     except OSError as error:
         raise DocumentError(f"cannot be read: {error.strerror}", where=str(error.filename or folder)) from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from ckptlint.core.finding import Severity
 from ckptlint.core.selection import Selection
+from ckptlint.core.severity import Severity
 from ckptlint.errors import UsageError
 
 # a slug, or a whole id, beats every prefix

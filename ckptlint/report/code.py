@@ -1,17 +1,15 @@
-"""Findings in a project's code, each at its line: for people, and as JSON; as issues for all other formats."""
+"""Findings in a project's code, each at its line: for people, and as JSON; `code_issues.py` has all other formats."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from ckptlint.core.finding import Severity
-from ckptlint.core.issue import Issue, fingerprint, numbered
-from ckptlint.core.place import Place as PlaceOf
+from ckptlint.core.severity import Severity
 from ckptlint.errors import CkptlintError
 from ckptlint.report.counts import WORST_FIRST, counted
 from ckptlint.report.escape import escape
-from ckptlint.report.text import painter
+from ckptlint.report.paint import painter
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,43 +83,6 @@ def _sum(checked: Checked) -> str:
     more = f"; {checked.ignored} ignored" if checked.ignored else ""
     more += f"; {counted(len(checked.errors), 'file')} could not be read" if checked.errors else ""
     return f"checked {counted(checked.files, 'file')}, {counted(len(checked.places), 'finding')}: {severities}{more}"
-
-
-def issues(checked: Checked) -> tuple[Issue, ...]:
-    """The places as issues; one is known again by its code, wherever in the file that is."""
-    return numbered(
-        Issue(
-            each.rule,
-            each.slug,
-            each.severity,
-            each.message,
-            each.hint,
-            PlaceOf(each.path, each.line, each.column, said=each.code.strip()),
-            fingerprint(each.rule, each.path.replace("\\", "/"), " ".join(each.code.split())),
-            each.path,
-        )
-        for each in checked.places
-    )
-
-
-def settled(checked: Checked, settled_issues: Sequence[Issue]) -> Checked:
-    """The places whose issues count, and those of issues that are about no place of the code; the others are counted as ignored."""
-    own, more = settled_issues[: len(checked.places)], settled_issues[len(checked.places) :]
-    kept = [place for place, issue in zip(checked.places, own, strict=True) if issue.counts]
-    kept += [
-        Place(
-            each.place.path,
-            each.place.line,
-            each.place.column,
-            each.rule,
-            each.slug,
-            each.severity,
-            each.message,
-            each.hint,
-        )
-        for each in more
-    ]
-    return replace(checked, places=tuple(kept), ignored=checked.ignored + sum(not issue.counts for issue in own))
 
 
 FORMATS: dict[str, Callable[[Checked], Iterable[str]]] = {"text": text, "json": as_json}

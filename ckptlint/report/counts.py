@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ckptlint.core.finding import Coverage, Finding, Report, Severity
+from ckptlint.core.severity import Severity
+
+if TYPE_CHECKING:  # the hook counts no findings about checkpoints
+    from ckptlint.core.finding import Coverage, Finding, Report
 
 WORST_FIRST = tuple(reversed(Severity))
 

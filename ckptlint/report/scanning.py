@@ -15,7 +15,8 @@ from ckptlint.errors import CkptlintError
 from ckptlint.report import json
 from ckptlint.report.counts import counted
 from ckptlint.report.escape import escape
-from ckptlint.report.text import MOST, finding_lines, painter
+from ckptlint.report.paint import painter
+from ckptlint.report.text import MOST, finding_lines
 
 _LONGEST = 300  # characters of a verdict
 _STYLES = {

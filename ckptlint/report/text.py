@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
@@ -11,6 +9,7 @@ from ckptlint.core.finding import Finding, Report, Severity
 from ckptlint.errors import CkptlintError
 from ckptlint.report.counts import counted, covered, last_line
 from ckptlint.report.escape import escape
+from ckptlint.report.paint import Paint, painter
 
 MOST = 20  # findings of one checkpoint; more are counted
 _LONGEST = 600  # characters of one message
@@ -63,11 +62,6 @@ def finding_lines(shown: Sequence[Finding], paint: Paint | None = None) -> Itera
         before = place
 
 
-def painter(*, colour: bool | None = None) -> Paint:
-    """Return what colours text; None asks the terminal."""
-    return Paint(colour=_wants_colour() if colour is None else colour)
-
-
 def _place(report: Report) -> str:
     return escape(report.checkpoint if report.section in ("", "/") else f"{report.checkpoint}:{report.section}")
 
@@ -96,20 +90,3 @@ def defined_at(finding: Finding) -> Iterator[str]:
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-
-
-class Paint:
-    """Puts ANSI colour around text, or nothing."""
-
-    def __init__(self, *, colour: bool) -> None:
-        self._colour = colour
-
-    def __call__(self, text: str, style: str) -> str:
-        return f"\033[{style}m{text}\033[0m" if self._colour else text
-
-
-def _wants_colour() -> bool:
-    """On a terminal, unless NO_COLOR says no; everywhere if FORCE_COLOR says so."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()

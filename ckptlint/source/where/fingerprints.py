@@ -8,19 +8,24 @@ with the local names and helper functions that it uses, so that neither layout, 
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from ckptlint.core.schema import Schema
 from ckptlint.source.where.free import PARAMETER_FREE
 from ckptlint.source.where.library import Library
 from ckptlint.source.where.modules import ClassCode, dotted
 from ckptlint.source.where.registrations import Function, Registration
 
+if TYPE_CHECKING:  # the hook compares classes, and has no schema
+    from ckptlint.core.schema import Schema
+
 _DIGITS = 6
+_LEAN = ("_sha2", "_sha256")  # since Python 3.12, before it; a build may have neither
 _MARK = "ckptlint: param-free"
 _ODD = re.compile(r"[\s;|=]")  # in a name that is computed
 _UNWRITTEN = (
@@ -151,7 +156,7 @@ class Printer:
         """Hex digits of how something is made: of every statement that may register it."""
         names = self.kind.module.names
         texts = [_written(node, names) for each in group if each.value is not None for node in self._used(each)]
-        return hashlib.sha256("\n".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
+        return _sha256("\n".join(texts).encode("utf-8", "surrogatepass"))[:_DIGITS]
 
     def _used(self, registration: Registration) -> list[ast.AST]:
         """An expression, what the local names in it are made of, and the helper functions that it calls."""
@@ -265,6 +270,14 @@ class Printer:
 def maker(value: ast.expr | None) -> str:
     """The last name of what an expression calls; '' where it calls nothing."""
     return dotted(value.func).rpartition(".")[2] if isinstance(value, ast.Call) else ""
+
+
+def _sha256(text: bytes) -> str:
+    """SHA-256 in hex, of Python's own module for it, as `random` does: `hashlib` loads OpenSSL, a good part of a hook's time."""
+    for name in _LEAN:
+        if name in sys.builtin_module_names or find_spec(name) is not None:
+            return str(import_module(name).sha256(text).hexdigest())
+    return str(import_module("hashlib").sha256(text).hexdigest())
 
 
 def _written(node: ast.AST, names: Mapping[str, str]) -> str:
