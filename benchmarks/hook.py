@@ -32,7 +32,7 @@ def timed(command: list[str], folder: str) -> float:
 
 def settings() -> str:
     """What `init` writes for the hundred models."""
-    return "".join(f"[models.net{n}]\nfactory = \"nets/model{n}.py:Net{n}\"\n\n" for n in range(1, 101))
+    return "".join(f'[models.net{n}]\nfactory = "nets/model{n}.py:Net{n}"\n\n' for n in range(1, 101))
 
 
 def measured(folder: str, label: str) -> None:

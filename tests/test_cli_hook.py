@@ -39,7 +39,14 @@ def test_settings_that_are_wrong_are_one_message(folder, capsys):
 
 def test_what_is_not_plain_is_left_to_the_reader_of_options(monkeypatch):
     assert cli_hook.files_of(["hook", "a.py", "b.py"]) == ["a.py", "b.py"]
-    for arguments in (["hook"], ["hook", "a.py", "--fix"], ["hook", "-h"], ["hook", "--", "a.py"], ["scan", "a.py"], []):
+    for arguments in (
+        ["hook"],
+        ["hook", "a.py", "--fix"],
+        ["hook", "-h"],
+        ["hook", "--", "a.py"],
+        ["scan", "a.py"],
+        [],
+    ):
         assert cli_hook.files_of(arguments) == []
     monkeypatch.setenv("CKPTLINT_HOOK_FAIL_ON", "never")
     assert cli_hook.files_of(["hook", "a.py"]) == []
