@@ -13,7 +13,7 @@ def known(ref: str, folder: Path) -> None:
     """`UsageError` where the revision is not in the repository that the folder is in."""
     if ref.startswith("-") or not ref:
         raise UsageError(f"{ref!r} is no revision of git")
-    done = _git(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    done = _git(_standing(folder)[0], "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     if done.returncode:
         hint = f"a shallow clone may lack it: git fetch {_fetched(ref)}"
         raise UsageError(f"git knows no revision {ref!r} here", where=str(folder), hint=hint)
@@ -54,7 +54,8 @@ def top(folder: Path) -> Path | None:
 
 def blob(ref: str, path: Path) -> bytes | None:
     """The bytes of a file in a revision; None where it has no such file."""
-    listed = _git(path.parent, "ls-tree", "-z", "--name-only", ref, f"./{path.name}")
+    here, below = _standing(path.parent)
+    listed = _git(here, "ls-tree", "-z", "--name-only", ref, f"./{below}{path.name}")
     return _blob(ref, path.parent, path.name) if listed.stdout else None
 
 
@@ -84,8 +85,10 @@ def history(path: Path) -> Iterator[bytes]:
 
 def names(ref: str, folder: Path) -> set[str]:
     """The paths, from a folder, of the files that a revision has below it."""
-    listed = _git(folder, "ls-tree", "-r", "-z", "--name-only", ref, "./")
-    return {name for name in listed.stdout.decode("utf-8", "surrogateescape").split("\0") if name}
+    here, below = _standing(folder)
+    listed = _git(here, "ls-tree", "-r", "-z", "--name-only", ref, f"./{below}")
+    found = (name for name in listed.stdout.decode("utf-8", "surrogateescape").split("\0") if name)
+    return {name.removeprefix(below) for name in found}
 
 
 def blob_below(ref: str, folder: Path, path: str) -> bytes:
@@ -94,10 +97,19 @@ def blob_below(ref: str, folder: Path, path: str) -> bytes:
 
 
 def _blob(ref: str, folder: Path, name: str) -> bytes:
-    done = _git(folder, "show", f"{ref}:./{name}")
+    here, below = _standing(folder)
+    done = _git(here, "show", f"{ref}:./{below}{name}")
     if done.returncode:
         raise UsageError(f"git cannot read {name} of {ref}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout
+
+
+def _standing(folder: Path) -> tuple[Path, str]:
+    """The nearest folder that the work tree still has, in which git can run, and the way from there to a folder: '' or `a/b/`."""
+    whole = folder.absolute()
+    here = next(each for each in (whole, *whole.parents) if each.is_dir())
+    below = whole.relative_to(here).as_posix()
+    return here, "" if below == "." else f"{below}/"
 
 
 def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ckptlint.commands import sources
 from ckptlint.commands.planning import facts_of
 from ckptlint.commands.talk import talk
+from ckptlint.core.chain import NOT_RECORDED, KeyDigests
 from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.digest import k1
 from ckptlint.core.migration import Migration
@@ -28,14 +29,14 @@ SQUASHED = "squashed"  # folder in a chain's folder: the files that a squash rep
 class Leg:
     """What leads from where a checkpoint stands to where it shall be: migrations in the order of the way there, and names.
 
-    `digest` is what the chain says of the keys there.
+    `digests` are what the chain says of the keys there.
     """
 
     migrations: tuple[Migration, ...]
     back: bool
     start: str
     end: str
-    digest: str = ""
+    digests: KeyDigests = NOT_RECORDED
 
 
 def read_chain(folder: str) -> Chain:
@@ -77,14 +78,14 @@ def leg(chain: Chain, checkpoint: Checkpoint, *, start: str | None, end: str, pa
     here = chain.place(start) if start is not None else locate(chain, evidence(checkpoint, params)).place
     there = chain.place(end)
     back = chain.goes_back(here, there)
-    return Leg(chain.between(here, there), back, chain.name(here), chain.name(there), chain.digest(there))
+    return Leg(chain.between(here, there), back, chain.name(here), chain.name(there), chain.digests(there))
 
 
 def stamp(leg: Leg, made: Sequence[tuple[str, Schema]]) -> str:
     """The revisions of state dicts by their paths as JSON, to be recorded in the file: of those that are what the chain says is there."""
     if leg.end in ("", BASE):
         return ""
-    held = [path for path, schema in made if not leg.digest or k1(schema).startswith(leg.digest)]
+    held = [path for path, schema in made if not leg.digests or leg.digests.holds(k1(schema))]
     if len(held) < len(made):
         talk(
             f"warning: what comes out does not have the keys of {leg.end}, so that revision is not recorded in the file"

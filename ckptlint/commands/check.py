@@ -13,14 +13,14 @@ from ckptlint.commands.chain_folder import LOCK, SUM, read_seals
 from ckptlint.commands.chaining import begun
 from ckptlint.commands.gate_report import PLAIN, Gated, placed, settled, summaries
 from ckptlint.commands.projects import configured, settings
-from ckptlint.commands.sources import Building
 from ckptlint.commands.stale_classes import changed_classes
 from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Finding, Severity
-from ckptlint.documents.lock_reader import parse_lock
+from ckptlint.documents.lock_reader import Lock, parse_lock
 from ckptlint.engine.chain import Chain
 from ckptlint.engine.gate import Base, gate
 from ckptlint.engine.seal import check_seals, deleted
+from ckptlint.engine.variants import union
 from ckptlint.errors import PlanError, UsageError
 
 
@@ -74,16 +74,16 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     lock = _lock(request)
     if not Path(lock).is_file() and (request.lock or request.base or request.against):
         raise UsageError("there is no such lock", where=lock, hint="--lock names the lock of the chain's head")
-    head = sources.schema(lock, Building()) if Path(lock).is_file() else None
+    head = sources.variants(lock) if Path(lock).is_file() else None
     base = _base(request, Path(lock))
     try:
         chain = begun(request.chain)
         found = (*gate(chain, head, base), *_sealed(request.chain, chain, base))
     except PlanFaults as error:
         found = error.findings
-    before = (base.schema, base.factory) if base else None
-    changed = changed_classes(lock) if head is not None and head.classes else ()
-    return (*placed(found, (head, lock) if head else None, before, request.against or ""), *changed)
+    before = (union(base.variants), base.factory) if base and base.variants else None
+    changed = changed_classes(lock) if head and any(each.classes for each in head.values()) else ()
+    return (*placed(found, (union(head), lock) if head else None, before, request.against or ""), *changed)
 
 
 def _sealed(folder: str, chain: Chain, base: Base | None) -> tuple[Finding, ...]:
@@ -96,25 +96,31 @@ def _sealed(folder: str, chain: Chain, base: Base | None) -> tuple[Finding, ...]
 
 def _base(request: Request, lock: Path) -> Base | None:
     if request.base is not None:
-        return Base(sources.schema(request.base, Building()), factory=request.base)
+        return Base(sources.variants(request.base), factory=request.base)
     return _committed(request.against, Path(request.chain), lock) if request.against is not None else None
 
 
 def _committed(ref: str, chain: Path, lock: Path) -> Base | None:
     """The lock and chain as a revision of git has them; None where it has no lock, which is how a model is adopted."""
     blobs.known(ref, lock.parent)
-    text = blobs.blob(ref, lock)
-    if text is None:
-        talk(f"note: {ref} has no {lock}: there is nothing to compare with")
-        return None
-    try:
-        read = parse_lock(text.decode("utf-8"), f"{ref}:{lock}")
-    except UnicodeDecodeError as error:
-        raise UsageError("is no text", where=f"{ref}:{lock}") from error
+    read = _lock_of(ref, lock)
     with tempfile.TemporaryDirectory() as folder:
-        if chain.is_dir():
-            blobs.unpack(ref, chain, Path(folder))
+        blobs.unpack(ref, chain, Path(folder))
         try:
-            return Base(read.schema, begun(folder), read.factory, (Path(folder) / SUM).is_file())
+            linked = begun(folder)
         except PlanError as error:
             raise UsageError(f"the chain of {ref} is broken itself: {error.message}", where=str(chain)) from error
+        sealed = (Path(folder) / SUM).is_file()
+    if read is None:
+        what = "only its chain is compared" if linked.links else "there is nothing to compare with"
+        talk(f"note: {ref} has no {lock}: {what}")
+        return Base({}, linked, sealed=sealed) if linked.links else None
+    return Base(read.variants, linked, read.factory, sealed)
+
+
+def _lock_of(ref: str, path: Path) -> Lock | None:
+    text = blobs.blob(ref, path)
+    try:
+        return None if text is None else parse_lock(text.decode("utf-8"), f"{ref}:{path}")
+    except UnicodeDecodeError as error:
+        raise UsageError("is no text", where=f"{ref}:{path}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from ckptlint.core.values import Measured
 from ckptlint.documents.config import Config
 from ckptlint.documents.rules import load_rules
 from ckptlint.engine.lint import LintOptions, lint
-from ckptlint.errors import CkptlintError, UsageError
+from ckptlint.errors import CkptlintError, FormatError, UsageError
 
 if TYPE_CHECKING:
     from ckptlint.commands.accepting import Baselining
@@ -128,13 +129,13 @@ class _Judging:
         self._request = request
         self._config = config
         self._rules = rules
-        self._schemas: dict[str, Schema] = {}
+        self._variants: dict[str, Mapping[str, Schema]] = {}
         self._sides: dict[str, Side | None] = {}
 
     def report(self, path: str) -> Report:
         request = self._request
         with no_collection(), sources.subject(path) as subject:
-            name, model = self._model(path)
+            name, model = self._model(path, subject)
             if model is None and (request.only or request.allow_missing):
                 raise UsageError("--only and --allow-missing need a model to judge by")
             selection = self._selection(name)
@@ -184,14 +185,14 @@ class _Judging:
             ignore=(*selection.ignore, *_codes(request.ignore)),
         )
 
-    def _model(self, checkpoint: str) -> tuple[str, Schema | None]:
+    def _model(self, checkpoint: str, subject: Checkpoint | Schema) -> tuple[str, Schema | None]:
         """Return the schema to judge by and the configured model's name; None where the file is judged alone."""
         request = self._request
         given = [reference for reference in (request.model, request.lock, request.against) if reference is not None]
         if len(given) > 1:
             raise UsageError("--model, --lock and --against exclude each other")
         if given:
-            return "", self._schema(given[0])
+            return "", self._schema(given[0], subject)
         configured = model_of(checkpoint, self._config)
         if configured is None:
             none = (
@@ -202,8 +203,10 @@ class _Judging:
             talk(f"note: {checkpoint} is checked by itself: no --model, --lock or --against is given, and {none}")
             return "", None
         if Path(configured.lock).exists():
-            return configured.name, self._schema(configured.lock)
-        return configured.name, self._schemas.setdefault(configured.name, configured.built(request.building.timeout))
+            return configured.name, self._schema(configured.lock, subject)
+        if configured.name not in self._variants:
+            self._variants[configured.name] = configured.built(request.building.timeout)
+        return configured.name, _meant(self._variants[configured.name], subject)
 
     def _reference(self, checkpoint: str) -> str:
         """What names the model on a command line."""
@@ -214,10 +217,24 @@ class _Judging:
             return given or ""
         return configured.lock if Path(configured.lock).exists() else ""
 
-    def _schema(self, reference: str) -> Schema:
-        if reference not in self._schemas:
-            self._schemas[reference] = sources.schema(reference, self._request.building)
-        return self._schemas[reference]
+    def _schema(self, reference: str, subject: Checkpoint | Schema) -> Schema:
+        if reference not in self._variants:
+            self._variants[reference] = sources.variants(reference, self._request.building)
+        return _meant(self._variants[reference], subject)
+
+
+def _meant(variants: Mapping[str, Schema], subject: Checkpoint | Schema) -> Schema:
+    """Of several variants of the model the one that a subject is most like, which is said."""
+    if len(variants) == 1:
+        return next(iter(variants.values()))
+    from ckptlint.engine.variants import nearest
+
+    name = next(iter(variants))
+    with suppress(FormatError):  # of what holds no state dict nothing is like any
+        schema = subject if isinstance(subject, Schema) else sources.weights(subject, None).schema(subject.origin)
+        name = nearest(variants, schema)
+    talk(f"note: {subject.origin} is judged by the variant {name!r}, which it is most like")
+    return variants[name]
 
 
 def _codes(given: Sequence[str]) -> tuple[str, ...]:

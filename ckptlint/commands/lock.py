@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from ckptlint.commands import sources
@@ -13,8 +13,8 @@ from ckptlint.commands.projects import Configured, configured, settings
 from ckptlint.commands.sources import Building
 from ckptlint.commands.talk import talk
 from ckptlint.core.schema import Schema
-from ckptlint.documents.lock import read_lock, write_lock
-from ckptlint.engine.compare import compare
+from ckptlint.documents.lock import write_locks
+from ckptlint.engine.variants import union
 from ckptlint.errors import UsageError
 from ckptlint.report import differences
 
@@ -26,23 +26,24 @@ class Locking:
     path: str
     name: str
     factory: str
-    build: Callable[[], Schema]
+    build: Callable[[], Mapping[str, Schema]]
     cure: str  # the command that writes it
     folder: Path | None = None  # of the project whose source it is; None: the current one
 
     @cached_property
-    def schema(self) -> Schema:
+    def variants(self) -> dict[str, Schema]:
         from ckptlint.commands.locating import with_classes
 
-        return with_classes(self.build(), self.factory, self.folder or Path.cwd())
+        folder = self.folder or Path.cwd()
+        return {name: with_classes(schema, self.factory, folder) for name, schema in self.build().items()}
 
     @property
     def text(self) -> str:
-        return self.text_of(self.schema)
+        return self.text_of(self.variants)
 
-    def text_of(self, schema: Schema) -> str:
-        """The lock that would be written of a schema."""
-        return write_lock(schema, model=self.name, factory=self.factory, refresh=self.cure)
+    def text_of(self, variants: Mapping[str, Schema]) -> str:
+        """The lock that would be written of some schemas."""
+        return write_locks(variants, model=self.name, factory=self.factory, refresh=self.cure)
 
 
 def run(
@@ -74,10 +75,15 @@ def _lockings(models: Sequence[str], output: str | None, building: Building, con
             yield _configured(found[reference], output, building, config)
         else:
             name = reference.rpartition(":")[2] or reference
-            build = partial(sources.schema, reference, building)
-            yield Locking(output or "", name, reference, build, _cure(reference, output, building))
+            yield Locking(
+                output or "", name, reference, _single(reference, building), _cure(reference, output, building)
+            )
     if output is not None and len(models or found) > 1:
         raise UsageError("-o names one file for several models")
+
+
+def _single(reference: str, building: Building) -> Callable[[], dict[str, Schema]]:
+    return lambda: {"": sources.schema(reference, building)}
 
 
 def _configured(each: Configured, output: str | None, building: Building, config: str | None) -> Locking:
@@ -120,18 +126,19 @@ def _differences(locking: Locking) -> list[str]:
         raise UsageError("--check needs the lock to check", hint="-o FILE names it")
     if not os.path.exists(locking.path):
         return [f"{locking.path}: there is no lock yet", f"  cure: {locking.cure}"]
-    committed = read_lock(sources.read_text(locking.path), locking.path)
-    known = locking.schema if committed.classes else replace(locking.schema, classes={})  # as older locks are
-    if locking.schema.classes and not committed.classes:
+    committed = sources.variants(locking.path)
+    old = not any(each.classes for each in committed.values())  # before locks knew of classes
+    known = {name: replace(each, classes={}) if old else each for name, each in locking.variants.items()}
+    if old and any(each.classes for each in locking.variants.values()):
         talk(
             f"note: {locking.path} has no [classes], by which `ckptlint hook` sees a change without torch; {locking.cure}"
         )
     if locking.text_of(committed) == locking.text_of(known):
         return []
-    found = [*differences.text(compare(committed, locking.schema)), *_classes(committed, known)]
     return [
         f"{locking.path}: the lock (-) and the model (+) differ",
-        *found,
+        *differences.of_variants(committed, known),
+        *_classes(union(committed), union(known)),
         f"  cure: {locking.cure}; then commit it",
     ]
 
@@ -144,9 +151,9 @@ def _classes(committed: Schema, now: Schema) -> Iterator[str]:
             yield from (f"  {sign} {name}  {text}" for sign, text in sides if text is not None)
 
 
-def write_model_lock(each: Configured, schema: Schema) -> str:
-    """Write the lock of a configured model whose schema is known; return what to say of it."""
-    locking = replace(_configured(each, None, Building(), None), build=lambda: schema)
+def write_model_lock(each: Configured, variants: Mapping[str, Schema]) -> str:
+    """Write the lock of a configured model whose schemas are known; return what to say of it."""
+    locking = replace(_configured(each, None, Building(), None), build=lambda: variants)
     return _written(locking)
 
 
@@ -157,4 +164,5 @@ def _written(locking: Locking) -> str:
     with AtomicFile(locking.path) as out:
         out.file.write(locking.text.encode())
         out.commit()
-    return f"wrote {locking.path}: {len(locking.schema.tensors)} tensors in {locking.text.count(chr(10))} lines"
+    counts = (f"{name} {len(each.tensors)}".lstrip() for name, each in locking.variants.items())
+    return f"wrote {locking.path}: {', '.join(counts)} tensors in {locking.text.count(chr(10))} lines"

@@ -5,17 +5,16 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ckptlint.commands import blobs, sources
 from ckptlint.commands.texts import put
 from ckptlint.core.families import fold
 from ckptlint.core.schema import Schema
-from ckptlint.documents.lock import write_lock
+from ckptlint.documents.lock import write_locks
 from ckptlint.documents.lock_reader import parse_lock
-from ckptlint.engine.compare import compare
-from ckptlint.engine.merge_schemas import merge_schemas
+from ckptlint.engine.merge_schemas import merge_variants
 from ckptlint.errors import DocumentError, OutputError, UsageError
 from ckptlint.report import differences
 from ckptlint.report.escape import escape
@@ -35,16 +34,16 @@ def merge(base: str, ours: str, theirs: str) -> tuple[Iterator[str], int]:
     mine = parse_lock(sources.read_text(ours), ours)
     other = parse_lock(sources.read_text(theirs), theirs)
     before = Path(base).read_bytes()
-    start = parse_lock(before.decode("utf-8", "replace"), base).schema if before.strip() else Schema({}, parameters=())
-    made = merge_schemas(start, mine.schema, other.schema)
-    if made.conflicts:
-        patterns = [each.pattern for each in fold(list(made.conflicts))]
+    start = parse_lock(before.decode("utf-8", "replace"), base).variants if before.strip() else {}
+    made, conflicts = merge_variants(start, mine.variants, other.variants)
+    if conflicts:
+        patterns = [f"{name}{each.pattern}" for name, keys in conflicts.items() for each in fold(list(keys))]
         lines = [
             f"both branches changed {', '.join(patterns[:10])}",
             "  cure: merge the source, then write the lock anew: ckptlint lock",
         ]
         return iter(map(escape, lines)), 1
-    put(Path(ours), write_lock(made.schema, model=mine.model, factory=mine.factory, refresh=mine.refresh))
+    put(Path(ours), write_locks(made, model=mine.model, factory=mine.factory, refresh=mine.refresh))
     return iter(()), 0
 
 
@@ -58,14 +57,14 @@ def diff(path: str, old: str, new: str) -> tuple[Iterator[str], int]:
         return iter([escape(f"* Unmerged path {path}")]), 0
     head = [escape(f"--- a/{path}"), escape(f"+++ b/{path}")]
     try:
-        return iter([*head, *differences.text(compare(_schema(old), _schema(new)))]), 0
+        return iter([*head, *differences.of_variants(_variants(old), _variants(new))]), 0
     except DocumentError as error:
         return iter([*head, escape(f"is shown as text: {error}"), *_as_text(old, new)]), 0
 
 
-def _schema(path: str) -> Schema:
+def _variants(path: str) -> Mapping[str, Schema]:
     """The lock in a file; one that is not there yet has no keys."""
-    return Schema({}) if path in _NOTHING else parse_lock(sources.read_text(path), path).schema
+    return {"": Schema({})} if path in _NOTHING else parse_lock(sources.read_text(path), path).variants
 
 
 def _as_text(old: str, new: str) -> Iterator[str]:

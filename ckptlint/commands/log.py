@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 
 from ckptlint.commands.chaining import read_chain
-from ckptlint.core.digest import short
 from ckptlint.engine.chain import Chain, Link
 from ckptlint.report.escape import escape
 
@@ -24,8 +23,7 @@ def _text(chain: Chain) -> Iterator[str]:
 
 def _digest(link: Link) -> str:
     """The digest of the keys that the migration makes, as wide as all are."""
-    after = link.migration.chain.after if link.migration.chain else ""
-    return f"{short(after) if after else '-':<15}"
+    return f"{link.place.after.short or '-':<15}"
 
 
 def _json(chain: Chain) -> Iterator[str]:
@@ -34,7 +32,6 @@ def _json(chain: Chain) -> Iterator[str]:
 
 
 def _entry(link: Link) -> dict[str, object]:
-    place = link.migration.chain
     return {
         "revision": link.revision,
         "number": link.number,
@@ -42,6 +39,6 @@ def _entry(link: Link) -> dict[str, object]:
         "summary": link.migration.summary,
         "parent": link.place.parent,
         "parents": list(link.place.parents),
-        "from": place.before if place else "",
-        "to": place.after if place else "",
+        "from": link.place.before.plain,
+        "to": link.place.after.plain,
     }

@@ -17,6 +17,7 @@ from ckptlint.commands import sources
 from ckptlint.commands.chain_folder import write_seals
 from ckptlint.commands.chaining import begun
 from ckptlint.commands.lock import write_model_lock
+from ckptlint.commands.making import Ask, Pairs, Text, decided, pairs
 from ckptlint.commands.prompting import settle
 from ckptlint.commands.sides import Sides, named, of_model
 from ckptlint.commands.sources import Building
@@ -24,14 +25,18 @@ from ckptlint.commands.talk import talk
 from ckptlint.commands.texts import put
 from ckptlint.commands.versions import renames_since
 from ckptlint.core.chain import number_of
-from ckptlint.core.digest import k1, short
+from ckptlint.core.digest import short
 from ckptlint.core.migration import ChainPlace, Migration
+from ckptlint.core.schema import Schema
+from ckptlint.documents.migrations import read_migration
+from ckptlint.documents.suggested import Said
 from ckptlint.engine.chain import Chain, Link, link_up
 from ckptlint.engine.compare import compare
 from ckptlint.engine.prove import prove
 from ckptlint.engine.source_renames import SourceRenames, with_source
-from ckptlint.engine.suggest.answers import Answers
+from ckptlint.engine.suggest.answers import Answers, narrowed
 from ckptlint.engine.suggest.asking import Asked, Question, ask
+from ckptlint.engine.variants import digests, joined
 from ckptlint.errors import UsageError
 
 NEEDS_ANSWER = 5
@@ -71,16 +76,22 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     sides = _sides(request)
     chain = begun(sides.chain)
     _check_start(sides, chain)
-    if not compare(sides.old, sides.new):
+    known = pairs(sides.old, sides.new)
+    _note_others(sides, known)
+    if not any(compare(*pair) for pair in known.values()):
         said = f"{sides.names[1]} is what {sides.names[0]} is: there is nothing to migrate"
         return ([json.dumps({"version": 1, "file": None})] if form == "json" else [said]), 0
-    asked = _asked(request, sides, talking=form == "text" and not request.no_input)
-    if asked.questions:
+    text = decided(
+        known,
+        _asking(request, sides, known, talking=form == "text" and not request.no_input),
+        _said_of(request, chain, sides),
+    )
+    if text.questions:
         talk(
-            f"{len(asked.questions)} questions; answer them in a file for --answers (docs/migrations.md), nothing is written"
+            f"{len(text.questions)} questions; answer them in a file for --answers (docs/migrations.md), nothing is written"
         )
-        return [_as_json(asked.questions)], NEEDS_ANSWER
-    made, reasons = _made(request, chain, asked, sides)
+        return [_as_json(text.questions)], NEEDS_ANSWER
+    made, reasons = _made(request, chain, text, sides, known)
     if reasons:
         talk("the migration does not make the target, and is not written:")
         return reasons, 1
@@ -92,6 +103,16 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     return lines, 0
 
 
+def _note_others(sides: Sides, known: Pairs) -> None:
+    """Say which variants have nothing before or after, which the migration is not for."""
+    if len(known) == len(sides.old) == len(sides.new):
+        return
+    for name in sorted({*sides.old, *sides.new} - {*known, ""}):
+        talk(
+            f"note: the variant {name!r} is {'new' if name in sides.new else 'gone'}; the migration is for {', '.join(known)}"
+        )
+
+
 def _sides(request: Request) -> Sides:
     if request.source is not None and request.target is not None:
         how = (request.building, request.section)
@@ -99,21 +120,39 @@ def _sides(request: Request) -> Sides:
     return of_model(request.source, request.chain, request.since, request.building)
 
 
-def _asked(request: Request, sides: Sides, *, talking: bool) -> Asked:
-    """What is decided, with the answers of a file, of the source code, and of a person where there is a terminal."""
+def _asking(request: Request, sides: Sides, known: Pairs, *, talking: bool) -> Ask:
+    """What decides for one variant, with the answers of a file, of the source code, and of a person where there is a terminal."""
     from ckptlint.documents.evidence import shipped_synonyms
 
     synonyms = shipped_synonyms()
-    shown = renames_since(sides.since, Path(sides.chain), sides.old, sides.new) if sides.since else SourceRenames()
-    answers = replace(_answers(request), seen=shown.certain)
+    given = _answers(request)
+    if len(known) > 1:
+        _check_answers(given, known)
 
-    def again(given: Answers) -> Asked:
-        found = ask(sides.old, sides.new, synonyms, given)
-        return replace(found, questions=with_source(found.questions, shown))
+    def asked(old: Schema, new: Schema) -> Asked:
+        shown = renames_since(sides.since, Path(sides.chain), old, new) if sides.since else SourceRenames()
+        own = narrowed(given, old, new) if len(known) > 1 else given
 
-    if talking and sys.stdin.isatty() and sys.stderr.isatty():
-        return settle(again, answers, _read, talk)[0]
-    return again(answers)
+        def again(answers: Answers) -> Asked:
+            found = ask(old, new, synonyms, answers)
+            return replace(found, questions=with_source(found.questions, shown))
+
+        answers = replace(own, seen=shown.certain)
+        if talking and sys.stdin.isatty() and sys.stderr.isatty():
+            return settle(again, answers, _read, talk)[0]
+        return again(answers)
+
+    return asked
+
+
+def _check_answers(given: Answers, known: Pairs) -> None:
+    """Each answer must be about some variant."""
+    used = [narrowed(given, *pair) for pair in known.values()]
+    for kind in ("rename", "drop", "new"):
+        for pattern in getattr(given, kind):
+            if not any(pattern in getattr(each, kind) for each in used):
+                hint = "take it out, or see the questions again"
+                raise UsageError(f"the answer about {pattern!r} fits no key of any variant", hint=hint)
 
 
 def _read(prompt: str) -> str:
@@ -137,30 +176,31 @@ def _answers(request: Request) -> Answers:
 def _check_start(sides: Sides, chain: Chain) -> None:
     """The source must be what the chain leads to, as far as that is recorded."""
     last = chain.links[-1] if chain.links else None
-    after = last.place.after if last else ""
-    if last and after and not k1(sides.old).startswith(after):
+    for variant, after, own in last.place.after.against(digests(sides.old)) if last else ():
+        name = f"variant {variant}: " if variant else ""
         raise UsageError(
-            f"has the keys {short(k1(sides.old))}, and {last.revision} at the head of the chain makes {short(after)}",
+            f"{name}has the keys {short(own)}, and {last.revision if last else ''} at the head of the chain makes {short(after)}",
             where=sides.names[0],
             hint="the source of `make` is the schema that the chain leads to so far, such as the committed lock",
         )
 
 
-def _made(request: Request, chain: Chain, asked: Asked, sides: Sides) -> tuple[Made, list[str]]:
-    """The migration, and why it does not prove."""
-    from ckptlint.documents.migrations import read_migration
-    from ckptlint.documents.suggested import Said, migration_yaml
+def _said_of(request: Request, chain: Chain, sides: Sides) -> Said:
+    place = ChainPlace(tuple(link.revision for link in chain.heads), digests(sides.old), digests(sides.new))
+    return Said(request.summary or "", place)
 
-    old, new = sides.old, sides.new
-    place = ChainPlace(tuple(link.revision for link in chain.heads), k1(old), k1(new))
-    said = Said(request.summary or "", place, asked.decided.dropped, asked.decided.filled)
-    text = migration_yaml(asked.suggestion, old, new, said)
+
+def _made(request: Request, chain: Chain, text: Text, sides: Sides, known: Pairs) -> tuple[Made, list[str]]:
+    """The migration, and why it does not prove."""
     number = 1 + max((number_of(link.revision) for link in chain.heads), default=0)
-    path = os.path.join(sides.chain, f"{number:04d}_{_slug(request, asked)}.yaml")
-    migration = read_migration(text, path)
-    proof = prove(migration, old, new)
-    findings = [f"{each.severity}[{each.rule} {each.slug}] {each.message}" for each in proof.findings]
-    return Made(path, text, _linked(chain, migration)), findings if proof.failed else []
+    path = os.path.join(sides.chain, f"{number:04d}_{_slug(request, text.asked)}.yaml")
+    migration = read_migration(text.text, path)
+    found = {name: prove(migration, *pair) for name, pair in known.items()}
+    said = joined({name: proof.findings for name, proof in found.items()})
+    reasons = [f"{each.severity}[{each.rule} {each.slug}] {each.message}" for each in said]
+    return Made(path, text.text, _linked(chain, migration)), reasons if any(
+        each.failed for each in found.values()
+    ) else []
 
 
 def _linked(chain: Chain, migration: Migration) -> Link:
@@ -193,7 +233,7 @@ def _said(made: Made, form: str) -> str:
     if form == "json":
         place = made.link.migration.chain or ChainPlace()
         entry = {"file": made.path, "revision": made.link.revision, "parent": place.parent}
-        return json.dumps({"version": 1, **entry, "from": place.before, "to": place.after})
+        return json.dumps({"version": 1, **entry, "from": place.before.plain, "to": place.after.plain})
     return f"wrote {made.path}: {made.link.revision}, proved"
 
 

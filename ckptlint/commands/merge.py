@@ -8,17 +8,15 @@ from pathlib import Path
 
 from ckptlint.commands.chain_folder import write_seals
 from ckptlint.commands.chaining import read_heads
-from ckptlint.commands.revisions import schema_at
+from ckptlint.commands.revisions import schemas_at
 from ckptlint.commands.texts import put
 from ckptlint.core.chain import number_of
-from ckptlint.core.digest import k1
 from ckptlint.core.migration import ChainPlace
-from ckptlint.core.schema import Schema
 from ckptlint.documents.migrations import read_migration
 from ckptlint.documents.suggested import chain_line
 from ckptlint.engine.chain import Chain, link_up
-from ckptlint.engine.commute import Clash, clashes
-from ckptlint.engine.planner import draft
+from ckptlint.engine.commute import Clash, clashes_of_any
+from ckptlint.engine.variants import Variants, digests, drafted
 from ckptlint.errors import UsageError
 from ckptlint.report import clashing
 from ckptlint.report.escape import escape
@@ -30,12 +28,12 @@ def run(chain: str, *, source: str | None, dry_run: bool) -> tuple[Iterator[str]
     if len(heads) < 2:
         raise UsageError(f"has one head, {heads[0].revision}: there is nothing to merge", where=chain)
     common = frozenset.intersection(*(head.done for head in heads))
-    base = schema_at(linked, chain, max(common, default=0), source)
+    base = schemas_at(linked, chain, max(common, default=0), source)
     found, made = _proved(linked, common, base)
     names = " and ".join(head.revision for head in heads)
     if found:
         return clashing.text(f"{names} cannot be merged: their order matters", found), 1
-    text = _text(names, ChainPlace(tuple(head.revision for head in heads), after=k1(made)))
+    text = _text(names, ChainPlace(tuple(head.revision for head in heads), after=digests(made)))
     path = os.path.join(chain, f"{1 + max(number_of(head.revision) for head in heads):04d}_merge.yaml")
     merged = link_up([*(link.migration for link in linked.links), read_migration(text, path)])
     if not dry_run:
@@ -47,14 +45,14 @@ def run(chain: str, *, source: str | None, dry_run: bool) -> tuple[Iterator[str]
     ), 0
 
 
-def _proved(chain: Chain, common: frozenset[int], base: Schema) -> tuple[tuple[Clash, ...], Schema]:
+def _proved(chain: Chain, common: frozenset[int], base: Variants) -> tuple[tuple[Clash, ...], Variants]:
     """What keeps the branches from being exchanged, else what all of them make."""
     branches = [[link for link in chain.links if link.number in head.done - common] for head in chain.heads]
-    found = clashes(base, branches)
+    found = clashes_of_any(base, branches)
     if not found:
         for link in chain.links:
             if link.number not in common:
-                base = draft(base, link.migration).plan.target
+                base = drafted(base, link.migration)
     return found, base
 
 

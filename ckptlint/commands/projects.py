@@ -51,23 +51,29 @@ class Configured:
         relative = path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else path.as_posix()
         return any(fnmatch(relative, pattern) for pattern in self.model.checkpoints)
 
-    def building(self, timeout: float) -> Building:
+    def building(self, timeout: float, variant: str = "") -> Building:
         import json
 
         from ckptlint.commands.sources import Building
 
-        arguments = json.dumps(dict(self.model.args)) if self.model.args else None
-        return Building(arguments, self.model.device, timeout, self.folder)
+        given = {**self.model.args, **self.model.variants.get(variant, {})}
+        return Building(json.dumps(given) if given else None, self.model.device, timeout, self.folder)
 
-    def built(self, timeout: float) -> Schema:
-        """Build the model and return its schema; the project's folder is importable, as it is for its own scripts."""
+    @property
+    def names(self) -> list[str]:
+        """The variants by name; '' alone where there is only one."""
+        return sorted(self.model.variants) if len(self.model.variants) > 1 else [""]
+
+    def built(self, timeout: float) -> dict[str, Schema]:
+        """Build the model in each variant; the project's folder is importable, as it is for its own scripts."""
         from ckptlint.commands.sources import model
 
         if not self.model.factory:
             raise UsageError(
                 f"the model {self.name!r} has no `factory`, so that its lock cannot be made", where=str(self.folder)
             )
-        return model(self.model.factory, self.building(timeout))
+        named = {name: name or next(iter(self.model.variants), "") for name in self.names}
+        return {name: model(self.model.factory, self.building(timeout, given)) for name, given in named.items()}
 
 
 def configured(config: Config) -> list[Configured]:

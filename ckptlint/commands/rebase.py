@@ -11,15 +11,13 @@ from pathlib import Path
 from ckptlint.commands import blobs, sources
 from ckptlint.commands.chain_folder import placed, write_seals
 from ckptlint.commands.chaining import read_chain, read_heads
-from ckptlint.commands.revisions import schema_at
+from ckptlint.commands.revisions import schemas_at
 from ckptlint.commands.texts import put
 from ckptlint.core.chain import number_of
-from ckptlint.core.digest import k1
 from ckptlint.core.migration import ChainPlace, Migration
-from ckptlint.core.schema import Schema
 from ckptlint.engine.chain import Chain, Link, link_up, own_id
-from ckptlint.engine.commute import clashes
-from ckptlint.engine.planner import draft
+from ckptlint.engine.commute import clashes_of_any
+from ckptlint.engine.variants import Variants, digests, drafted
 from ckptlint.errors import OutputError, UsageError
 from ckptlint.report import clashing
 from ckptlint.report.escape import escape
@@ -44,13 +42,13 @@ def run(
     there = _onto(linked, chain, onto, against)
     ours = _ours(linked, there, chain)
     theirs = [link for link in linked.links if link.number in linked.done(there) - _common(linked, ours, there)]
-    base = schema_at(linked, chain, max(_common(linked, ours, there), default=0), source)
-    found = clashes(base, [theirs, ours]) if theirs else ()
+    base = schemas_at(linked, chain, max(_common(linked, ours, there), default=0), source)
+    found = clashes_of_any(base, [theirs, ours]) if theirs else ()
     if found:
         headline = f"{_names(ours)} cannot be put behind {linked.name(there)}: their order matters"
         return clashing.text(headline, found), 1
     for link in theirs:
-        base = draft(base, link.migration).plan.target
+        base = drafted(base, link.migration)
     moved = list(_moved(ours, linked.name(there) if there else "", base))
     kept = [link.migration for link in linked.links if link not in ours]
     again = link_up([*kept, *(each.migration for each in moved)])
@@ -96,18 +94,18 @@ def _ours(chain: Chain, there: int, folder: str) -> list[Link]:
     return ours
 
 
-def _moved(ours: Sequence[Link], parent: str, schema: Schema) -> Iterator[_Moved]:
+def _moved(ours: Sequence[Link], parent: str, schemas: Variants) -> Iterator[_Moved]:
     for link in ours:
-        made = draft(schema, link.migration).plan.target
+        made = drafted(schemas, link.migration)
         path = Path(link.migration.origin)
         number = 1 + (number_of(parent) if parent else 0)
         named = path.with_name(
             _NUMBER.sub(f"{number:04d}", path.name, count=1) if _NUMBER.match(path.name) else path.name
         )
-        place = ChainPlace((parent,) if parent else (), k1(schema), k1(made))
+        place = ChainPlace((parent,) if parent else (), digests(schemas), digests(made))
         text, migration = placed(sources.read_text(str(path)), place, str(named))
         yield _Moved(link, named, text, migration)
-        parent, schema = own_id(migration), made
+        parent, schemas = own_id(migration), made
 
 
 def _write(folder: str, moved: Sequence[_Moved], chain: Chain) -> None:

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from ckptlint.commands import blobs, sources
 from ckptlint.commands.chain_folder import LOCK
-from ckptlint.commands.sources import Building
+from ckptlint.core.chain import KeyDigests
 from ckptlint.core.digest import k1, short
-from ckptlint.core.schema import Schema
-from ckptlint.documents.lock_reader import read_lock
+from ckptlint.documents.lock_reader import parse_lock
 from ckptlint.engine.chain import Chain
 from ckptlint.engine.infer_source import infer_source
-from ckptlint.engine.planner import draft
+from ckptlint.engine.variants import Variants, digests, drafted, each
 from ckptlint.errors import DocumentError, PlanError, UsageError
 
 
-def schema_at(chain: Chain, folder: str, place: int, source: str | None = None) -> Schema:
-    """The schema at a place: `source` if it is named, else found by its digest, or made of that of another place.
+def schemas_at(chain: Chain, folder: str, place: int, source: str | None = None) -> Variants:
+    """The schemas of the model's variants at a place: `source` if it is named, else found by its digest, or made of that of another place.
 
     Looked at are the lock beside the chain, and that of every commit, on every branch, that changed it.
     """
     if source is not None:
-        return _named(chain, place, sources.schema(source, Building()))
-    known: dict[int, Schema] = {}
-    for schema in _locks(Path(folder) / LOCK):
-        for at in _places(chain, schema):
-            known.setdefault(at, schema)
+        return _named(chain, place, source)
+    known: dict[int, Variants] = {}
+    for variants in _locks(Path(folder) / LOCK):
+        for at in _places(chain, variants):
+            known.setdefault(at, variants)
         if place in known:
             return known[place]
     made = _made(chain, known, place)
@@ -37,42 +37,49 @@ def schema_at(chain: Chain, folder: str, place: int, source: str | None = None) 
     return made
 
 
-def _named(chain: Chain, place: int, schema: Schema) -> Schema:
-    wanted = chain.digest(place)
-    if wanted and not k1(schema).startswith(wanted):
-        text = f"has the keys {short(k1(schema))}, and those of {chain.name(place)} are {short(wanted)}"
-        raise UsageError(text, where=schema.origin)
-    return schema
+def _named(chain: Chain, place: int, source: str) -> Variants:
+    """What `source` names: a lock with all its variants, or one schema, which is the variant that has its keys."""
+    variants = sources.variants(source)
+    recorded = chain.digests(place)
+    for name, _, own in recorded.against(digests(variants)):
+        what = f"has {f'as {name!r} ' if name else ''}the keys {short(own)}"
+        raise UsageError(f"{what}, and those of {chain.name(place)} are {recorded.short}", where=source)
+    if "" in variants:
+        return {next(recorded.variants(k1(variants[""])), ""): variants[""]}
+    return variants
 
 
-def _places(chain: Chain, schema: Schema) -> Iterator[int]:
-    digest = k1(schema)
+def _places(chain: Chain, variants: Variants) -> Iterator[int]:
+    """The places that have the keys of all variants of which they say something, and say something of one."""
+    own = {name: k1(schema) for name, schema in variants.items()}
     for place in range(len(chain.links) + 1):
-        wanted = chain.digest(place)
-        if wanted and digest.startswith(wanted):
+        recorded = chain.digests(place)
+        if any(map(recorded.holds, own.values())) and not any(recorded.against(KeyDigests.of(own))):
             yield place
 
 
-def _locks(path: Path) -> Iterator[Schema]:
+def _locks(path: Path) -> Iterator[Variants]:
     """The lock in the work tree, then those of history, the newest first; what is no lock is passed over."""
     texts = [path.read_bytes()] if path.is_file() else []
     for content in (*texts, *blobs.history(path)):
         try:
-            yield read_lock(content.decode("utf-8"), str(path))
+            yield parse_lock(content.decode("utf-8"), str(path)).variants
         except (UnicodeDecodeError, DocumentError):
             continue
 
 
-def _made(chain: Chain, known: Mapping[int, Schema], place: int) -> Schema | None:
-    """The schema at a place, made of the nearest one that is known, forth or else back."""
+def _made(chain: Chain, known: Mapping[int, Variants], place: int) -> Variants | None:
+    """The schemas at a place, made of the nearest ones that are known, forth or else back."""
     ways = sorted(known, key=lambda each: len(chain.done(place) ^ chain.done(each)))
     for start in ways:
         try:
             back = chain.goes_back(start, place)
-            schema = known[start]
+            schemas = known[start]
             for migration in reversed(chain.between(start, place)) if back else chain.between(start, place):
-                schema = infer_source(schema, migration) if back else draft(schema, migration).plan.target
+                schemas = (
+                    each(schemas, partial(infer_source, migration=migration)) if back else drafted(schemas, migration)
+                )
         except (PlanError, UsageError):
             continue
-        return schema
+        return schemas
     return None

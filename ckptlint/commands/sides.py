@@ -9,8 +9,8 @@ from pathlib import Path
 from ckptlint.commands import blobs, sources
 from ckptlint.commands.projects import Configured, configured, settings
 from ckptlint.commands.sources import Building
-from ckptlint.core.schema import Schema
-from ckptlint.documents.lock_reader import read_lock
+from ckptlint.documents.lock_reader import parse_lock
+from ckptlint.engine.variants import Variants
 from ckptlint.errors import UsageError
 
 _NEWEST = "HEAD"
@@ -18,13 +18,13 @@ _NEWEST = "HEAD"
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """The schemas before and after, their names, the chain's folder, and the revision of git that has the source before ('' for none).
+    """The schemas before and after by variant, their names, and the chain's folder.
 
-    `model` is the configured model whose lock is to be written anew with the migration.
+    `since` is the revision of git that has the source before ('' for none), `model` the configured one whose lock is written with the migration.
     """
 
-    old: Schema
-    new: Schema
+    old: Variants
+    new: Variants
     names: tuple[str, str]
     chain: str
     since: str
@@ -32,13 +32,13 @@ class Sides:
 
 
 def named(source: str, target: str, chain: str | None, since: str | None, how: tuple[Building, str | None]) -> Sides:
-    """Two schemas that were named."""
+    """Two schemas that were named, or locks with all their variants."""
     if chain is None:
         raise UsageError(
             "needs --chain FOLDER", hint="the folder of migrations; of a configured model it is that of its lock"
         )
     building, section = how
-    old, new = sources.schema(source, building, section=section), sources.schema(target, building)
+    old, new = sources.variants(source, building, section=section), sources.variants(target, building)
     return Sides(old, new, (source, target), chain, since or "")
 
 
@@ -57,7 +57,7 @@ def of_model(name: str | None, chain: str | None, since: str | None, building: B
     return Sides(old, new, (model.lock, model.model.factory), chain or os.path.dirname(model.lock), ref, model)
 
 
-def _committed(model: Configured, since: str | None) -> tuple[Schema, str]:
+def _committed(model: Configured, since: str | None) -> tuple[Variants, str]:
     """The lock as git has it, else as it lies there; a new lock is a model that is only now adopted."""
     path = Path(model.lock)
     ref = since or _NEWEST
@@ -65,7 +65,7 @@ def _committed(model: Configured, since: str | None) -> tuple[Schema, str]:
         blobs.known(ref, path.parent)
         content = blobs.blob(ref, path) if path.parent.is_dir() else None
         if content is not None:
-            return read_lock(content.decode("utf-8", "replace"), f"{ref}:{model.lock}"), ref
+            return parse_lock(content.decode("utf-8", "replace"), f"{ref}:{model.lock}").variants, ref
     if not path.is_file():
         raise UsageError("there is no lock to start from", where=model.lock, hint=f"ckptlint lock {model.name}")
-    return read_lock(sources.read_text(model.lock), model.lock), ""
+    return sources.variants(model.lock), ""

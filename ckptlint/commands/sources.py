@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,9 @@ class Building:
     device: str = "auto"
     timeout: float = 120.0
     folder: Path | None = None  # what is importable there, as for `python -m`; None: the current folder
+
+
+_DEFAULT = Building()
 
 
 @contextmanager
@@ -75,26 +78,47 @@ def schema(reference: str, building: Building, *, section: str | None = None) ->
         return weights(checkpoint, section).schema(reference)
 
 
+def variants(reference: str, building: Building = _DEFAULT, *, section: str | None = None) -> Mapping[str, Schema]:
+    """The schemas of a lock by variant, under '' of one that has none; of anything else that `schema` takes its only one."""
+    if not is_lock(reference):
+        return {"": schema(reference, building, section=section)}
+    from ckptlint.documents.lock_reader import parse_lock
+
+    return parse_lock(read_text(reference), reference).variants
+
+
+def is_lock(path: str) -> bool:
+    """Whether a file is a lock."""
+    return os.path.isfile(path) and _start(path).startswith(_LOCK)
+
+
+def _named(reference: str) -> tuple[str, str]:
+    """A lock and the variant that is named of it, `schema.lock::large`; of anything else the reference itself."""
+    file, separator, variant = reference.rpartition("::")
+    return (file, variant) if separator and is_lock(file) else (reference, "")
+
+
 def is_checkpoint(reference: str) -> bool:
     """Whether the argument names a checkpoint file or folder, not a document or a model."""
     return _exists(reference) and _document(reference) is None
 
 
 def _exists(reference: str) -> bool:
-    """Whether a file is there, or the archive that a member is named of: `archive.tar::member`."""
+    """Whether a file is there, or what a part is named of: `archive.tar::member`, `schema.lock::variant`."""
     archive, separator, _ = reference.partition("::")
     return os.path.exists(reference) or (bool(separator) and os.path.isfile(archive))
 
 
 def _document(path: str) -> Schema | None:
-    """Read a lock or a JSON object of keys; None for anything else, which is a checkpoint."""
-    if not os.path.isfile(path):
+    """Read a lock (or a variant in it) or a JSON object of keys; None for anything else, which is a checkpoint."""
+    file, variant = _named(path)
+    if not os.path.isfile(file):
         return None
-    start = _start(path)
+    start = _start(file)
     if start.startswith(_LOCK):
         from ckptlint.documents.lock_reader import read_lock
 
-        return read_lock(read_text(path), path)
+        return read_lock(read_text(file), file, variant)
     if start.lstrip().startswith(b"{") and not path.endswith((".index.json", *_CHECKPOINTS)):
         from ckptlint.documents.schema_json import read_schema_json
 

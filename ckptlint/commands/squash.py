@@ -10,7 +10,7 @@ from pathlib import Path
 from ckptlint.commands import sources
 from ckptlint.commands.chain_folder import move, write_seals
 from ckptlint.commands.chaining import SQUASHED, read_chain
-from ckptlint.commands.revisions import schema_at
+from ckptlint.commands.revisions import schemas_at
 from ckptlint.commands.texts import put
 from ckptlint.core.chain import number_of
 from ckptlint.core.migration import ChainPlace, Migration
@@ -35,7 +35,8 @@ def run(chain: str, span: str, *, slug: str | None, source: str | None, dry_run:
     path = Path(chain) / f"{number_of(last.revision):04d}_{_named(slug)}.yaml"
     text = _text(links, linked)
     migration = read_migration(text, str(path))
-    _check(migration, links, schema_at(linked, chain, first.follows[0], source))
+    for schema in schemas_at(linked, chain, first.follows[0], source).values():
+        _check(migration, links, schema)
     again = link_up(
         [*(link.migration for link in linked.links), *(each.migration for each in linked.shortcuts), migration]
     )

@@ -15,11 +15,11 @@ from ckptlint.report.escape import escape
 def run(checkpoint: str, revision: str, *, chain: str, output: str, force: bool) -> tuple[Iterator[str], int]:
     linked = read_chain(chain)
     place = linked.place(revision)
-    name, digest = linked.name(place), linked.digest(place)
+    name, recorded = linked.name(place), linked.digests(place)
     with sources.opened(checkpoint) as opened:
         found = k1(sources.weights(opened, None).schema(checkpoint))
-    if digest and not found.startswith(digest):
-        text = f"has the keys {short(found)}, and those of {name} are {short(digest)}"
+    if recorded and not recorded.holds(found):
+        text = f"has the keys {short(found)}, and those of {name} are {recorded.short}"
         raise fault(BAD_CHAIN, text, where=checkpoint, hint="`ckptlint current` says what is nearest")
     migrate(Request(checkpoint, (), output, force=force, chain=chain, start=name, end=name, stamps=True))
     return iter([escape(f"wrote {output}: {name} is recorded in it")]), 0

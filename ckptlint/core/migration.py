@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from ckptlint.core.chain import NOT_RECORDED, KeyDigests
 from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
 from ckptlint.core.guard import Guard
@@ -195,14 +196,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class ChainPlace:
-    """`chain`: the ids of the migrations before it, and the `k1:` digests of the keys before and after it.
+    """`chain`: the ids of the migrations before it, and the `k1:` digests of the keys before and after it, of each variant.
 
     The first of a chain follows none, a merge several. `replaces` are the ids of those, in order, that a squash stands for.
     """
 
     parents: tuple[str, ...] = ()
-    before: str = ""
-    after: str = ""
+    before: KeyDigests = NOT_RECORDED
+    after: KeyDigests = NOT_RECORDED
     where: str = ""
     replaces: tuple[str, ...] = ()
 

@@ -19,7 +19,9 @@ FIRST_LINE: Final = "# ckptlint chain v1"
 _REST: Final = (
     "generated: one line a migration; branches that both add one conflict here. write it anew: ckptlint seal FOLDER"
 )
-_LINE: Final = re.compile(r"([0-9]{4,9}-[0-9a-f]{6})  (\S+)  (h1:[0-9a-f]{16})  (k1:[0-9a-f]{4,64}|-)")
+_LINE: Final = re.compile(
+    r"([0-9]{4,9}-[0-9a-f]{6})  (\S+)  (h1:[0-9a-f]{16})  ((?:[\w.-]+=)?k1:[0-9a-f]{4,64}(?:,[\w.-]+=k1:[0-9a-f]{4,64})*|-)"
+)
 _CONFLICT: Final = ("<<<<<<<", "=======", "|||||||", ">>>>>>>")
 
 

@@ -29,11 +29,15 @@ _LATER = ("dir", "level", "default-branch")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One of `models`: a factory to build it from, or its committed lock, and the files that go with it."""
+    """One of `models`: a factory to build it from, or its committed lock, and the files that go with it.
+
+    `variants` are further arguments by name, of each of which the factory builds one; all are in one lock.
+    """
 
     name: str
     factory: str = ""
     args: Mapping[str, object] = field(default_factory=dict)
+    variants: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     device: Literal["meta", "cpu", "auto"] = "auto"
     lock: str = ""
     checkpoints: tuple[str, ...] = ()
@@ -185,23 +189,37 @@ def _models(node: Node | None) -> dict[str, Model]:
 
 
 def _model(name: str, node: Node) -> Model:
-    node.only("factory", "args", "device", "lock", "checkpoints", "sources")
+    node.only("factory", "args", "variants", "device", "lock", "checkpoints", "sources")
     given = node.entries()
     if "factory" not in given and "lock" not in given:
         raise node.fail("needs `factory` or `lock`")
     device: Literal["meta", "cpu", "auto"] = "auto"
     if "device" in given:
         device = given["device"].choice(("meta", "cpu", "auto"))
-    args = {key: value.plain() for key, value in given["args"].entries().items()} if "args" in given else {}
     return Model(
         name,
         given["factory"].text() if "factory" in given else "",
-        args,
+        _arguments(given["args"]) if "args" in given else {},
+        _variants(given["variants"]) if "variants" in given else {},
         device,
         given["lock"].text() if "lock" in given else "",
         _texts(given.get("checkpoints")),
         _texts(given.get("sources")),
     )
+
+
+def _arguments(node: Node) -> dict[str, object]:
+    return {key: value.plain() for key, value in node.entries().items()}
+
+
+def _variants(node: Node) -> dict[str, dict[str, object]]:
+    from ckptlint.documents.lock_variants import variant_name
+
+    if not isinstance(node.content, Mapping):
+        raise node.fail(
+            "needs a name for each variant, by which the lock knows it", hint="variants.large = {depth = 24}"
+        )
+    return {key.read(variant_name): _arguments(value) for key, value in node.pairs()}
 
 
 def _accepted(node: Node) -> list[Accepted]:

@@ -33,6 +33,8 @@ _SLOTS = {"type": "array", "items": _SLOT}
 _DTYPE = {"$ref": "#/$defs/dtype"}
 _REVISION = {"type": "string", "pattern": "^[0-9]{4,9}-[0-9a-f]{6}$"}
 _REVISIONS = {"anyOf": [_REVISION, {"type": "array", "items": _REVISION, "minItems": 1}]}
+_DIGEST = {"type": "string", "pattern": "^k1:[0-9a-f]{4,64}$"}
+_DIGESTS = {"anyOf": [_DIGEST, {"type": "object", "additionalProperties": _DIGEST}]}
 _PLACE = {"type": "string", "pattern": "^/|^\\./|^\\.$"}
 
 
@@ -152,8 +154,8 @@ _TOP: dict[str, Schema] = {
             migrations.CHAIN,
             {
                 "parent": _REVISIONS,
-                "from": {"type": "string", "pattern": "^k1:[0-9a-f]{4,64}$"},
-                "to": {"type": "string", "pattern": "^k1:[0-9a-f]{4,64}$"},
+                "from": _DIGESTS,
+                "to": _DIGESTS,
                 "replaces": _REVISIONS,
             },
         )

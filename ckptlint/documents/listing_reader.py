@@ -61,16 +61,19 @@ class ListingReader(Generic[W]):
     )  # the rows of the latest block with a head
 
     def rows(self, lines: Iterable[Numbered]) -> list[Row[W]]:
-        """Return all keys in order; each may be there only once."""
+        """Return all keys in order."""
         blocks: list[_Block[W]] = [_Block("", [""], 0)]
         for line in lines:
             if line.text:
                 self._line(blocks, line)
         self._dedent(blocks, 1)
-        found = [Row(key or "", word, line) for key, word, line in blocks[0].rows]
-        if len({row.key for row in found}) < len(found):
-            raise self._twice(found)
-        return found
+        return [Row(key or "", word, line) for key, word, line in blocks[0].rows]
+
+    def once(self, rows: list[Row[W]]) -> list[Row[W]]:
+        """The rows, of which no two may have one key."""
+        if len({row.key for row in rows}) < len(rows):
+            raise self._twice(rows)
+        return rows
 
     def _line(self, blocks: list[_Block[W]], line: Numbered) -> None:
         found = _LINE.fullmatch(line.text)

@@ -17,11 +17,13 @@ to an earlier key; `{-2}.a.weight` is this key without its last two segments, th
 parameters in `model.parameters()` order where that is not the order of the P keys; `[unsaved]`, buffers that are not saved; `[modules]`,
 the class of each submodule; `[classes]`, fingerprints of the classes' text, which the digest does not cover. There are no dates, paths or
 versions. Law: what is read writes the same text, and what was written reads as the same schema (ties in key order).
+
+Of a model with variants the digest has a line for each, `variant large s1:...`, and `lock_variants` says how their lines stand together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ckptlint.core.digest import ordered_ties, s1
@@ -29,11 +31,12 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.listing import Line, escape, listing, parts, quote
 from ckptlint.documents.listing_reader import MOST_KEYS
-from ckptlint.documents.lock_classes import SECTION, class_lines
+from ckptlint.documents.lock_classes import SECTION
 from ckptlint.documents.lock_reader import FIRST_LINE, REFRESH, Lock, parse_lock, read_lock
+from ckptlint.documents.lock_variants import Marked, grouped, together, variant_name, written
 from ckptlint.errors import DocumentError
 
-__all__ = ["Lock", "parse_lock", "read_lock", "write_lock"]
+__all__ = ["Lock", "parse_lock", "read_lock", "write_lock", "write_locks"]
 
 
 class _Word(NamedTuple):
@@ -44,6 +47,9 @@ class _Word(NamedTuple):
     rest: tuple[str, ...] = ()
 
 
+_Words = tuple[tuple[tuple[str, ...], _Word], ...]  # each with the names of the variants that have it
+
+
 def write_lock(schema: Schema, *, model: str, factory: str = "", refresh: str = "") -> str:
     """Return the text of a schema's lock. Equal schemas have equal locks, whatever the machine, platform or time.
 
@@ -52,35 +58,73 @@ def write_lock(schema: Schema, *, model: str, factory: str = "", refresh: str = 
     Raises:
         DocumentError: the schema has more keys than a lock is read with.
     """
-    if max(map(len, (schema.tensors, schema.unsaved, schema.modules))) > MOST_KEYS:
-        raise DocumentError(f"a lock holds no more than {MOST_KEYS:,} keys", where=model)
+    return write_locks({"": schema}, model=model, factory=factory, refresh=refresh)
+
+
+def write_locks(variants: Mapping[str, Schema], *, model: str, factory: str = "", refresh: str = "") -> str:
+    """Return the text of the lock of a model's variants, by name; of a single one it is its own lock, without a name.
+
+    Raises:
+        DocumentError: a schema has more keys than a lock is read with; one of several has none, or no name.
+    """
+    schemas = dict(sorted(variants.items())) if len(variants) > 1 else {"": next(iter(variants.values()))}
+    for each in schemas.values():
+        if max(map(len, (each.tensors, each.unsaved, each.modules))) > MOST_KEYS:
+            raise DocumentError(f"a lock holds no more than {MOST_KEYS:,} keys", where=model)
     name = quote(model)
     command = "".join(each if each.isprintable() else "?" for each in refresh or f"ckptlint lock {name}")
     head = [f"{FIRST_LINE} — generated; do not edit. {REFRESH}{command}", f"model {name}"]
     head += [f"factory {quote(factory)}"] if factory else []
-    return "\n".join([*head, f"digest {s1(schema)}", *_sections(schema), ""])
+    return "\n".join([*head, *_digests(schemas, model), *_sections(schemas), ""])
 
 
-def _sections(schema: Schema) -> Iterator[str]:
-    first = {key: group[0] for group in ordered_ties(schema) for key in group[1:]}
-    yield from _section("keys", _keys(schema, first))
-    parameters = schema.parameters
-    if parameters is not None and parameters != _implied(schema, first):
-        yield from _section("order", [(key, _Word("")) for key in parameters])
-    if schema.unsaved:
-        yield from _section("unsaved", [(key, _Word(str(spec))) for key, spec in schema.unsaved.items()])
-    if schema.modules:
-        yield from _section("modules", [(path, _Word(quote(name))) for path, name in schema.modules.items()])
-    if schema.classes:
-        yield from ("", SECTION, *class_lines(schema.classes))
+def _digests(schemas: Mapping[str, Schema], model: str) -> Iterator[str]:
+    for name, schema in schemas.items():
+        if len(schemas) == 1:
+            yield f"digest {s1(schema)}"
+            return
+        if not schema.tensors:
+            raise DocumentError(f"the variant {name!r} has no tensors", where=model)
+        yield f"variant {variant_name(name)} {s1(schema)}"
 
 
-def _section(name: str, rows: Iterable[tuple[str, _Word]]) -> Iterator[str]:
+def _sections(schemas: Mapping[str, Schema]) -> Iterator[str]:
+    first = {
+        name: {key: group[0] for group in ordered_ties(each) for key in group[1:]} for name, each in schemas.items()
+    }
+    yield from _section("keys", {name: list(_keys(each, first[name])) for name, each in schemas.items()})
+    if any(each.parameters not in (None, _implied(each, first[name])) for name, each in schemas.items()):
+        ordered = {name: each.parameters or () for name, each in schemas.items()}
+        yield from _section("order", {name: [(key, _Word("")) for key in keys] for name, keys in ordered.items()})
+    if any(each.unsaved for each in schemas.values()):
+        unsaved = {
+            name: [(key, _Word(str(spec))) for key, spec in each.unsaved.items()] for name, each in schemas.items()
+        }
+        yield from _section("unsaved", unsaved)
+    if any(each.modules for each in schemas.values()):
+        modules = {
+            name: [(path, _Word(quote(cls))) for path, cls in each.modules.items()] for name, each in schemas.items()
+        }
+        yield from _section("modules", modules)
+    if any(each.classes for each in schemas.values()):
+        yield from ("", SECTION, *_classes(schemas))
+
+
+def _section(name: str, sides: Mapping[str, list[tuple[str, _Word]]]) -> Iterator[str]:
     yield ""
     yield f"[{name}]"
-    for line in listing(rows):
-        word = _written(line) if line.word is not None else ""
+    names = list(sides)
+    for line in listing((key, tuple(grouped(words, names))) for key, words in together(sides)):
+        word = _written(line, names)
         yield f"{'  ' * line.depth}{line.text}{'  ' if word else ''}{word}"
+
+
+def _classes(schemas: Mapping[str, Schema]) -> Iterator[str]:
+    """The lines of the section of classes, which stay flat, so that a hook reads no others."""
+    names = list(schemas)
+    for key, words in together({name: list(each.classes.items()) for name, each in schemas.items()}):
+        marked = [Marked(having, quote(text)) for having, text in grouped(words, names)]
+        yield f"{escape(key)}  {written(marked, names) if len(names) > 1 else marked[0].text}"
 
 
 def _keys(schema: Schema, first: Mapping[str, str]) -> Iterator[tuple[str, _Word]]:
@@ -102,13 +146,19 @@ def _tied(key: str, other: str, spec: TensorSpec) -> _Word:
     return _Word(f"T {spec}", len(mine) - common if common else 0, tuple(its[common:]))
 
 
-def _written(line: Line[_Word]) -> str:
+def _written(line: Line[_Words], names: list[str]) -> str:
+    if line.word is None:
+        return ""
+    said = [Marked(having, _text(word, line.path)) for having, word in line.word]
+    return written(said, names) if len(names) > 1 else said[0].text
+
+
+def _text(word: _Word, path: tuple[str | None, ...]) -> str:
     """Write a word; a tie absolutely, unless a list is in what both keys have in common."""
-    word = line.word or _Word("")
     if not word.rest:
         return word.text
     rest = ".".join(word.rest)
-    common = line.path[: -word.up] if word.up else ()
+    common = path[: -word.up] if word.up else ()
     fixed = [segment for segment in common if segment is not None]
     if len(fixed) == len(common):
         return f"{word.text} = {escape('.'.join([*fixed, rest]))}"

@@ -5,18 +5,8 @@ The strict reader of locks reads the same lines; a hook reads no others, whateve
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 SECTION = "[classes]"
 _START = "# ckptlint lock"
-
-
-def class_lines(classes: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines behind the section's head."""
-    from ckptlint.documents.listing import escape, quote
-
-    for name, text in classes.items():
-        yield f"{escape(name)}  {quote(text)}"
 
 
 def read_classes(text: str) -> dict[str, str]:
@@ -26,7 +16,12 @@ def read_classes(text: str) -> dict[str, str]:
         return {}
     section = rest.partition("\n[")[0]
     pairs = (line.split("  ", 1) for line in section.replace("\r", "").split("\n")[1:] if "  " in line)
-    return {_plain(name): _plain(words) for name, words in pairs}
+    return {_plain(name): _plain(_first(words)) for name, words in pairs}
+
+
+def _first(words: str) -> str:
+    """The text without the names of variants; one class has one text, unless they were built of different sources."""
+    return words.split(" ")[1] if words.startswith("@") and " " in words else words
 
 
 def _plain(text: str) -> str:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ckptlint.core.digest import s1, short
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.listing import parts
 from ckptlint.documents.listing_reader import ListingReader, Numbered, Row, unescape, unquote
+from ckptlint.documents.lock_variants import read_marked, variant_name
 from ckptlint.errors import DocumentError
 
 FIRST_LINE: Final = "# ckptlint lock v1"
 REFRESH: Final = "refresh: "  # what stands before the command in the first line
-_FIELDS: Final = ("model", "factory", "digest")
+SEPARATOR: Final = "::"  # between a lock and the variant that is meant
+_FIELDS: Final = ("model", "factory", "digest", "variant")
 _SECTIONS: Final = ("keys", "order", "unsaved", "modules", "classes")
 _CONFLICT: Final = ("<<<<<<<", "|||||||", ">>>>>>>")
 _WORD: Final = re.compile(r"([PBT-]) ([^ ]+)(?: = (?:\{-([1-9][0-9]?)\}\.)?([^ ]+))?")
@@ -27,13 +29,32 @@ W = TypeVar("W")
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A lock that was read: whose schema it is, and what builds it."""
+    """A lock that was read: whose schemas it holds, by variant, and what builds them. A lock of one schema has it under ''."""
 
-    schema: Schema
+    variants: Mapping[str, Schema]
     model: str
     factory: str
-    digest: str
     refresh: str
+    origin: str = ""
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of a lock without variants; `DocumentError` where there are several."""
+        return self.variant("")
+
+    def variant(self, name: str) -> Schema:
+        """The schema of a variant, which may go unnamed where there is one."""
+        if name in self.variants:
+            return self.variants[name]
+        known = ", ".join(f"{self.origin}{SEPARATOR}{each}" for each in self.variants if each)
+        if not known:
+            raise DocumentError(f"has no variants, and so none named {name!r}", where=self.origin)
+        what = (
+            f"has no variant {name!r}"
+            if name
+            else f"holds {len(self.variants)} variants of the model, and one must be named"
+        )
+        raise DocumentError(what, where=self.origin, hint=f"name it so: {known}")
 
 
 class _Tensor(NamedTuple):
@@ -50,31 +71,44 @@ class _Tensor(NamedTuple):
         return ".".join([*kept, self.target])
 
 
-def read_lock(text: str, origin: str) -> Schema:
-    """Read a lock's schema; `DocumentError` at `origin:line:column` says what is wrong."""
-    return parse_lock(text, origin).schema
+def read_lock(text: str, origin: str, variant: str = "") -> Schema:
+    """Read a lock's schema, of several that of a variant; `DocumentError` at `origin:line:column` says what is wrong."""
+    return parse_lock(text, origin).variant(variant)
 
 
 def parse_lock(text: str, origin: str) -> Lock:
-    """Read a lock; `DocumentError` as for `read_lock`, also where its digest is of another schema."""
+    """Read a lock; `DocumentError` as for `read_lock`, also where a digest is of another schema."""
     file = _File(text, origin)
-    rows = file.rows("keys", _tensor)
-    ties = _ties(file, rows)
-    unsaved, modules = file.rows("unsaved", _spec), file.rows("modules", unquote)
+    names = [*file.variants] or [""]
+    read: dict[str, dict[str, list[Row[Any]]]] = {
+        "keys": file.rows("keys", _tensor),
+        "unsaved": file.rows("unsaved", _spec),
+        "modules": file.rows("modules", unquote),
+        "classes": file.rows("classes", unquote),
+        "order": file.rows("order", _nothing),
+    }
+    found = {name: _schema(file, name, {section: sides[name] for section, sides in read.items()}) for name in names}
+    return Lock(found, file.field("model"), file.field("factory"), file.refresh, origin)
+
+
+def _schema(file: _File, name: str, sections: Mapping[str, list[Row[Any]]]) -> Schema:
+    """The schema of one variant, of the rows of each section that it has."""
+    rows = sections["keys"]
     schema = Schema(
         tensors={row.key: row.word.spec for row in rows},
-        parameters=_parameters(file, rows),
-        ties=ties,
-        unsaved={row.key: row.word for row in unsaved},
-        modules={row.key: row.word for row in modules},
-        origin=origin,
-        classes={row.key: row.word for row in file.rows("classes", unquote)},
+        parameters=_parameters(file, rows, sections["order"]),
+        ties=_ties(file, rows),
+        unsaved={row.key: row.word for row in sections["unsaved"]},
+        modules={row.key: row.word for row in sections["modules"]},
+        origin=f"{file.origin}{SEPARATOR}{name}" if name else file.origin,
+        classes={row.key: row.word for row in sections["classes"]},
     )
-    digest = file.field("digest")
+    digest = file.variants.get(name) or file.field("digest")
     if s1(schema) != digest:
-        message = f"the digest is {short(digest)}, that of the schema below {short(s1(schema))}: it was edited or merged by hand"
-        raise file.fail(file.lines_of["digest"], message, _refresh(file))
-    return Lock(schema, file.field("model"), file.field("factory"), digest, file.refresh)
+        what = f"of the variant {name!r}" if name else "of the schema below"
+        message = f"the digest is {short(digest)}, that {what} {short(s1(schema))}: it was edited or merged by hand"
+        raise file.fail(file.lines_of[f"variant {name}" if name else "digest"], message, _refresh(file))
+    return schema
 
 
 def _refresh(file: _File) -> str:
@@ -87,6 +121,7 @@ class _File:
     def __init__(self, text: str, origin: str) -> None:
         self.origin = origin
         self.fields: dict[str, str] = {}
+        self.variants: dict[str, str] = {}  # the digests of several
         self.lines_of: dict[str, int] = {}  # where a field or section stands
         self.sections: dict[str, list[Numbered]] = {}
         lines = text.split("\n")
@@ -103,8 +138,10 @@ class _File:
             elif content:
                 self._field(number, content)
         for name in ("model", "digest"):
-            if name not in self.fields:
+            if name not in self.fields and not (name == "digest" and len(self.variants) > 1):
                 raise self.fail(1, f"the line '{name} ...' is missing")
+        if self.variants and "digest" in self.fields:
+            raise self.fail(self.lines_of["digest"], "a digest of all, beside those of variants")
         if "keys" not in self.sections:
             raise self.fail(1, "the section [keys] is missing")
 
@@ -127,23 +164,41 @@ class _File:
             )
         if name not in _FIELDS or not blank:
             raise self.fail(number, f"{content[:40]!r} does not belong here", f"there are {', '.join(_FIELDS)}")
-        if name in self.fields:
+        if name == "variant":
+            name, _, value = content.rpartition(" ")
+        if name in self.lines_of:
             raise self.fail(number, f"{name} is there twice, first in line {self.lines_of[name]}")
         self.lines_of[name] = number
         try:
-            self.fields[name] = unquote(value) if name != "digest" else value
+            if name.startswith("variant"):
+                self.variants[variant_name(name.removeprefix("variant").strip(" "))] = value
+            else:
+                self.fields[name] = unquote(value) if name != "digest" else value
         except DocumentError as error:
             raise self.fail(number, error.message) from None
 
     def field(self, name: str) -> str:
         return self.fields.get(name, "")
 
-    def rows(self, section: str, parse: Callable[[str], W]) -> list[Row[W]]:
+    def rows(self, section: str, parse: Callable[[str], W]) -> dict[str, list[Row[W]]]:
+        """The rows of a section that each variant has."""
         lines = self.sections.get(section, [])
         for line in lines:
             if line.text.startswith(_CONFLICT):
                 raise self.fail(line.number, "holds the marks of a merge conflict", _refresh(self))
-        return ListingReader(self.origin, parse).rows(lines)
+        if not self.variants:
+            plain = ListingReader(self.origin, parse)
+            return {"": plain.once(plain.rows(lines))}
+        names = list(self.variants)
+        reader = ListingReader(
+            self.origin, lambda text: {name: parse(word) for name, word in read_marked(text, names).items()}
+        )
+        rows = reader.rows(lines)
+        one = ListingReader(self.origin, parse)
+        return {
+            name: one.once([Row(row.key, row.word[name], row.line) for row in rows if name in row.word])
+            for name in names
+        }
 
     def fail(self, line: int, message: str, hint: str = "") -> DocumentError:
         return DocumentError(message, where=f"{self.origin}:{line}:1", hint=hint)
@@ -181,7 +236,7 @@ def _ties(file: _File, rows: list[Row[_Tensor]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(groups[first]) for first in sorted(groups, key=seen.__getitem__))
 
 
-def _parameters(file: _File, rows: list[Row[_Tensor]]) -> tuple[str, ...] | None:
+def _parameters(file: _File, rows: list[Row[_Tensor]], ordered: list[Row[str]]) -> tuple[str, ...] | None:
     """The parameters in their order, None where the lock does not know them."""
     kinds: Mapping[str, str] = {row.key: row.word.kind for row in rows if row.word.kind != "T"}
     found = set(kinds.values())
@@ -189,9 +244,9 @@ def _parameters(file: _File, rows: list[Row[_Tensor]]) -> tuple[str, ...] | None
         odd = next(row for row in rows if row.word.kind == "-")
         raise file.fail(odd.line, "'-', not known, beside P and B: all kinds are known, or none is")
     marked = tuple(key for key, kind in kinds.items() if kind == "P")
-    if "order" not in file.sections:
+    if "order" not in file.sections or (file.variants and "-" in found):
         return marked if found - {"-"} else None
-    order = tuple(row.key for row in file.rows("order", _nothing))
+    order = tuple(row.key for row in ordered)
     for key in {*order} & {*kinds} ^ {*marked}:
         raise file.fail(
             file.lines_of["order"], f"{key!r} is a parameter in one of [keys] and [order], not in the other"

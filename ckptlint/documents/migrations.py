@@ -7,11 +7,12 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
-from ckptlint.core.chain import key_digest, revision
+from ckptlint.core.chain import NOT_RECORDED, KeyDigests, key_digest, revision
 from ckptlint.core.expression import Expression
 from ckptlint.core.migration import Case, ChainPlace, Migration, Param, Prefix, Stage
 from ckptlint.core.template import Template
 from ckptlint.documents.guards import optional_guard, read_guard, tree_path
+from ckptlint.documents.lock_variants import variant_name
 from ckptlint.documents.nodes import Kind, Node, shown
 from ckptlint.documents.rewrites import read_rewrites
 from ckptlint.documents.scope import Scope, identifier, literal
@@ -139,11 +140,20 @@ def _chain(node: Node) -> ChainPlace:
     parent, before, after, replaces = (node.find(key) for key in CHAIN)
     return ChainPlace(
         _revisions(parent),
-        before.read(key_digest) if before else "",
-        after.read(key_digest) if after else "",
+        _digests(before),
+        _digests(after),
         node.where,
         _revisions(replaces),
     )
+
+
+def _digests(node: Node | None) -> KeyDigests:
+    """One digest, or one of each variant of the model by its name."""
+    if node is None:
+        return NOT_RECORDED
+    if not isinstance(node.content, Mapping):
+        return KeyDigests.of({"": node.read(key_digest)})
+    return KeyDigests.of({entry.key.read(variant_name): entry.value.read(key_digest) for entry in node.pairs()})
 
 
 def _revisions(node: Node | None) -> tuple[str, ...]:

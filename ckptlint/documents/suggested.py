@@ -52,10 +52,10 @@ def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iter
         open_old, open_new = (_count(side) for side in (suggestion.open_sources, suggestion.open_targets))
         yield f"# Not decided: {open_old} keys of the source, {open_new} of the target, listed at the end."
     yield "ckptlint: 1"
-    yield f"summary: {_quoted(said.summary or _summary(suggestion, old, new))}"
+    yield f"summary: {quoted(said.summary or _summary(suggestion, old, new))}"
     if said.chain is not None:
         yield chain_line(said.chain)
-    yield from _body(suggestion, new, said)
+    yield from body_lines(suggestion, new, said)
     if any(match.way != "rename" for match in suggestion.matches):
         yield "optimizer: reset"
     yield from resized_lines(suggestion.resized, new)
@@ -67,7 +67,8 @@ def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iter
 def chain_line(place: ChainPlace) -> str:
     """The line of a file that says its place in a chain."""
     said = [f"{name}: {_ids(ids)}" for name, ids in (("parent", place.parents), ("replaces", place.replaces)) if ids]
-    said += [f'{side}: "{digest}"' for side, digest in (("from", place.before), ("to", place.after)) if digest]
+    sides = (("from", place.before), ("to", place.after))
+    said += [f"{side}: {json.dumps(digests.plain)}" for side, digests in sides if digests]
     return f"chain: {{{', '.join(said)}}}"
 
 
@@ -84,7 +85,7 @@ def _count(families: Iterable[Family]) -> int:
     return sum(len(family.members) for family in families)
 
 
-def _body(suggestion: Suggestion, new: Schema, said: Said) -> Iterator[str]:
+def body_lines(suggestion: Suggestion, new: Schema, said: Said) -> Iterator[str]:
     written = rewritten(suggestion)
     body = [
         *_renames(written.renamed),
@@ -137,7 +138,7 @@ def _operations(match: Match) -> Iterator[str]:
     if match.way == "transpose":
         yield _TURNED
     elif match.way == "reshape":
-        yield f"rearrange: {_quoted(_reshaping(match))}"
+        yield f"rearrange: {quoted(_reshaping(match))}"
     elif match.way in {"concat", "stack"}:
         yield from _joining(match)
     else:
@@ -187,7 +188,7 @@ def _made(key: str, schema: Schema, filling: str) -> str:
     spec = schema.tensors[key]
     dtype = "f32" if spec.dtype is ANY else spec.dtype.name
     shape = ", ".join(map(str, spec.shape))
-    return f"  - new: {{key: {_quoted(key)}, shape: [{shape}], dtype: {dtype}, {filling}}}"
+    return f"  - new: {{key: {quoted(key)}, shape: [{shape}], dtype: {dtype}, {filling}}}"
 
 
 _FILLINGS: Final[Mapping[Filling, str]] = {
@@ -215,8 +216,8 @@ def _dropped(keys: Sequence[str], reasons: Sequence[str]) -> Iterator[str]:
     for reason in dict.fromkeys(reasons):
         yield "  - drop:"
         yield "      keys:"
-        yield from (f"        - {_quoted(key)}" for key, its in zip(keys, reasons, strict=True) if its == reason)
-        yield f"      reason: {reason if reason == _UNUSED else _quoted(reason)}"
+        yield from (f"        - {quoted(key)}" for key, its in zip(keys, reasons, strict=True) if its == reason)
+        yield f"      reason: {reason if reason == _UNUSED else quoted(reason)}"
 
 
 def _evidence(matches: Sequence[Match]) -> str:
@@ -247,13 +248,13 @@ def _said(family: Family) -> str:
 
 
 def _sequence(patterns: Sequence[str]) -> str:
-    return _scalar(patterns[0]) if len(patterns) == 1 else f"[{', '.join(map(_quoted, patterns))}]"
+    return _scalar(patterns[0]) if len(patterns) == 1 else f"[{', '.join(map(quoted, patterns))}]"
 
 
 def _scalar(text: str) -> str:
     plain = _PLAIN.fullmatch(text) and not text.endswith(":") and not _RESERVED.fullmatch(text)
-    return text if plain else _quoted(text)
+    return text if plain else quoted(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     return json.dumps(text)

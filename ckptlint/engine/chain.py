@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ckptlint.core.chain import number_of, revision_id
+from ckptlint.core.chain import NOT_RECORDED, KeyDigests, number_of, revision_id
 from ckptlint.core.migration import ChainPlace, Migration
 from ckptlint.engine.faults import BAD_CHAIN, PlanFaults, fault
 from ckptlint.errors import UsageError
@@ -125,11 +125,11 @@ class Chain:
         """The revision that a place is behind."""
         return self.links[place - 1].revision if place else BASE
 
-    def digest(self, place: int) -> str:
-        """The `k1:` digest of the keys at a place, as far as the migrations beside it say; '' where they do not."""
-        after = self.links[place - 1].place.after if place else ""
+    def digests(self, place: int) -> KeyDigests:
+        """The `k1:` digests of the keys at a place, as far as the migrations beside it say."""
+        after = self.links[place - 1].place.after if place else NOT_RECORDED
         following = (link.place.before for link in self.links if link.follows == (place,))
-        return after or next((each for each in following if each), "")
+        return after or next((each for each in following if each), NOT_RECORDED)
 
 
 def link_up(migrations: Iterable[Migration]) -> Chain:

@@ -6,8 +6,8 @@ equal shapes, and needs no data. What cannot be decided without a checkpoint cou
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ckptlint.core.migration import Migration
 from ckptlint.core.plan import Edge, Plan
@@ -41,6 +41,15 @@ def clashes(source: Schema, branches: Sequence[Sequence[Link]]) -> tuple[Clash, 
         for other in branches[number + 1 :]:
             found += _between(source, one, other)
     return tuple(found)
+
+
+def clashes_of_any(variants: Mapping[str, Schema], branches: Sequence[Sequence[Link]]) -> tuple[Clash, ...]:
+    """The clashes of the first variant of a model that has any, with its name."""
+    for name, source in variants.items():
+        found = clashes(source, branches)
+        if found:
+            return tuple(replace(each, text=f"variant {name}: {each.text}") for each in found) if name else found
+    return ()
 
 
 def _between(source: Schema, one: Sequence[Link], other: Sequence[Link]) -> Iterator[Clash]:

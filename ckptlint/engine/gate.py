@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ckptlint.core.chain import number_of
+from ckptlint.core.chain import NOT_RECORDED, number_of
 from ckptlint.core.digest import k1, short
 from ckptlint.core.finding import Finding, Severity
 from ckptlint.core.migration import Migration
@@ -25,36 +25,63 @@ from ckptlint.engine.faults import (
 )
 from ckptlint.engine.planner import draft
 from ckptlint.engine.prove import compare
+from ckptlint.engine.variants import Variants, digests, joined, nearest
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a change starts from: its lock's schema, its chain where that is known, and whether that had a sum."""
+    """What a change starts from: the schemas of its lock (none where only its chain is known), its chain, and whether that had a sum."""
 
-    schema: Schema
+    variants: Variants
     chain: Chain | None = None
     factory: str = ""  # what built it, by which its source is found
     sealed: bool = False
 
 
-def gate(chain: Chain, lock: Schema | None, base: Base | None) -> tuple[Finding, ...]:
+def gate(chain: Chain, lock: Variants | None, base: Base | None) -> tuple[Finding, ...]:
     """Return all that is wrong with a chain, its lock, and what it makes of the base."""
     faults = Faults()
     _check_links(chain, faults)
     if lock is not None and chain.links:
         _check_lock(chain.links[-1], lock, faults)
-    if lock is None or base is None:
+    if base is None or (base.chain is not None and not _kept(chain, base.chain, faults)):
         return faults.findings()
-    if base.chain is not None and not _kept(chain, base.chain, faults):
+    if lock is None or not base.variants:
         return faults.findings()
-    start = _behind(chain, base.chain) if base.chain is not None else _start(chain, base.schema)
+    start = _behind(chain, base.chain) if base.chain is not None else _start(chain, base.variants)
     if start is None:
-        text = f"no revision of the chain has the keys of the base ({short(k1(base.schema))})"
+        text = f"no revision of the chain has the keys of the base ({digests(base.variants).short})"
         faults.add(
             BASE_UNSEEN, text, hint="migrations that were merged may be missing, or it is the lock of another model"
         )
         return faults.findings()
-    return (*faults.findings(), *_led(chain, start, base.schema, lock))
+    found = {name: _of_variant(chain, start, (name, schema), lock) for name, schema in base.variants.items()}
+    return (*faults.findings(), *joined(found))
+
+
+def _of_variant(chain: Chain, start: int, base: tuple[str, Schema], lock: Variants) -> tuple[Finding, ...]:
+    """What is wrong for one variant of the base."""
+    name, schema = base
+    head = lock.get(name) or _reached(chain, start, schema, lock)
+    if head is None and not name:
+        head = lock[nearest(lock, schema)]  # the model has variants since, and what it was is one of them
+    if head is not None:
+        return tuple(_led(chain, start, schema, head))
+    faults = Faults()
+    known = ", ".join(each or "the model" for each in lock)
+    hint = f"files of it have nothing to go to; there is {known}. Keep the variant, or accept this by an `ignore` with a reason"
+    faults.add(BASE_UNREACHED, f"the lock no longer has it, and the chain leads from it to none of {known}", hint=hint)
+    return faults.findings()
+
+
+def _reached(chain: Chain, start: int, base: Schema, lock: Variants) -> Schema | None:
+    """The variant, of any name, of which the chain makes the keys out of a base."""
+    try:
+        for migration in chain.between(start, len(chain.links)):
+            base = draft(base, migration).plan.target
+    except PlanFaults:
+        return None
+    return next((each for each in lock.values() if k1(each) == k1(base)), None)
 
 
 def _check_links(chain: Chain, faults: Faults) -> None:
@@ -65,23 +92,22 @@ def _check_links(chain: Chain, faults: Faults) -> None:
             text = f"{name} is number {number_of(link.revision)} of the chain"
             faults.add(NUMBER_WRONG, text, where=link.migration.origin, severity=Severity.WARNING)
         for place in link.follows if len(link.follows) == 1 else ():
-            made, taken = chain.links[place - 1].place.after if place else "", link.place.before
-            if made and taken and not _same(made, taken):
-                text = f"{chain.name(place)} makes {short(made)}, and {link.revision} takes {short(taken)}"
+            made = chain.links[place - 1].place.after if place else NOT_RECORDED
+            for variant, one, other in made.against(link.place.before):
+                text = f"{_of(variant)}{chain.name(place)} makes {short(one)}, and {link.revision} takes {short(other)}"
                 faults.add(LINKS_APART, text, where=link.migration.origin)
 
 
-def _same(one: str, other: str) -> bool:
-    """Whether two digests, of which one may be shortened, are the same."""
-    return one.startswith(other) or other.startswith(one)
+def _of(variant: str) -> str:
+    return f"variant {variant}: " if variant else ""
 
 
-def _check_lock(last: Link, lock: Schema, faults: Faults) -> None:
-    made = last.place.after
-    if made and not _same(k1(lock), made):
-        text = f"the lock has the keys {short(k1(lock))}, and {last.revision} at the head makes {short(made)}"
+def _check_lock(last: Link, lock: Variants, faults: Faults) -> None:
+    for variant, made, own in last.place.after.against(digests(lock)):
+        text = f"{_of(variant)}the lock has the keys {short(own)}, and {last.revision} at the head makes {short(made)}"
         hint = "`ckptlint make` writes the migration that is missing; `ckptlint lock` a lock that is stale"
-        faults.add(LOCK_NOT_HEAD, text, where=lock.origin, hint=hint)
+        where = (lock.get(variant) or next(iter(lock.values()))).origin
+        faults.add(LOCK_NOT_HEAD, text, where=where, hint=hint)
 
 
 def _kept(chain: Chain, base: Chain, faults: Faults) -> bool:
@@ -105,16 +131,12 @@ def _behind(chain: Chain, base: Chain) -> int:
     return chain.place(base.links[-1].revision) if base.links else 0
 
 
-def _start(chain: Chain, schema: Schema) -> int | None:
+def _start(chain: Chain, base: Variants) -> int | None:
     """The latest place whose keys are those of the base; 0 for a chain without a migration."""
-    digest = k1(schema)
+    own = [k1(schema) for schema in base.values()]
     places = range(len(chain.links) + 1)
-    found = [place for place in places if not chain.links or _is_at(chain.digest(place), digest)]
+    found = [place for place in places if not chain.links or any(map(chain.digests(place).holds, own))]
     return max(found, default=None)
-
-
-def _is_at(recorded: str, digest: str) -> bool:
-    return bool(recorded) and digest.startswith(recorded)
 
 
 def _led(chain: Chain, start: int, base: Schema, lock: Schema) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TypeVar
 
+from ckptlint.core.digest import s1
 from ckptlint.core.schema import Schema
 
 T = TypeVar("T", bound=Hashable)
@@ -40,6 +41,30 @@ def merge_schemas(base: Schema, ours: Schema, theirs: Schema) -> MergedSchemas:
     schema = replace(ours, tensors=tensors, unsaved=unsaved, modules=modules, ties=tuple(ties), parameters=parameters)
     schema = replace(schema, classes=_classes(base.classes, ours.classes, theirs.classes))
     return MergedSchemas(schema, tuple(dict.fromkeys(conflicts)))
+
+
+def merge_variants(
+    base: Mapping[str, Schema], ours: Mapping[str, Schema], theirs: Mapping[str, Schema]
+) -> tuple[dict[str, Schema], dict[str, tuple[str, ...]]]:
+    """Merge the variants of a model by name; also return the keys at which each is contradicted, by `variant NAME: `.
+
+    A variant that one side took away is gone where the other left it as it was, else it is a conflict of all its keys.
+    """
+    made: dict[str, Schema] = {}
+    conflicts: dict[str, tuple[str, ...]] = {}
+    for name in sorted({*ours, *theirs}):
+        label = f"variant {name}: " if name else ""
+        if name in ours and name in theirs:
+            merged = merge_schemas(base.get(name, Schema({}, parameters=())), ours[name], theirs[name])
+            made[name] = merged.schema
+            conflicts |= {label: merged.conflicts} if merged.conflicts else {}
+            continue
+        kept = ours.get(name) or theirs[name]
+        if name not in base:
+            made[name] = kept
+        elif s1(kept) != s1(base[name]):
+            conflicts[label] = tuple(kept.tensors)
+    return made, conflicts
 
 
 def _classes(base: Mapping[str, str], ours: Mapping[str, str], theirs: Mapping[str, str]) -> dict[str, str]:

@@ -37,7 +37,7 @@ def _seals(chain: Chain) -> Iterator[Seal]:
     running = ""
     for link in chain.links:
         running = _hashed(running, link.revision, link.migration.digest)
-        yield Seal(link.revision, _name(link.migration.origin), running, link.place.after)
+        yield Seal(link.revision, _name(link.migration.origin), running, str(link.place.after))
         yield from (_of_shortcut(each, chain) for each in chain.shortcuts if each.numbers[-1] == link.number)
 
 
@@ -45,7 +45,9 @@ def _of_shortcut(shortcut: Shortcut, chain: Chain) -> Seal:
     last = chain.links[shortcut.numbers[-1] - 1]
     replaced = shortcut.migration.chain.replaces if shortcut.migration.chain else ()
     own = revision_id(number_of(last.revision), " ".join(replaced), shortcut.migration.body)
-    return Seal(own, _name(shortcut.migration.origin), _hashed("", own, shortcut.migration.digest), last.place.after)
+    return Seal(
+        own, _name(shortcut.migration.origin), _hashed("", own, shortcut.migration.digest), str(last.place.after)
+    )
 
 
 def _name(origin: str) -> str:

@@ -29,10 +29,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A place in a chain, and what told it: stamp, digest or condition."""
+    """A place in a chain, and what told it: stamp, digest or condition; `variants` of the model have these keys, where they have names."""
 
     place: int
     by: str
+    variants: tuple[str, ...] = ()
 
 
 def locate(chain: Chain, evidence: Evidence) -> Standing:
@@ -49,12 +50,12 @@ def locate(chain: Chain, evidence: Evidence) -> Standing:
         text = f"the checkpoint says that it is at {' and '.join(stamped)}"
         raise fault(BAD_CHAIN, text, hint="--from REV says where it stands")
     if stamped:
-        return Standing(known[stamped[0]], "stamp")
+        return _standing(chain, known[stamped[0]], "stamp", evidence)
     by_digest, by_condition = (sorted(set(way(chain, evidence))) for way in (_by_digest, _by_condition))
     if len(by_digest) == 1:
-        return Standing(by_digest[0], "digest")
+        return _standing(chain, by_digest[0], "digest", evidence)
     if len(by_condition) == 1:
-        return Standing(by_condition[0], "condition")
+        return _standing(chain, by_condition[0], "condition", evidence)
     if by_condition or by_digest:
         names = ", ".join(chain.name(each) for each in by_condition or by_digest)
         raise fault(BAD_CHAIN, f"the checkpoint may stand at each of {names}", hint="--from REV says at which")
@@ -63,14 +64,20 @@ def locate(chain: Chain, evidence: Evidence) -> Standing:
     )
 
 
+def _standing(chain: Chain, place: int, by: str, evidence: Evidence) -> Standing:
+    recorded = chain.digests(place)
+    found = dict.fromkeys(name for each in evidence.digests for name in recorded.variants(each))
+    return Standing(place, by, tuple(filter(None, found)))
+
+
 def _by_digest(chain: Chain, evidence: Evidence) -> Iterator[int]:
     for link in chain.links:
         place = link.migration.chain
         if place is None:
             continue
         before = link.follows[0] if len(link.follows) == 1 else 0
-        for digest, at in ((place.before, before), (place.after, link.number)):
-            if digest and any(each.startswith(digest) for each in evidence.digests):
+        for recorded, at in ((place.before, before), (place.after, link.number)):
+            if any(map(recorded.holds, evidence.digests)):
                 yield at
 
 

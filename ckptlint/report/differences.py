@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ckptlint.core.families import fold
+from ckptlint.core.schema import Schema
 from ckptlint.engine.beside import Beside
-from ckptlint.engine.compare import Change, Difference
+from ckptlint.engine.compare import Change, Difference, compare
+from ckptlint.engine.variants import Variants
 from ckptlint.report.counts import counted
 from ckptlint.report.escape import escape
 
 _NOTHING = Beside()
+_EMPTY = Schema({})
 _LONGEST = 200  # characters of one value
 
 
@@ -27,6 +30,14 @@ def text(difference: Difference, rest: Beside = _NOTHING) -> Iterator[str]:
         yield "~ the keys that both have come in another order"
     yield from _beside(rest)
     yield _last_line(difference)
+
+
+def of_variants(old: Variants, new: Variants) -> Iterator[str]:
+    """Yield the lines of each variant that differs, under its name where it has one."""
+    for name in sorted({*old, *new}):
+        if len(old) == len(new) == 1 or old.get(name) != new.get(name):
+            yield from [f"variant {escape(name)}:"] if name else []
+            yield from text(compare(old.get(name, _EMPTY), new.get(name, _EMPTY)))
 
 
 def as_json(difference: Difference, rest: Beside = _NOTHING) -> Iterator[str]:

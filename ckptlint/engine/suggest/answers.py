@@ -39,6 +39,26 @@ class Decided:
     filled: Mapping[str, float]
 
 
+def narrowed(answers: Answers, old: Schema, new: Schema) -> Answers:
+    """The answers that are about some key of two schemas, of a model with variants, where one may be about another variant."""
+
+    def about(patterns: Iterable[str], keys: Iterable[str]) -> set[str]:
+        known = list(keys)
+        return {each for each in patterns if any(beneath(key, each) is not None for key in known)}
+
+    olds, news = (
+        about((*answers.rename, *answers.drop), old.tensors),
+        about((*answers.new, *answers.accept), new.tensors),
+    )
+    return Answers(
+        {pattern: to for pattern, to in answers.rename.items() if pattern in olds},
+        {pattern: why for pattern, why in answers.drop.items() if pattern in olds},
+        {pattern: fill for pattern, fill in answers.new.items() if pattern in news},
+        tuple(each for each in answers.accept if each in news),
+        answers.seen,
+    )
+
+
 def over_keys(answers: Answers, old: Schema, new: Schema) -> Decided:
     """Apply answers to the keys they are about; `UsageError` where one fits no key or means what cannot be."""
     sources = _longest((*answers.rename, *answers.drop), old.tensors)
