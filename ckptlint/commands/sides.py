@@ -20,7 +20,7 @@ _NEWEST = "HEAD"
 class Sides:
     """The schemas before and after by variant, their names, and the chain's folder.
 
-    `since` is the revision of git that has the source before ('' for none), `model` the configured one whose lock is written with the migration.
+    `since` is the revision of git that has the source before ('' for none), `model` the configured one whose lock is written too.
     """
 
     old: Variants
