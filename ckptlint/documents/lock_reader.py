@@ -137,6 +137,10 @@ class _File:
                 section.append(Numbered(number, content))
             elif content:
                 self._field(number, content)
+        self._check()
+
+    def _check(self) -> None:
+        """What must be there is there."""
         for name in ("model", "digest"):
             if name not in self.fields and not (name == "digest" and len(self.variants) > 1):
                 raise self.fail(1, f"the line '{name} ...' is missing")
