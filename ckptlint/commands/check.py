@@ -20,7 +20,7 @@ from ckptlint.documents.lock_reader import Lock, parse_lock
 from ckptlint.engine.chain import Chain
 from ckptlint.engine.gate import Base, gate
 from ckptlint.engine.seal import check_seals, deleted
-from ckptlint.engine.variants import union
+from ckptlint.engine.variants import Variants, union
 from ckptlint.errors import PlanError, UsageError
 
 
@@ -72,9 +72,7 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     from ckptlint.engine.faults import PlanFaults
 
     lock = _lock(request)
-    if not Path(lock).is_file() and (request.lock or request.base or request.against):
-        raise UsageError("there is no such lock", where=lock, hint="--lock names the lock of the chain's head")
-    head = sources.variants(lock) if Path(lock).is_file() else None
+    head = _head(lock, needed=bool(request.lock or request.base or request.against))
     base = _base(request, Path(lock))
     try:
         chain = begun(request.chain)
@@ -84,6 +82,15 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     before = (union(base.variants), base.factory) if base and base.variants else None
     changed = changed_classes(lock) if head and any(each.classes for each in head.values()) else ()
     return (*placed(found, (union(head), lock) if head else None, before, request.against or ""), *changed)
+
+
+def _head(lock: str, *, needed: bool) -> Variants | None:
+    """The schemas of the lock; None where there is none, and none is needed."""
+    if Path(lock).is_file():
+        return sources.variants(lock)
+    if needed:
+        raise UsageError("there is no such lock", where=lock, hint="--lock names the lock of the chain's head")
+    return None
 
 
 def _sealed(folder: str, chain: Chain, base: Base | None) -> tuple[Finding, ...]:
