@@ -12,6 +12,7 @@ from math import prod
 from typing import NamedTuple
 
 from ckptlint.core.tree import Composite, Dict, List, Opaque, Tensor, Tuple, Value
+from ckptlint.formats.attributes import attributes, counts
 
 DTENSOR = (
     "torch.distributed.tensor.DTensor",
@@ -42,7 +43,7 @@ def part_of(node: Composite) -> Part | None:
     """Return what a DTensor in the file of one rank holds; None where that is not understood."""
     tensor = next((part for name, part in node.parts if name == "_local_tensor"), None)
     spec = _spec(node)
-    at = _numbers(_state(spec.get("mesh")).get("_coordinate_on_dim"))
+    at = counts(attributes(spec.get("mesh")).get("_coordinate_on_dim"))
     placements = spec.get("placements")
     if tensor is None or tensor.lazy or at is None or not isinstance(placements, Tuple | List):
         return None
@@ -97,7 +98,7 @@ def _cut(value: Value, axes: int) -> Cut | None:
     name = value.named.rpartition(".")[2] if isinstance(value, Opaque) else ""
     if name == "Replicate":
         return Cut(None, 1)
-    fields = _state(value)
+    fields = attributes(value)
     axis = fields.get("dim")
     stride = fields.get("split_factor") if name == "_StridedShard" else 1
     if (
@@ -114,28 +115,9 @@ def _spec(node: Composite) -> Dict:
     """Return the attributes of a DTensor's spec, which a parameter has one call deeper."""
     inner: Value = node
     while isinstance(inner, Composite):
-        spec = _state(inner).get("_spec")
+        spec = attributes(inner).get("_spec")
         if spec is not None:
-            return _state(spec)
+            return attributes(spec)
         arguments = inner.call.arguments
         inner = arguments.items[0] if isinstance(arguments, Tuple) and arguments.items else None
     return Dict([])
-
-
-def _state(value: Value) -> Dict:
-    """Return the attributes of an object; of a wrapper they are the last argument of its call."""
-    state: Value = None
-    if isinstance(value, Composite) and isinstance(value.call.arguments, Tuple) and value.call.arguments.items:
-        state = value.call.arguments.items[-1]
-    elif isinstance(value, Opaque):
-        state = value.state()
-    if isinstance(state, Tuple) and len(state.items) == 2:
-        state = state.items[1]
-    return state if isinstance(state, Dict) else Dict([])
-
-
-def _numbers(value: Value) -> tuple[int, ...] | None:
-    if not isinstance(value, List | Tuple):
-        return None
-    numbers = tuple(each for each in value.items if type(each) is int and each >= 0)
-    return numbers if len(numbers) == len(value.items) else None

@@ -19,9 +19,10 @@ from ckptlint.core.checkpoint import ByteSource, Checkpoint
 from ckptlint.core.paths import walk
 from ckptlint.core.pieces import Range
 from ckptlint.core.spec import TensorSpec, contiguous
-from ckptlint.core.tree import Composite, Dict, List, Node, Opaque, Storage, Tensor, Tuple, Value
+from ckptlint.core.tree import Composite, Dict, List, Node, Storage, Tensor, Tuple, Value
 from ckptlint.errors import FormatError
 from ckptlint.formats import safetensors_parts
+from ckptlint.formats.attributes import attributes, counts
 from ckptlint.formats.byte_source import FileSource
 from ckptlint.formats.dtensor_parts import DTENSOR, boxes, is_copy, part_of
 from ckptlint.formats.patches import Located, Patch
@@ -118,10 +119,10 @@ class _Shards(NamedTuple):
             yield self._shard(each)
 
     def _shard(self, value: Value) -> _Shard | None:
-        fields = _fields(value)
-        place = _fields(fields.get("metadata"))
+        fields = attributes(value)
+        place = attributes(fields.get("metadata"))
         tensor = fields.get("tensor")
-        offsets, sizes = _numbers(place.get("shard_offsets")), _numbers(place.get("shard_sizes"))
+        offsets, sizes = counts(place.get("shard_offsets")), counts(place.get("shard_sizes"))
         if not isinstance(tensor, Tensor) or offsets is None or sizes is None or tensor.lazy:
             return None
         fits = len(offsets) == len(sizes) == len(self.node.shape) and tensor.spec == TensorSpec(self.node.dtype, sizes)
@@ -174,21 +175,6 @@ def _locate(shard: _Shard) -> Located:
     record = None if checksum is None else Range(source, storage.start, storage.nbytes, checksum)
     first = storage.start + shard.tensor.dtype.nbytes(shard.tensor.offset)
     return Located(source, first, shard.tensor.stride, storage.swapped, record)
-
-
-def _fields(value: Value) -> Dict:
-    """Return the attributes of an object: pickled as a dict, or as (None, dict) where its class has slots; none of anything else."""
-    state = value.state() if isinstance(value, Opaque) else None
-    if isinstance(state, Tuple) and len(state.items) == 2:
-        state = state.items[1]
-    return state if isinstance(state, Dict) else Dict([])
-
-
-def _numbers(value: Value) -> tuple[int, ...] | None:
-    if not isinstance(value, List | Tuple):
-        return None
-    numbers = tuple(each for each in value.items if type(each) is int and each >= 0)
-    return numbers if len(numbers) == len(value.items) else None
 
 
 def _put(root: Value, whole: dict[int, Node]) -> None:
