@@ -20,7 +20,7 @@ from ckptlint.formats.zstd_frames import check_whole
 _BLOCK = 1 << 20
 _PACKED = 1 << 16  # bytes that are taken at once of what is packed
 _MOST = 64 << 30  # bytes, where the caller does not say
-_FREELY = 1 << 30  # bytes; so much may come of a file of any size
+_FREELY = 64 << 20  # bytes; so much may come of a file of any size
 _RATIO = 100  # trained weights hardly shrink; files of zeros do, and need the caller's word
 
 

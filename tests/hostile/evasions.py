@@ -165,6 +165,7 @@ EVASIONS: dict[str, tuple[str, bytes]] = {  # name of the file and its content, 
     "function of torch in a constructor": ("model.pt", torch_zip(dump({"w": W, "x": Call(Name("torch._tensor", "_rebuild_from_type_v2"), (_LIBRARY, Name("torch", "Tensor"), (1,), {}))}))),
     "module through a dotted name": ("model.pt", torch_zip(dump({"w": W, "x": Call(Name("torch", "package.PackageImporter"), ("m",))}, 4))),
     "homoglyph": ("model.pt", torch_zip(dump({"w": W, "x": Call(Name("p\u043esix", "system", "stack"), ("m",))}, 4))),
+    "name behind other letters": ("model.pkl", b"\x80\x02}\xffccos\nsystem\n(S'true'\ntR."),
     # programs of others
     "pickle in base64": ("model.pt", torch_zip(dump({"w": W, "x": base64.b64encode(dump(_RUN, 4)).decode()}))),
     "pickle in hexadecimal": ("model.pt", torch_zip(dump({"w": W, "x": dump(_RUN, 2).hex()}))),

@@ -4,7 +4,6 @@ import gzip
 import lzma
 import os
 import struct
-import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -47,9 +46,27 @@ def odd_folder(folder: Path, marker: str) -> Path:
 
 
 def zeros(size: int) -> bytes:
-    """That many zero bytes, compressed twice."""
-    first = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return b"".join(first.compress(bytes(1 << 20)) for _ in range(size >> 20)) + first.flush()
+    """That many zero bytes in a gzip stream; the checksum behind them is wrong, which is as good, since nobody is to get there."""
+    machine = zlib.compressobj(9, zlib.DEFLATED, 31)
+    first = machine.compress(bytes(1 << 20)) + machine.flush(zlib.Z_FULL_FLUSH)
+    more = machine.compress(bytes(1 << 20)) + machine.flush(zlib.Z_FULL_FLUSH)
+    return first + more * ((size >> 20) - 1) + machine.flush()
+
+
+def zip_of_zeros(count: int, size: int) -> bytes:
+    """A zip of pickles that are nothing but zeros, the same record under many names."""
+    machine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = machine.compress(bytes(size)) + machine.flush()
+    checksum = zlib.crc32(bytes(size))
+    body, directory = b"", b""
+    for number in range(count):
+        name = f"{number}.pkl".encode()
+        shared = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, checksum, len(packed), size, len(name), 0)
+        directory += b"PK\1\2" + struct.pack("<H", 20) + shared + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + name
+        body += b"PK\3\4" + shared + name + packed
+    return (
+        body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
+    )
 
 
 WAITING: dict[str, Builder] = {
@@ -57,21 +74,19 @@ WAITING: dict[str, Builder] = {
     "zip-deep": filed("a.zip", nested(lambda b: zipped(("a.zip", b)), 200)),
     "tar-deep": filed("a.tar", nested(lambda b: tarred(("a.tar", b)), 60)),
     "pickle-deep": filed("a.pkl", nested(lambda b: b"\x80\x04B" + struct.pack("<I", len(b)) + b + b".", 3000)),
-    "gz-bomb": filed("a.gz", lambda m: zeros(2 << 30)),
-    "gz-gz-bomb": filed("a.gz", lambda m: gzip.compress(zeros(2 << 30))),
-    "xz-bomb": filed("a.xz", lambda m: lzma.compress(bytes(1 << 28), preset=0)),
+    "gz-bomb": filed("a.gz", lambda m: zeros(256 << 20)),
+    "gz-gz-bomb": filed("a.gz", lambda m: gzip.compress(zeros(256 << 20))),
+    "xz-bomb": filed("a.xz", lambda m: lzma.compress(bytes(1 << 24), preset=0) * 16),
     "xz-dictionary": filed("a.lzma", lambda m: b"\x5d" + struct.pack("<IQ", 0xFFFFFFFF, 1 << 40) + bytes(64)),
     "zst-window": filed("a.zst", lambda m: b"\x28\xb5\x2f\xfd\x00\xa8" + b"\x01\0\0"),
-    "zip-bomb": filed(
-        "a.zip", lambda m: zipped(*((f"{i}.pkl", bytes(1 << 26)) for i in range(8)), method=zipfile.ZIP_DEFLATED)
-    ),
-    "proto-flood": filed("a.bin", lambda m: b"\x80\x04" * 3_000_000),
-    "global-flood": filed("a.bin", lambda m: b"cos\nsystem\n" * 600_000),
+    "zip-bomb": filed("a.zip", lambda m: zip_of_zeros(8, 1 << 26)),
+    "proto-flood": filed("a.bin", lambda m: b"\x80\x04" * 500_000),
+    "global-flood": filed("a.bin", lambda m: b"cos\nsystem\n" * 100_000),
     "zip-flood": filed("a.bin", lambda m: b"PK\x03\x04" * 2_000_000),
     "npy-flood": filed("a.bin", lambda m: b"\x93NUMPY\x01\0" * 1_000_000),
     "gz-flood": filed("a.bin", lambda m: b"\x1f\x8b\x08\0" * 1_500_000),
-    "mark-flood": filed("a.pkl", lambda m: b"\x80\x04" + b"(" * 6_000_000 + b"."),
-    "digits": filed("a.pkl", lambda m: b"I" + b"9" * 6_000_000 + b"\n."),
+    "mark-flood": filed("a.pkl", lambda m: b"\x80\x04" + b"(" * 2_000_000 + b"."),
+    "digits": filed("a.pkl", lambda m: b"I" + b"9" * 2_000_000 + b"\n."),
     "laughs": filed(
         "a.pkl",
         lambda m: (
@@ -82,12 +97,12 @@ WAITING: dict[str, Builder] = {
     ),
     "bytes-shared": filed(
         "a.pkl",
-        lambda m: b"\x80\x04]B" + struct.pack("<I", 1 << 20) + bytes(1 << 20) + b"q\0" + b"h\0a" * 100_000 + b".",
+        lambda m: b"\x80\x04]B" + struct.pack("<I", 1 << 20) + bytes(1 << 20) + b"q\0" + b"h\0a" * 50_000 + b".",
     ),
-    "many-records": filed("a.pt", lambda m: torch_zip(harmless(), *((f"a/data/{i}", b"") for i in range(50_000)))),
+    "many-records": filed("a.pt", lambda m: torch_zip(harmless(), *((f"a/data/{i}", b"") for i in range(5_000)))),
     "deep-json": filed("a.safetensors", lambda m: safetensors(b'{"a":' + b"[" * 3_000_000, b"")),
     "deep-yaml": filed("a.yaml", lambda m: b"a: " + b"[" * 200_000),
-    "template-flood": filed("a.gguf", lambda m: gguf({"tokenizer.chat_template": "{{" * 3_000_000})),
+    "template-flood": filed("a.gguf", lambda m: gguf({"tokenizer.chat_template": "{{" * 1_000_000})),
     "gguf-array": filed(
         "a.gguf",
         lambda m: (
@@ -98,6 +113,8 @@ WAITING: dict[str, Builder] = {
     "odd-folder": odd_folder,
     "text-flood": filed("a.txt", lambda m: b"c" * 5_000_000),
     "line-flood": filed("a.txt", lambda m: b"c\n" * 3_000_000),
-    "string-flood": filed("a.pkl", lambda m: b"\x80\x04]" + b"S''\na" * 1_000_000 + b"."),
-    "python-flood": filed("a.py", lambda m: b"(" * 3_000_000),
+    "string-flood": filed("a.pkl", lambda m: b"\x80\x04]" + b"S''\na" * 40_000 + b"."),
+    "code-flood": filed("config.json", lambda m: b'{"auto_map":{' + b'"auto_map":{' * 200_000),
+    "fields-flood": filed("a.npy", lambda m: b"\x93NUMPY\x01\0\xf0\xff" + b"'descr':[" * 7_000),
+    "python-flood": filed("a.py", lambda m: b"(" * 1_000_000),
 }

@@ -55,6 +55,7 @@ _KERAS_PICKLES = frozenset(
     f"{keras}.saving.pickle_utils"
     for keras in ("keras", "keras.src", "tf_keras.src", "keras.saving", "tensorflow.python.keras")
 )
+_TOLD = STANDARD | TOOLS | LIBRARIES | frozenset(_RENAMED)
 _OPEN = ("__main__", "__mp_main__", "__torch__", "__future__", "__new__", "__newobj__", "__newobj_ex__")
 
 
@@ -89,6 +90,19 @@ def judge(module: str, name: str, *, called: bool = False) -> Verdict:
     ):
         return Verdict(Trust.UNKNOWN, "loads the bytes that it is given as a checkpoint of its own")
     return _dangerous(module, name, called=called) or _unknown(module)
+
+
+def is_notable(module: str, name: str) -> bool:
+    """Whether a name can be dangerous at all: a quick look, for whoever has very many that are mostly chance."""
+    return (
+        module.partition(".")[0] in _TOLD
+        or "." in module
+        or "." in name
+        or name in TELLTALE
+        or name in _REACHED
+        or module.startswith("__")
+        or name.startswith("__")
+    )
 
 
 def _dangerous(module: str, name: str, *, called: bool) -> Verdict | None:

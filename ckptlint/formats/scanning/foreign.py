@@ -16,15 +16,16 @@ _BYTECODE = re.compile(
 _KERAS_MODULE = re.compile(rb'"module"\s*:\s*"([A-Za-z_][\w.]{0,100})"')
 _FILE_OPERATIONS = ("ReadFile", "WriteFile", "PyFunc", "PyFuncStateless", "EagerPyFunc")
 _GRAPH = re.compile(b"|".join(b"\x12%c%b" % (len(name), name.encode()) for name in _FILE_OPERATIONS))
-_TEMPLATE = re.compile(
-    rb"\{[{%][^}]{0,2000}(__class__|__globals__|__subclasses__|__builtins__|__import__|popen\("
-    rb"|\|\s*attr\s*\(|\\x5f|\\u005f|\b(cycler|lipsum|joiner)\b)",
-    re.DOTALL,
+_TEMPLATE = re.compile(rb"\{[{%][^}]*")
+_REACHING = re.compile(
+    rb"__class__|__globals__|__subclasses__|__builtins__|__import__|popen\("
+    rb"|\|\s{0,20}attr\s{0,20}\(|\\x5f|\\u005f|\b(?:cycler|lipsum|joiner)\b"
 )
+_EXPRESSION_LENGTH = 2000  # bytes from where a template's expression begins; further off it is other text
 _SCRIPT = re.compile(rb"\btorch\.(from_file|save|load)\(|\bops\.prim\.PythonOp\b")
 _YAML = re.compile(rb"!!python/(object/apply|object/new|object|name|module):([A-Za-z_][\w.]{0,200})")
 _EXPRESSION = re.compile(rb'"expr_str"\s*:\s*"[^"]{0,4000}?(__\w{1,60}__|\b(eval|exec|open|getattr|compile|lambda)\b)')
-_OWN_CODE = re.compile(rb'"auto_map"\s*:\s*\{[^}]{0,4000}?:\s*\[?\s*"([^"]{1,200})"')
+_OWN_CODE = re.compile(rb'"auto_map"\s*:\s*\{[^{}]{0,4000}?:\s*\[?\s*"([^"]{1,200})"')
 _MOST_NAMES = 1000
 _TEXT = 16 << 20  # bytes that are searched of what should be text
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -77,8 +78,19 @@ def _search_text(blob: Blob, head: bytes, name: str, finds: Finds) -> None:
     if text and blob.depth <= _TOP:
         check_index(blob, finds)
     templates = text or head[:4] in (b"GGUF", b"FUGG") or name.endswith(".jinja")
-    if templates and _TEMPLATE.search(blob.read(0, _TEXT)):
+    if templates and _reaches(blob.read(0, _TEXT)):
         finds.odd(Odd.CODE, "holds a chat template that reaches for Python's internals", blob.place)
+
+
+def _reaches(content: bytes) -> bool:
+    """Whether an expression of a template names what leads to Python's internals."""
+    for template in _TEMPLATE.finditer(content):
+        start = template.start()
+        for found in _REACHING.finditer(content, start, template.end()):
+            begin = max(start, found.start() - _EXPRESSION_LENGTH)
+            if content.find(b"{{", begin, found.start()) >= 0 or content.find(b"{%", begin, found.start()) >= 0:
+                return True
+    return False
 
 
 def _search_yaml(blob: Blob, finds: Finds) -> None:

@@ -31,10 +31,12 @@ _NUMBERS = re.compile(
     rb"\{'descr': '[|<>=]?[?bBiufcmMSUaV][0-9]*(\[\w+\])?', 'fortran_order': (True|False), 'shape': \([0-9, ]*\), \} *\n$"
 )
 _SIZES = re.compile(rb"'descr': '[|<>=]?(\w)([0-9]{0,9}).*'shape': \(([0-9, ]*)\)")
-_OBJECTS = re.compile(rb"""["']descr["']\s*:\s*(?:["'][|<>=]?O|\[.*["'][|<>=]?O[0-9]*["'])""", re.DOTALL)
+_DESCRIBED = re.compile(rb"""["']descr["']\s*:\s*(?:(["'][|<>=]?O)|\[)""")
+_OBJECT = re.compile(rb"""["'][|<>=]?O[0-9]*["']""")
 _ROWS = ("storages", "tensors")
 _ZIP = (b"PK\3\4", b"PK\5\6")
 _LONGEST_ROW = 1_000_000  # archives: a distributed checkpoint has one for each part of a tensor
+_MOST_OF_BOMB = 8 << 20  # bytes: it is called one already; what begins as a pickle is looked at
 _TOP = 1  # containers around what torch.load itself reads: the archive
 
 
@@ -118,7 +120,8 @@ def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
     name = record.name.casefold()
     if name.endswith(_NATIVE) or (name.endswith(".py") and "/code/" not in name):
         finds.odd(Odd.CODE, f"has the record {record.name!r}, which is code", blob.place)
-    if zip_walk.is_bomb(record):
+    bomb = zip_walk.is_bomb(record)
+    if bomb:
         finds.odd(
             Odd.BOMB,
             f"has the record {record.name!r}, which grows from {record.stored} to {record.size} bytes",
@@ -131,8 +134,9 @@ def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
     if record.method == zip_walk.STORED and not pickle:
         search(blob.part(record.start, record.stored, record.name, place), finds)
         return
-    whole = zip_walk.content(blob, record, MOST_IN_MEMORY, finds)
-    zip_walk.check_content(record, whole, blob, finds)
+    whole = zip_walk.content(blob, record, _MOST_OF_BOMB if bomb else MOST_IN_MEMORY, finds)
+    if not bomb:
+        zip_walk.check_content(record, whole, blob, finds)
     inner = blob.holding(whole, record.name, place)
     if name.endswith("data.pkl") and blob.main:
         finds.kinds.append("torch")
@@ -190,9 +194,15 @@ def _search_npy(blob: Blob, finds: Finds) -> None:
         _search_behind(blob, head[8 + size : end], end, finds)
         return
     inner = blob.part(end, max(0, blob.length - end), blob.name, blob.place)
-    objects = _OBJECTS.search(head[:end]) is not None
+    objects = _of_objects(head[:end])
     found = search_pickles(inner, finds, certain=objects, main=False)
     _search_values(inner, found.values, finds)
+
+
+def _of_objects(header: bytes) -> bool:
+    """Whether an array's elements, or one field of theirs, are Python objects."""
+    described = _DESCRIBED.search(header)
+    return described is not None and (described[1] is not None or _OBJECT.search(header, described.end()) is not None)
 
 
 def _search_behind(blob: Blob, header: bytes, end: int, finds: Finds) -> None:

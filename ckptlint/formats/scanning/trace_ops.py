@@ -232,8 +232,14 @@ def _additems(tracer: Tracer, position: int) -> int:
 def _global(tracer: Tracer, position: int) -> int:
     module, middle = tracer.line(position)
     name, end = tracer.line(middle)
-    tracer.stack.append(tracer.name(utf8(tracer, module), utf8(tracer, name)))
+    tracer.stack.append(_named(tracer, module, name))
     return end
+
+
+def _named(tracer: Tracer, module: bytes, name: bytes) -> Thing:
+    if not module:
+        raise BrokenError("a class is of a module without a name")  # which Python refuses to import
+    return tracer.name(utf8(tracer, module), utf8(tracer, name))
 
 
 def _stack_global(tracer: Tracer, position: int) -> int:
@@ -246,7 +252,7 @@ def _stack_global(tracer: Tracer, position: int) -> int:
 def _inst(tracer: Tracer, position: int) -> int:
     module, middle = tracer.line(position)
     name, end = tracer.line(middle)
-    owner = tracer.name(utf8(tracer, module), utf8(tracer, name))
+    owner = _named(tracer, module, name)
     arguments = Row(tuple(tracer.pop_mark()))
     tracer.stack.append(reduce(tracer, owner, arguments))
     return end

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from ckptlint.checks.trust.weights_only import ALLOWED, BLOCKED, OPCODES
@@ -25,9 +25,10 @@ _MOST_UNFOLDED = 1 << 30  # values
 _MOST_ODDITIES = 50  # of one pickle and kind; after that they say nothing new
 _PIECE = 4  # bytes from which a value can hide a pickle
 _MOST_PIECES = 200_000
-_HIDDEN = re.compile(
-    rb"(?:c|i)([A-Za-z_][\w.]{0,99})\n([A-Za-z_][\w.]{0,99})\n|\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x93",
-    re.DOTALL,
+_CALLED_LINE = re.compile(rb"(?<![\w.])([\w.]{2,})\n(?=([A-Za-z_][\w.]{0,99})\n)")  # two lines: GLOBAL and INST
+_LONGEST = 101  # bytes of an opcode and a module
+_CALLED_TEXTS = re.compile(
+    rb"\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x93", re.DOTALL
 )
 
 
@@ -210,18 +211,18 @@ class Tracer:
 
     def _look_behind(self, start: int) -> None:
         """Look for names in what follows a fault: a reader that forgives it would meet them."""
-        from ckptlint.checks.trust import Trust, judge
+        from ckptlint.checks.trust import Trust, is_notable, judge
 
         stop = len(self.data) if self.start == 0 else min(len(self.data), start + _BEHIND)
-        for found in _HIDDEN.finditer(self.data, start, stop):
-            module, name = (found[1] or found[4]).decode("latin1"), (found[2] or found[6]).decode("latin1")
+        for module, name, offset in _hidden(self.data, start, stop):
             if (
-                judge(module, name).trust is Trust.DANGEROUS
-                and (module, name) not in self.names
+                (module, name) not in self.names
                 and len(self.names) < _MOST_NAMES
+                and is_notable(module, name)
+                and judge(module, name).trust is Trust.DANGEROUS
             ):
                 self.names[module, name] = Named(module, name, len(self.offsets))
-                self.offsets.append(found.start())
+                self.offsets.append(offset)
 
     def _trace(self) -> Trace:
         imports = [
@@ -247,3 +248,18 @@ class Tracer:
             tuple(self.refusals),
             self.operations,
         )
+
+
+def _hidden(data: bytes, start: int, stop: int) -> Iterator[tuple[str, str, int]]:
+    """Yield what could be globals in a run of bytes, wherever an opcode could begin: module, name and offset.
+
+    Text before a line can be a module from any of its letters c and i on, so all of these are tried.
+    """
+    run = memoryview(data)[start:stop]
+    for found in _CALLED_LINE.finditer(run):
+        text, name = found[1][-_LONGEST:].decode("latin1"), found[2].decode("latin1")
+        for at, letter in enumerate(text[:-1]):
+            if letter in "ci" and not text[at + 1].isdigit() and text[at + 1] != ".":
+                yield text[at + 1 :], name, start + found.end(1) - len(text) + at
+    for found in _CALLED_TEXTS.finditer(data, start, stop):
+        yield found[2].decode("latin1"), found[4].decode("latin1"), found.start()

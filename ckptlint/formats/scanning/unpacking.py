@@ -15,6 +15,7 @@ from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 _BLOCK = 1 << 16
 _BZIP2 = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of a stream without one
 _MOST_STREAMS = 10_000
+_FREELY, _RATIO = 64 << 20, 100  # what the reader unpacks without being told to: these bytes, or so often the packed size
 _JOBLIB = re.compile(rb"ZF0x[0-9a-fA-F]+L? *")
 
 
@@ -41,11 +42,15 @@ def unpack(kind: str, blob: Blob, finds: Finds) -> bytes:
         unpacked = error.unpacked
         if kind != "zlib" and blob.depth == 0:
             finds.odd(Odd.UNREADABLE, f"is compressed with {kind}, and damaged", blob.place)
-    if len(unpacked) >= MOST_IN_MEMORY:
+    if len(unpacked) >= _most(blob):
         finds.odd(
-            Odd.NOT_SEARCHED, f"unpacks to more than {MOST_IN_MEMORY} bytes, which is all that is searched", blob.place
+            Odd.NOT_SEARCHED, f"unpacks to more than {_most(blob)} bytes, which is all that is searched", blob.place
         )
     return unpacked
+
+
+def _most(blob: Blob) -> int:
+    return min(MOST_IN_MEMORY, max(_FREELY, _RATIO * blob.length))
 
 
 class DamagedError(Exception):
@@ -59,15 +64,16 @@ class DamagedError(Exception):
 def _streams(kind: str, blob: Blob) -> bytes:
     """Unpack one compressed stream behind the other, as gzip.open and its like do; a first one may well hold nothing."""
     unpacked = bytearray()
+    most = _most(blob)
     streams = 0
     machine = _machine(kind)
     at = _first(kind, blob)
     rest = b""
     try:
-        while (rest or at < blob.length) and len(unpacked) < MOST_IN_MEMORY:
+        while (rest or at < blob.length) and len(unpacked) < most:
             block = rest or blob.read(at, _BLOCK)
             at += 0 if rest else _BLOCK
-            unpacked += machine.decompress(block, MOST_IN_MEMORY - len(unpacked))
+            unpacked += machine.decompress(block, most - len(unpacked))
             rest = machine.unused_data
             if not machine.eof:
                 continue
