@@ -64,9 +64,7 @@ def zip_of_zeros(count: int, size: int) -> bytes:
         shared = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0, checksum, len(packed), size, len(name), 0)
         directory += b"PK\1\2" + struct.pack("<H", 20) + shared + struct.pack("<HHHII", 0, 0, 0, 0, len(body)) + name
         body += b"PK\3\4" + shared + name + packed
-    return (
-        body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
-    )
+    return body + directory + b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), len(body), 0)
 
 
 WAITING: dict[str, Builder] = {

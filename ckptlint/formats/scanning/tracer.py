@@ -27,9 +27,7 @@ _PIECE = 4  # bytes from which a value can hide a pickle
 _MOST_PIECES = 200_000
 _CALLED_LINE = re.compile(rb"(?<![\w.])([\w.]{2,})\n(?=([A-Za-z_][\w.]{0,99})\n)")  # two lines: GLOBAL and INST
 _LONGEST = 101  # bytes of an opcode and a module
-_CALLED_TEXTS = re.compile(
-    rb"\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x93", re.DOTALL
-)
+_CALLED_TEXTS = re.compile(rb"\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x93", re.DOTALL)
 
 
 class BrokenError(Exception):

@@ -15,7 +15,10 @@ from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 _BLOCK = 1 << 16
 _BZIP2 = (b"1AY&SY", b"\x17\x72\x45\x38\x50\x90")  # a block, or the end of a stream without one
 _MOST_STREAMS = 10_000
-_FREELY, _RATIO = 64 << 20, 100  # what the reader unpacks without being told to: these bytes, or so often the packed size
+_FREELY, _RATIO = (
+    64 << 20,
+    100,
+)  # what the reader unpacks without being told to: these bytes, or so often the packed size
 _JOBLIB = re.compile(rb"ZF0x[0-9a-fA-F]+L? *")
 
 
