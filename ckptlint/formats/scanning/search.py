@@ -120,22 +120,16 @@ def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
     name = record.name.casefold()
     if name.endswith(_NATIVE) or (name.endswith(".py") and "/code/" not in name):
         finds.odd(Odd.CODE, f"has the record {record.name!r}, which is code", blob.place)
-    bomb = zip_walk.is_bomb(record)
-    if bomb:
-        finds.odd(
-            Odd.BOMB,
-            f"has the record {record.name!r}, which grows from {record.stored} to {record.size} bytes",
-            blob.place,
-        )
     head = zip_walk.content(blob, record, _HEAD, finds)
     pickle = name.endswith(_PICKLES)
+    most = _most_of(record, blob, finds)
     if not (pickle or worth_reading(name, head) or _worth(head, storage=_STORAGE.search(name) is not None)):
         return
     if record.method == zip_walk.STORED and not pickle:
         search(blob.part(record.start, record.stored, record.name, place), finds)
         return
-    whole = zip_walk.content(blob, record, _MOST_OF_BOMB if bomb else MOST_IN_MEMORY, finds)
-    if not bomb:
+    whole = zip_walk.content(blob, record, most, finds)
+    if most >= MOST_IN_MEMORY:
         zip_walk.check_content(record, whole, blob, finds)
     inner = blob.holding(whole, record.name, place)
     if name.endswith("data.pkl") and blob.main:
@@ -144,6 +138,15 @@ def _search_record(blob: Blob, record: zip_walk.Record, finds: Finds) -> None:
         _search_values(inner, found.values, finds)
     else:
         search(inner, finds)
+
+
+def _most_of(record: zip_walk.Record, blob: Blob, finds: Finds) -> int:
+    """How much of a record is looked at; one that grows too much is called a bomb."""
+    if not zip_walk.is_bomb(record):
+        return MOST_IN_MEMORY
+    text = f"has the record {record.name!r}, which grows from {record.stored} to {record.size} bytes"
+    finds.odd(Odd.BOMB, text, blob.place)
+    return _MOST_OF_BOMB
 
 
 def _worth(head: bytes, *, storage: bool) -> bool:
