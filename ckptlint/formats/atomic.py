@@ -10,11 +10,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from ckptlint.errors import OutputError, UsageError
-from ckptlint.formats.leftovers import hold, is_there, temporary_name
+from ckptlint.formats.leftovers import hold, is_there, leftovers, temporary_name
 
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 _FORCE = "--force replaces it"
@@ -56,6 +57,7 @@ class AtomicFile:
 
     def __enter__(self) -> Self:
         try:
+            self._clear()
             descriptor = self._opened()
         except OSError as error:
             raise self._failed(error) from error
@@ -66,6 +68,13 @@ class AtomicFile:
             self._discard()
             raise self._failed(error) from error
         return self
+
+    def _clear(self) -> None:
+        """Remove the files that killed runs began for this very place; folders are `settling`'s."""
+        for place in list(leftovers(self.path)):
+            if not os.path.isdir(place):
+                with suppress(FileNotFoundError):  # another run removed it
+                    os.unlink(place)
 
     def _opened(self) -> int:
         # O_EXCL: never follow or truncate what somebody put there; 0o666 so that the umask decides, as for any new file

@@ -71,7 +71,7 @@ def change(path: str, patches: Sequence[Patch]) -> None:
     except OSError as error:
         raise _failed(error, path) from error
     try:
-        _begin(descriptor, path)
+        _alone(descriptor, path)
         status = os.fstat(descriptor)
         if status.st_nlink > 1:
             raise UsageError(f"the file has {status.st_nlink} names (hard links), and all would change", where=path)
@@ -95,15 +95,16 @@ def change(path: str, patches: Sequence[Patch]) -> None:
 def recover(path: str, *, undo: bool) -> bool:
     """Finish an interrupted change, or take it back; False where there is none. Journals that never were whole are removed."""
     place = journal_of(path)
+    for left in list(leftovers(place)):
+        remove(left)
     if not os.path.lexists(place):
-        _clear(path)
         return False
     try:
         descriptor = os.open(os.path.realpath(path), _FLAGS)
     except OSError as error:
         raise _failed(error, path) from error
     try:
-        _begin(descriptor, path)
+        _alone(descriptor, path)
         with open(place, "rb") as file:
             journal = _Journal.read(file.read(), place)
         if journal.witness != _witness(descriptor, journal.patches):
@@ -118,16 +119,10 @@ def recover(path: str, *, undo: bool) -> bool:
     return True
 
 
-def _begin(descriptor: int, path: str) -> None:
-    """Take the file for this process alone until it is closed, and remove what others left of journals."""
+def _alone(descriptor: int, path: str) -> None:
+    """Take the file for this process until it is closed."""
     if taken(descriptor):
         raise UsageError("another process is changing it", where=path)
-    _clear(path)
-
-
-def _clear(path: str) -> None:
-    for place in list(leftovers(journal_of(path))):
-        remove(place)
 
 
 class _Journal(NamedTuple):
