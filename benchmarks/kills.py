@@ -2,8 +2,8 @@
 
     nice python benchmarks/kills.py [--kills 1000] [--seed 0] [--folder DIR]
 
-Each kind of output is killed equally often, at moments spread over a little more than a whole run takes, and then goes one of four ways in
-turn: the same command again, `--resume`, `recover`, `recover --undo`. After the kill, under the final names, there must be the old files
+Each kind of output is killed equally often: a quarter of the runs at moments spread over a little more than a whole run takes, the others
+at moments spread over the time from their first change in the folder to their end. Then it goes one of four ways in turn: the same command again, `--resume`, `recover`, `recover --undo`. After the kill, under the final names, there must be the old files
 or the new ones, whole, or nothing where nothing was (what is halfway must be refused by readers), and the source must be as it was.
 After the way there must be, byte for byte, the old files or the new ones, and beside them nothing.
 Any breach ends the program with a text and code 1.
@@ -39,8 +39,10 @@ rewrites:
 rest: keep
 """
 RENAME = 'ckptlint: 1\nsummary: names\nrewrites:\n- rename: {"a.{n}": "b.{n}"}\nrest: keep\n'
+_LATER = 0.75  # of the kills, those after the first change
 _TIMED = 5  # runs that say how long one takes
 TEMPORARY = ".ckptlint-"  # in all names that are not final
+_JOURNAL = ".ckptlint-journal"
 WAYS = ("again", "--resume", "recover", "recover --undo")
 
 
@@ -76,12 +78,16 @@ class BreachError(Exception):
 
 @dataclass(frozen=True)
 class Place:
-    """A kind of output in the working folder: how it is before and after a run, and how long a run takes, in seconds."""
+    """A kind of output in the working folder: how it is before and after a run, and how long a run takes, in seconds.
+
+    `writing` is the part of it from the first change in the folder on.
+    """
 
     kind: Kind
     before: Files
     after: Files
     seconds: float
+    writing: float
 
     @property
     def path(self) -> str:
@@ -143,12 +149,25 @@ def _place(kind: Kind) -> Place:
     before = _files("here")
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         ckptlint(_command(kind))  # here, so that all processes begin with what is imported, and kills meet the work
-    place = Place(kind, before, _files("here"), 0)
-    began = time.monotonic()
+    place = Place(kind, before, _files("here"), 0, 0)
+    times = []
     for _ in range(_TIMED):
         place.reset()
-        _must(*_command(kind))
-    return replace(place, seconds=(time.monotonic() - began) / _TIMED)
+        began, child = time.monotonic(), _forked(_command(kind))
+        _watched(child)
+        changed = time.monotonic()
+        if os.waitpid(child, 0)[1]:
+            raise BreachError(f"{kind.title}: fails by itself")
+        times.append((time.monotonic() - began, time.monotonic() - changed))
+    whole, writing = (sum(part) / _TIMED for part in zip(*times, strict=True))
+    return replace(place, seconds=whole, writing=writing)
+
+
+def _watched(child: int) -> None:
+    """Wait until a process changes the names in the folder, or ends."""
+    names = set(os.listdir("here"))
+    while set(os.listdir("here")) == names and os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        pass
 
 
 def _command(kind: Kind, *more: str, force: bool = False) -> list[str]:
@@ -174,7 +193,7 @@ def _killed(place: Place, wanted: int, moments: random.Random, source: Files) ->
     number = 0
     while found.total() < wanted:
         place.reset()
-        if not _dies(moments.uniform(0, 1.1 * place.seconds), _command(place.kind)):
+        if not _dies(place, moments):
             continue
         state = _state(place)
         way = WAYS[number % len(WAYS)]
@@ -189,6 +208,10 @@ def _killed(place: Place, wanted: int, moments: random.Random, source: Files) ->
 def _state(place: Place) -> str:
     """What is under the final names after a death."""
     files = _final()
+    if any(name.endswith(_JOURNAL) for name in os.listdir("here")):
+        if _run("inspect", place.path) != 3:
+            raise BreachError(f"{place.kind.title}: what a journal is about is read")
+        return "halfway, and refused"
     if files == place.after:
         return "new"
     if files == place.before:
@@ -233,7 +256,7 @@ def _expect(place: Place, way: str, files: Files, allowed: tuple[Files, ...]) ->
 
 def _final() -> Files:
     return {
-        name: content for name, content in _files("here").items() if TEMPORARY not in name and "-journal" not in name
+        name: content for name, content in _files("here").items() if TEMPORARY not in name
     }
 
 
@@ -241,10 +264,13 @@ def _files(folder: str) -> Files:
     return {str(path.relative_to(folder)): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
-def _dies(seconds: float, arguments: list[str]) -> bool:
-    """Run a command in a process that is killed after a while; whether it was before its end."""
-    child = _forked(arguments)
-    end = time.monotonic() + seconds
+def _dies(place: Place, moments: random.Random) -> bool:
+    """Run the command in a process that is killed after a while; whether it was before its end."""
+    later = moments.random() < _LATER
+    child = _forked(_command(place.kind))
+    if later:
+        _watched(child)
+    end = time.monotonic() + moments.uniform(0, 1.1 * (place.writing if later else place.seconds))
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.0005))
     os.kill(child, signal.SIGKILL)
