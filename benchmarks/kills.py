@@ -255,9 +255,7 @@ def _expect(place: Place, way: str, files: Files, allowed: tuple[Files, ...]) ->
 
 
 def _final() -> Files:
-    return {
-        name: content for name, content in _files("here").items() if TEMPORARY not in name
-    }
+    return {name: content for name, content in _files("here").items() if TEMPORARY not in name}
 
 
 def _files(folder: str) -> Files:
