@@ -3,9 +3,10 @@
     nice python benchmarks/kills.py [--kills 1000] [--seed 0] [--folder DIR]
 
 Each kind of output is killed equally often: a quarter of the runs at moments spread over a little more than a whole run takes, the others
-at moments spread over the time from their first change in the folder to their end. Then it goes one of four ways in turn: the same command again, `--resume`, `recover`, `recover --undo`. After the kill, under the final names, there must be the old files
-or the new ones, whole, or nothing where nothing was (what is halfway must be refused by readers), and the source must be as it was.
-After the way there must be, byte for byte, the old files or the new ones, and beside them nothing.
+at moments spread over the time from their first change in the folder to their end. Then it goes one of four ways in turn: the same
+command again, `--resume`, `recover`, `recover --undo`. After the kill, under the final names, there must be the old files or the new ones,
+whole, or nothing where nothing was (what is halfway must be refused by readers), and the source must be as it was. After the way there
+must be, byte for byte, the old files or the new ones, and beside them nothing.
 Any breach ends the program with a text and code 1.
 """
 
