@@ -14,6 +14,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.documents.resized import resized_lines
 from ckptlint.engine.suggest.families import Family
 from ckptlint.engine.suggest.rewriting import Line, rewritten
+from ckptlint.engine.suggest.spelling import back as turned_back
 from ckptlint.engine.suggest.suggestion import Ambiguity, Match, Suggestion
 from ckptlint.engine.suggest.unsourced import Filling, proposed
 
@@ -135,6 +136,19 @@ _TURNED: Final = 'rearrange: "a b -> b a"'
 
 
 def _operations(match: Match) -> Iterator[str]:
+    """What is done to the tensors; those of another framework are turned to torch's way before, or from it behind."""
+    old = match.sources[0]
+    if old.turn:
+        yield f"rearrange: {_quoted(old.turn)}"
+    yield from _way(match)
+    new = match.targets[0]
+    if new.turn:
+        yield f"{{rearrange: {turned_back(new.turn, new.stored)}}}"
+
+
+def _way(match: Match) -> Iterator[str]:
+    if match.way == "rename":
+        return
     if match.way == "transpose":
         yield _TURNED
     elif match.way == "reshape":

@@ -91,7 +91,7 @@ def ask(old: Schema, new: Schema, synonyms: Synonyms, answers: Answers) -> Asked
     twins = _twins(decided, old, new)
     left_old = {key: spec for key, spec in old.tensors.items() if key not in decided.dropped}
     left_new = {key: spec for key, spec in new.tensors.items() if key not in decided.filled}
-    options = SuggestOptions(twins=twins)
+    options = SuggestOptions(twins=twins, points_alone=True)
     found = suggest(replace(old, tensors=left_old), replace(new, tensors=left_new), synonyms, options)
     questions = tuple(_questions(found, twins, answers, old, new))
     return Asked(_with(found, answers, decided, twins, (old, new)), questions, decided)

@@ -89,6 +89,8 @@ class Fusing:
         rest = whole.shape[1:] if stacked else whole.shape
         counts = range(1 if stacked else 2, min(_MOST_PARTS, len(fitting)) + 1)
         for chosen in chain.from_iterable(combinations(fitting, count) for count in counts):
+            if any(part.turn != chosen[0].turn for part in chosen):
+                continue
             for dim, transposed in _joins([part.shape for part in chosen], rest):
                 fusion = self._judged(whole, chosen, dim, stacked=stacked, transposed=transposed)
                 if fusion is not None:

@@ -56,7 +56,7 @@ def _pairs(matches: Iterable[Match]) -> list[_Pair]:
 
 def certain(match: Match) -> bool:
     """Whether a match stands by itself, whatever the models are: the same keys, or the same values."""
-    return match.evidence == ("values",) or (match.way == "rename" and match.sources[0].keys == match.targets[0].keys)
+    return match.evidence == ("values",) or (match.moves and match.sources[0].keys == match.targets[0].keys)
 
 
 def _one_model(matches: Iterable[Match], old: Iterable[Family], new: Iterable[Family]) -> bool:

@@ -42,7 +42,7 @@ def rewritten(suggestion: Suggestion) -> Written:
     """Write a suggestion with as few patterns as say exactly that."""
     renames, literal, moved = _sorted(suggestion.matches)
     others = [
-        *(family for match in suggestion.matches if match.way != "rename" for family in match.sources),
+        *(family for match in suggestion.matches if not match.moves for family in match.sources),
         *suggestion.dropped,
         *suggestion.open_sources,
     ]
@@ -81,10 +81,10 @@ def _sorted(
     literal: list[Line] = []
     moved: list[tuple[Match, tuple[str, ...], tuple[str, ...]]] = []
     for match in matches:
-        if match.way == "rename":
+        if match.moves:
             new = _target(match.sources[0], match.targets[0])
             if new is not None:
-                renames.append(_Rename(match, match.sources[0].template, new))
+                renames.append(_Rename(match, match.sources[0].written, new))
             else:
                 pairs = zip(match.sources[0].keys, match.targets[0].keys, strict=True)
                 literal += [Line(escaped(old), escaped(target), (match,)) for old, target in pairs]
@@ -110,8 +110,19 @@ def _target(old: Family, new: Family) -> Segments | None:
         if expression is None:
             return None
         holes.append(expression)
+    return _with_holes(new.written, holes)
+
+
+def _with_holes(written: Segments, holes: Iterable[str]) -> Segments:
+    """The path with something in each of its holes, and the rest as a pattern has it."""
     filling = iter(holes)
-    return tuple(next(filling) if segment == HOLE else escaped(segment) for segment in new.template)
+    return tuple(
+        "".join(
+            piece if number == 0 else next(filling) + piece
+            for number, piece in enumerate(map(escaped, segment.split(HOLE)))
+        )
+        for segment in written
+    )
 
 
 def _expression(name: str, pairs: Sequence[tuple[int, int]]) -> str | None:
@@ -144,13 +155,16 @@ def _ratio(pairs: Sequence[tuple[int, int]]) -> tuple[int, int, int] | None:
 
 def _captured(template: Segments, last: str = "") -> Segments:
     """The template with a named capture in each hole; `last` names the innermost."""
-    count = template.count(HOLE)
-    names = iter([*_NAMES[: count - bool(last)], *([last] if last else [])])
-    return tuple(f"{{{next(names)}:int}}" if segment == HOLE else escaped(segment) for segment in template)
+    return _with_holes(template, (f"{{{name}:int}}" for name in _names(template, last)))
+
+
+def _names(template: Segments, last: str) -> list[str]:
+    count = sum(segment.count(HOLE) for segment in template)
+    return [*_NAMES[: count - bool(last)], *([last] if last else [])]
 
 
 def _pattern(family: Family) -> str:
-    return ".".join(_captured(family.template))
+    return ".".join(_captured(family.written))
 
 
 def patterns(match: Match) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -159,19 +173,17 @@ def patterns(match: Match) -> tuple[tuple[str, ...], tuple[str, ...]]:
         return (), match.targets[0].keys
     if match.way in {"concat", "stack"}:
         last = "e" if match.stacked else ""
-        old = tuple(".".join(_captured(part.template, last)) for part in match.sources)
-        return old, (_filled(match.targets[0].template),)
+        old = tuple(".".join(_captured(part.written, last)) for part in match.sources)
+        return old, (_filled(match.targets[0].written),)
     if match.way in {"split", "unstack"}:
         last = "e" if match.stacked else ""
-        return (_pattern(match.sources[0]),), tuple(_filled(part.template, last) for part in match.targets)
+        return (_pattern(match.sources[0]),), tuple(_filled(part.written, last) for part in match.targets)
     new = _target(match.sources[0], match.targets[0])
-    return (_pattern(match.sources[0]),), (".".join(new) if new else _filled(match.targets[0].template),)
+    return (_pattern(match.sources[0]),), (".".join(new) if new else _filled(match.targets[0].written),)
 
 
 def _filled(template: Segments, last: str = "") -> str:
-    count = template.count(HOLE)
-    names = iter([*_NAMES[: count - bool(last)], *([last] if last else [])])
-    return ".".join(f"{{{next(names)}}}" if segment == HOLE else escaped(segment) for segment in template)
+    return ".".join(_with_holes(template, (f"{{{name}}}" for name in _names(template, last))))
 
 
 class _Tree:
@@ -180,7 +192,7 @@ class _Tree:
     def __init__(self, renames: Sequence[_Rename], others: Iterable[Family]) -> None:
         self._renames = {rename.old: rename for rename in renames}
         self._below: dict[Segments, list[Segments]] = {}
-        for template in chain(self._renames, (family.template for family in others)):
+        for template in chain(self._renames, (family.written for family in others)):
             for length in range(len(template)):
                 self._below.setdefault(template[:length], []).append(template)
 
@@ -226,7 +238,7 @@ class _Tree:
 def _by_last_name(lines: Sequence[Line], renames: Sequence[_Rename], others: Iterable[Family]) -> Iterator[Line]:
     """Join the lines of tensors of one module that stay together: `{t}` where they are all of it, else `{t:one(weight|bias)}`."""
     inside: dict[Segments, set[str]] = {}
-    for template in chain((rename.old for rename in renames), (family.template for family in others)):
+    for template in chain((rename.old for rename in renames), (family.written for family in others)):
         inside.setdefault(template[:-1], set()).add(template[-1])
     together: dict[tuple[str, str], list[Line]] = {}
     for line in lines:
@@ -235,8 +247,9 @@ def _by_last_name(lines: Sequence[Line], renames: Sequence[_Rename], others: Ite
         if len(joined) == 1 or not old or not new:
             yield from joined
             continue
-        names = [line.matches[0].sources[0].leaf for line in joined]
-        whole = inside[joined[0].matches[0].sources[0].module] == set(names)
+        written = [line.matches[0].sources[0].written for line in joined]
+        names = [path[-1] for path in written]
+        whole = inside[written[0][:-1]] == set(names)
         capture = "{t}" if whole else f"{{t:one({'|'.join(names)})}}"
         yield Line(f"{old}.{capture}", f"{new}.{{t}}", tuple(match for line in joined for match in line.matches))
 

@@ -11,7 +11,7 @@ from typing import Final
 from ckptlint.core.schema import Schema
 from ckptlint.engine.suggest.confidence import calibrated, of_fusion
 from ckptlint.engine.suggest.context import Context
-from ckptlint.engine.suggest.families import Family, Shape, fold, single, unfolded
+from ckptlint.engine.suggest.families import Family, Shape, fold, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
 from ckptlint.engine.suggest.modules import Modules, Natures, Numbers
 from ckptlint.engine.suggest.names import Names, Synonyms
@@ -19,6 +19,7 @@ from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
 from ckptlint.engine.suggest.relating import doubted
 from ckptlint.engine.suggest.resizing import resized
+from ckptlint.engine.suggest.spelling import Reader, readers
 from ckptlint.engine.suggest.subtrees import Subtrees
 from ckptlint.engine.suggest.suggestion import Ambiguity, Candidate, Match, Resized, Suggestion, Way
 from ckptlint.engine.suggest.turning import squeezed, turned, upright, with_squares
@@ -39,7 +40,7 @@ class SuggestOptions:
     """`min_confidence` is what a match must have to be made; `use_order` whether the order of keys may speak.
 
     `twins` are pairs of old and new keys whose values are the same, or nearly so. `old_natures` and `new_natures` tell which vectors are
-    about 1, which about 0: what is one of these is not the other.
+    about 1, which about 0: what is one of these is not the other. `points_alone` reads keys by their points, whatever they look like.
     """
 
     min_confidence: float = 0.9
@@ -47,12 +48,48 @@ class SuggestOptions:
     twins: Mapping[str, str] = field(default_factory=dict)
     old_natures: Mapping[str, int] = field(default_factory=dict)
     new_natures: Mapping[str, int] = field(default_factory=dict)
+    points_alone: bool = False
 
 
 def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOptions) -> Suggestion:
-    """Suggest how the tensors of one schema become those of another. Near-linear in the number of keys."""
-    told, mine, theirs = by_values(_folded(old), _folded(new), options.twins)
-    search = _Search(mine, theirs, Names(synonyms), options)
+    """Suggest how the tensors of one schema become those of another. Near-linear in the number of keys.
+
+    Keys are read by their points; where that leaves something open, as other frameworks spell them, too: what matches more is taken.
+    """
+    names = Names(synonyms)
+    mine, theirs = _folded(old, Reader()), _folded(new, Reader())
+    first = _found(mine, theirs, names, options)
+    one, other = readers(old.tensors, new.tensors)
+    foreign = one.framework or other.framework
+    if options.points_alone or (first.complete and not foreign):
+        return first
+    again, others = _folded(old, one), _folded(new, other)
+    if [*_templates(again), *_templates(others)] == [*_templates(mine), *_templates(theirs)]:
+        return first
+    second = _found(again, others, names, options)
+    return second if _better(second, first, foreign=foreign) else first
+
+
+def _templates(families: Iterable[Family]) -> Iterator[tuple[tuple[str, ...], int, str]]:
+    return ((family.template, len(family.members), family.turn) for family in families)
+
+
+def _better(second: Suggestion, first: Suggestion, *, foreign: bool) -> bool:
+    """Whether a second reading matches more of the target; one that says other things of the same keys has to be of a foreign framework."""
+    one, other = _sources_of(first), _sources_of(second)
+    if foreign:
+        return len(other) >= len(one)
+    return len(other) > len(one) and all(other.get(target, source) == source for target, source in one.items())
+
+
+def _sources_of(found: Suggestion) -> dict[str, tuple[str, ...]]:
+    return {target: edge.sources for edge in found.edges() if edge.sources for target in edge.targets}
+
+
+def _found(old: Sequence[Family], new: Sequence[Family], names: Names, options: SuggestOptions) -> Suggestion:
+    """What is suggested for keys that are read in one way."""
+    told, mine, theirs = by_values(old, new, options.twins)
+    search = _Search(mine, theirs, names, options)
     search.take(told)
     matches = told + search.run()
     if search.old and search.new:
@@ -100,9 +137,9 @@ def _key_by_key(
     again.pairing.fits = search.pairing.fits
     again.pairing.strict = True
     for match in matches:
-        for edge in match.edges():
-            if len(edge.sources) == len(edge.targets) == 1:
-                again.pairing.context.add(single(edge.sources[0]), single(edge.targets[0]))
+        if len(match.sources) == len(match.targets) == 1 and not match.stacked:
+            for one, other in zip(unfolded(match.sources), unfolded(match.targets), strict=True):
+                again.pairing.context.add(_placeless(one), _placeless(other))
     matches = matches + again.run()
     again.groups += search.groups
     every_old, every_new = _replaced(search.all_old, old_families, old), _replaced(search.all_new, new_families, new)
@@ -114,8 +151,13 @@ def _replaced(every: Sequence[Family], gone: Iterable[Family], come: Iterable[Fa
     return (*(family for family in every if family.template not in without), *come)
 
 
-def _folded(schema: Schema) -> tuple[Family, ...]:
-    return fold({key: spec.shape for key, spec in schema.tensors.items()})
+def _placeless(family: Family) -> Family:
+    """The same without its place among the others, which does not matter."""
+    return replace(family, order=-1, orders=(-1,))
+
+
+def _folded(schema: Schema, reader: Reader) -> tuple[Family, ...]:
+    return fold({key: spec.shape for key, spec in schema.tensors.items()}, reader)
 
 
 class _Search:

@@ -30,8 +30,30 @@ class Match:
     turned: bool = False
 
     @property
+    def moves(self) -> bool:
+        """Whether the tensors keep their elements as they are stored: nothing but the keys changes."""
+        return self.way == "rename" and (not self.turns or self._turns_back)
+
+    @property
+    def turns(self) -> bool:
+        """Whether a side keeps the tensors in another framework's way."""
+        return any(family.turn for family in (*self.sources, *self.targets))
+
+    @property
+    def _turns_back(self) -> bool:
+        mine, theirs = self.sources[0], self.targets[0]
+        return mine.turn == theirs.turn and mine.stored == theirs.stored
+
+    @property
     def ops(self) -> tuple[str, ...]:
         """What is done to the tensors, in the words of the operations; nothing for a rename."""
+        if self.moves:
+            return ()
+        turned = ("transpose",) if self.turns else ()
+        return (*turned, *self._ops) if any(family.turn for family in self.sources) else (*self._ops, *turned)
+
+    @property
+    def _ops(self) -> tuple[str, ...]:
         if self.way == "rename":
             return ()
         if self.way in {"new", "transpose", "reshape"}:
