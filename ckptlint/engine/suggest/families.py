@@ -253,9 +253,7 @@ def without(family: Family, keys: Collection[str]) -> Family | None:
     members = {indices[number]: family.keys[number] for number in left}
     orders = tuple(family.orders[number] for number in left)
     places = tuple(family.places[number] for number in left)
-    return replace(
-        family, members=members, places=places, shapes=shapes, order=min(orders), orders=orders
-    )
+    return replace(family, members=members, places=places, shapes=shapes, order=min(orders), orders=orders)
 
 
 def unfolded(families: Iterable[Family]) -> tuple[Family, ...]:

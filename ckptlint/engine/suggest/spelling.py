@@ -67,8 +67,7 @@ class Reader:
         found = {key: self._read(key, shape) for key, shape in shapes.items()}
         counts = Counter(read.segments for read in found.values())
         return {
-            key: read if counts[read.segments] == 1 else _by_points(key, shapes[key])
-            for key, read in found.items()
+            key: read if counts[read.segments] == 1 else _by_points(key, shapes[key]) for key, read in found.items()
         }
 
     def _read(self, key: str, shape: Shape) -> Read:
@@ -121,7 +120,9 @@ def _shape(turn: str, shape: Shape) -> Shape:
         return shape
     left, _, right = turn.partition(" -> ")
     sizes = dict(zip(left.split(), shape, strict=True))
-    return tuple(prod(sizes[axis] for axis in group.strip("()").split()) for group in re.findall(r"\([^)]*\)|\w", right))
+    return tuple(
+        prod(sizes[axis] for axis in group.strip("()").split()) for group in re.findall(r"\([^)]*\)|\w", right)
+    )
 
 
 def back(turn: str, shape: Shape) -> str:
