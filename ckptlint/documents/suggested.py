@@ -139,7 +139,7 @@ def _operations(match: Match) -> Iterator[str]:
     """What is done to the tensors; those of another framework are turned to torch's way before, or from it behind."""
     old = match.sources[0]
     if old.turn:
-        yield f"rearrange: {_quoted(old.turn)}"
+        yield f"rearrange: {quoted(old.turn)}"
     yield from _way(match)
     new = match.targets[0]
     if new.turn:
