@@ -30,6 +30,9 @@ _CALLED: Final[Mapping[str, str]] = {
 }
 _INTO_HEADS: Final = frozenset(("q", "k", "v", "query", "key", "value"))
 _OUT_OF_HEADS: Final = frozenset(("o", "out", "output"))
+_INTO: Final = {("kernel", 3): "a b c -> (b c) a", ("bias", 2): "a b -> (a b)"}
+_OUT: Final = {("kernel", 3): "a b c -> c (a b)"}
+_DEPTHWISE: Final = {4: "a b c d -> c d a b"}
 _TURNS: Final[Mapping[int, str]] = {
     2: "a b -> b a",
     3: "a b c -> c b a",
@@ -103,16 +106,14 @@ def _leaf(key: str) -> str:
 
 def turned(raw: Segments, shape: Shape) -> str:
     """How another framework's tensor becomes torch's; nothing where it is the same."""
-    leaf, module = raw[-1], set(re.split(r"[^a-z]+", raw[-2].lower())) if len(raw) > 1 else set()
-    if leaf.startswith("depthwise") and len(shape) == 4:
-        return "a b c d -> c d a b"
-    if len(shape) == 3 and leaf == "kernel" and module & _INTO_HEADS:
-        return "a b c -> (b c) a"
-    if len(shape) == 3 and leaf == "kernel" and module & _OUT_OF_HEADS:
-        return "a b c -> c (a b)"
-    if len(shape) == 2 and leaf == "bias" and module & _INTO_HEADS:
-        return "a b -> (a b)"
-    return _TURNS.get(len(shape), "") if leaf in _KERNELS else ""
+    leaf, rank = raw[-1], len(shape)
+    module = set(re.split(r"[^a-z]+", raw[-2].lower())) if len(raw) > 1 else set()
+    if leaf.startswith("depthwise"):
+        return _DEPTHWISE.get(rank, "")
+    for names, of_heads in ((_INTO_HEADS, _INTO), (_OUT_OF_HEADS, _OUT)):
+        if module & names and (leaf, rank) in of_heads:
+            return of_heads[leaf, rank]
+    return _TURNS.get(rank, "") if leaf in _KERNELS else ""
 
 
 def _shape(turn: str, shape: Shape) -> Shape:
