@@ -76,6 +76,15 @@ def make(**given: Any) -> None:
 @click.option(
     "--against", metavar="REF", help="What the change starts from: the lock and chain as this revision of git has them."
 )
+@click.option(
+    "--level",
+    type=click.Choice(["exact", "strict", "migratable", "loose"]),
+    help="What files of the base must keep: see docs/usage.md#levels.  [default: migratable]",
+)
+@click.option(
+    "--allow-missing", multiple=True, metavar="TEMPLATE", help="At level loose: keys that an old file may lack."
+)
+@click.option("--forward", is_flag=True, help="Also say whether the code of the base can read files of the head.")
 @baseline_options
 @every_format
 def check(**given: Any) -> None:

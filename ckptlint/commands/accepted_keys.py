@@ -16,7 +16,7 @@ from ckptlint.core.selector import Selector
 from ckptlint.documents.config import Accepted, Config
 
 _CHECKPOINTS = ("CKC", "CKK")
-_GATE = ("CKB", "CKG", "CKM")
+_GATE = ("CKB", "CKF", "CKG", "CKM")
 _NO_WAY, _OTHER_RESULT = "CKB101", "CKM109"  # that there is no way from the base, and the keys in which it shows
 
 
@@ -135,5 +135,5 @@ def _unselected(keys: Sequence[str], selected: str) -> list[str]:
 def _of_keys(finding: Finding, keys: Sequence[str]) -> Iterator[Finding]:
     """The finding about some of its keys."""
     for family in fold(keys) if keys else ():
-        message = family.pattern + finding.message.removeprefix(finding.pattern)
+        message = finding.message.replace(finding.pattern, family.pattern, 1)  # behind the name of a variant
         yield replace(finding, keys=tuple(family.keys), pattern=family.pattern, message=message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,11 @@ from ckptlint.commands.projects import configured, settings
 from ckptlint.commands.stale_classes import changed_classes
 from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Finding, Severity
+from ckptlint.core.level import Level
+from ckptlint.documents.config import Config
 from ckptlint.documents.lock_reader import Lock, parse_lock
 from ckptlint.engine.chain import Chain
-from ckptlint.engine.gate import Base, gate
+from ckptlint.engine.gate import Base, Wanted, gate
 from ckptlint.engine.seal import check_seals, deleted
 from ckptlint.engine.variants import Variants, union
 from ckptlint.errors import PlanError, UsageError
@@ -26,19 +28,30 @@ from ckptlint.errors import PlanError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The chain's folder, the lock of its head, and what the change starts from: a lock, or a revision of git."""
+    """The chain's folder, the lock of its head, what the change starts from (a lock, or a revision of git), and what is asked of it."""
 
     chain: str
     lock: str | None = None
     base: str | None = None
     against: str | None = None
+    level: str | None = None
+    allow_missing: Sequence[str] = ()
+    forward: bool = False
+
+    @property
+    def since(self) -> str:
+        """What the change starts from, '' for nothing."""
+        return self.base or self.against or ""
 
 
 def run(*, form: str, baseline: Baselining, **given: object) -> tuple[Iterable[str], int]:
     request = Request(**given)  # type: ignore[arg-type]  # click checked them
     if request.base and request.against:
         raise UsageError("--base and --against exclude each other")
-    gated = Gated(request.chain, _lock(request), request.base or request.against or "")
+    if not request.since and (request.level or request.forward):
+        hint = "--against origin/main, or --base LOCK"
+        raise UsageError("--level and --forward judge a change, and need what it starts from", hint=hint)
+    gated = Gated(request.chain, _lock(request), request.since)
     left = _accepted(request, _findings(request))
     findings, found = settled(gated, left, baseline, request.against or "")
     failed = any(finding.severity is Severity.ERROR for finding in findings)
@@ -56,12 +69,30 @@ def _accepted(request: Request, findings: tuple[Finding, ...]) -> tuple[Finding,
         return findings
     from ckptlint.commands.accepted_keys import left_by_entries
 
-    lock = Path(_lock(request)).absolute()
-    names = [each.name for each in configured(config) if Path(each.lock).absolute() == lock]
-    left, gone = left_by_entries(findings, config, names[0] if names else "", request.base or request.against or "")
+    left, gone = left_by_entries(findings, config, _model(request, config), request.since)
     if gone:
         talk(f"note: {gone} findings are ignored, as {config.origin} says")
     return left
+
+
+def _model(request: Request, config: Config) -> str:
+    """The name of the configured model whose lock it is, '' where it is of none."""
+    lock = Path(_lock(request)).absolute()
+    return next((each.name for each in configured(config) if Path(each.lock).absolute() == lock), "")
+
+
+def _wanted(request: Request) -> Wanted:
+    """What is asked of the change: by the command, else by the settings."""
+    from ckptlint.core.template import Selector
+
+    config = settings(None)
+    model = config.models.get(_model(request, config))
+    level = Level(request.level) if request.level else config.level
+    if request.allow_missing and level is not Level.LOOSE:
+        raise UsageError(f"--allow-missing has a meaning at level loose alone, and the level is {level}")
+    allowed = (*request.allow_missing, *(model.allow_missing if model else ()))
+    forward = request.chain if request.forward or config.forward else ""
+    return Wanted(level, tuple(map(Selector.parse, allowed)), forward)
 
 
 def _lock(request: Request) -> str:
@@ -72,11 +103,11 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     from ckptlint.engine.faults import PlanFaults
 
     lock = _lock(request)
-    head = _head(lock, needed=bool(request.lock or request.base or request.against))
+    head = _head(lock, needed=bool(request.lock or request.since))
     base = _base(request, Path(lock))
     try:
         chain = begun(request.chain)
-        found = (*gate(chain, head, base), *_sealed(request.chain, chain, base))
+        found = (*gate(chain, head, base, _wanted(request)), *_sealed(request.chain, chain, base))
     except PlanFaults as error:
         found = error.findings
     before = (union(base.variants), base.factory) if base and base.variants else None

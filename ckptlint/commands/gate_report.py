@@ -17,7 +17,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.report.escape import escape
 from ckptlint.report.text import defined_at
 
-_FAMILIES = ("CKB", "CKG", "CKM", "CKS")
+_FAMILIES = ("CKB", "CKF", "CKG", "CKM", "CKS")
 
 
 @dataclass(frozen=True, slots=True)

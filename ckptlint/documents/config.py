@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ckptlint.core.level import Level
 from ckptlint.core.selection import Ignore, Selection
 from ckptlint.core.severity import Severity
 from ckptlint.documents.nodes import Node
@@ -24,7 +25,7 @@ _SECTION = re.compile(rb"""(?m)^\s*(?:\[\[?\s*(?:"?tool"?\s*\.\s*)?|tool\s*\.\s*
 _CODE = re.compile(r"CK[A-Z]?[0-9]{0,3}\Z|[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z")
 _REVISION = re.compile(r"[0-9]{4}(?:-[0-9a-f]{6})?\Z")
 _MIGRATION = re.compile(r"([0-9]{4})_.*\.ya?ml\Z")
-_LATER = ("dir", "level", "default-branch")
+_LATER = ("dir", "default-branch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Model:
     lock: str = ""
     checkpoints: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    allow_missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Config:
     rules: tuple[str, ...] = ()
     models: Mapping[str, Model] = field(default_factory=dict)
     accepted: tuple[Accepted, ...] = ()
+    level: Level = Level.MIGRATABLE
+    forward: bool = False
 
     def selection(self, model: str = "", today: date | None = None) -> Selection:
         """Return what the engine needs to know of it, for one of the models."""
@@ -141,7 +145,9 @@ def _config(root: Node, path: Path) -> Config:
     for later in _LATER:
         if later in given:
             raise given[later].fail("is not supported by this version of ckptlint")
-    root.only("schema", "select", "extend-select", "ignore", "severity", "fail-on", "rules", "models")
+    root.only(
+        "schema", "select", "extend-select", "ignore", "severity", "fail-on", "rules", "models", "level", "forward"
+    )
     if "schema" in given and given["schema"].integer() != 1:
         raise given["schema"].fail("this version of ckptlint reads schema 1")
     ignores = given["ignore"].items() if "ignore" in given else ()
@@ -155,12 +161,20 @@ def _config(root: Node, path: Path) -> Config:
         fail_on=_level(given["fail-on"], "never") if "fail-on" in given else Severity.ERROR,
         rules=_texts(given.get("rules")),
         models=_models(given.get("models")),
+        level=Level(given["level"].choice(tuple(map(str, Level)))) if "level" in given else Level.MIGRATABLE,
+        forward=given["forward"].boolean() if "forward" in given else False,
         accepted=tuple(one for each in ignores if isinstance(each.content, Mapping) for one in _accepted(each)),
     )
 
 
 def _texts(node: Node | None) -> tuple[str, ...]:
     return tuple(each.text() for each in node.one_or_more()) if node else ()
+
+
+def _selectors(node: Node | None) -> tuple[str, ...]:
+    for pattern in node.one_or_more() if node else ():
+        _check_selector(pattern)
+    return _texts(node)
 
 
 def _codes(node: Node | None, default: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -189,7 +203,7 @@ def _models(node: Node | None) -> dict[str, Model]:
 
 
 def _model(name: str, node: Node) -> Model:
-    node.only("factory", "args", "variants", "device", "lock", "checkpoints", "sources")
+    node.only("factory", "args", "variants", "device", "lock", "checkpoints", "sources", "allow-missing")
     given = node.entries()
     if "factory" not in given and "lock" not in given:
         raise node.fail("needs `factory` or `lock`")
@@ -205,6 +219,7 @@ def _model(name: str, node: Node) -> Model:
         given["lock"].text() if "lock" in given else "",
         _texts(given.get("checkpoints")),
         _texts(given.get("sources")),
+        _selectors(given.get("allow-missing")),
     )
 
 

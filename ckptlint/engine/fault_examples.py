@@ -192,6 +192,22 @@ EXAMPLES: dict[str, Example] = {
         "error[CKB101]: the model changed, and no migration leads to it",
         "`ckptlint make MODEL` writes the migration. A break that is meant is an `ignore` entry of CKB101 with keys and a reason.",
     ),
+    "CKB102": Example(
+        "error[CKB102]: head.weight is missing in the file; the model has f32[10,8]    # check --level strict",
+        "Give the key its old name and shape, or judge by level migratable and write the migration: `ckptlint make MODEL`.",
+    ),
+    "CKB103": Example(
+        "error[CKB103]: the parameters come in another order, by which an optimizer's state is numbered    # check --level exact",
+        "Define them in the old order and dtype. Where only weights are loaded, level strict is enough.",
+    ),
+    "CKF101": Example(
+        "info[CKF101]: backbone.conv.weight is in the file (f32[8,3]), and not in the model before the change    # check --forward",
+        "Take files back before released code reads them: `ckptlint migrate NEW --chain FOLDER --to REV -o OLD`.",
+    ),
+    "CKF102": Example(
+        "ckpt/net/0003_drop_head.yaml: error[CKF102]: head.weight is dropped    # check --forward",
+        "Keep what released code needs until it is gone; or do not ask for forward compatibility.",
+    ),
     "CKX101": Example(
         "x = 1  # ckptlint: ignore[CKL102] ours    # no torch.load is here any more", "Take the comment or entry out."
     ),

@@ -66,6 +66,18 @@ CLASH = FaultKind("CKG107", "branches-clash", "The migrations of two branches gi
 BASE_UNREACHED = FaultKind(
     "CKB101", "no-way-from-base", "The new migrations do not make the lock's keys and shapes from the base's."
 )
+NOT_STRICT = FaultKind(
+    "CKB102", "not-strict", "At level strict: a file of the base is refused by a strict load as it is."
+)
+NOT_EXACT = FaultKind(
+    "CKB103", "not-exact", "At level exact: training does not go on as it was from a file of the base."
+)
+NOT_FORWARD = FaultKind(
+    "CKF101", "old-code-cannot-load-new", "The code of the base refuses a file of the head in a strict load."
+)
+NO_WAY_BACK = FaultKind(
+    "CKF102", "no-way-back", "Files of the head cannot be taken back to what the code of the base reads."
+)
 
 PYTHON = FaultKind(
     "CKM121", "python-code", "A step is Python code of the user's, of which only what it declares is known."
@@ -96,7 +108,8 @@ KINDS: dict[str, FaultKind] = {
         *(WRONG_ARITY, BAD_VALUE, NOT_TIED, UNDECIDED, PYTHON, CROSSED, ORDER_MATTERS, NUMBERING),
         *(REFUSED, BAD_PLACE, NO_CASE, BAD_CHAIN),
         *(LINKS_APART, BASE_REWRITTEN, LOCK_NOT_HEAD, BASE_UNSEEN, NUMBER_WRONG),
-        *(SUM_DIFFERS, CLASH, BASE_UNREACHED),
+        *(SUM_DIFFERS, CLASH, BASE_UNREACHED, NOT_STRICT, NOT_EXACT),
+        *(NOT_FORWARD, NO_WAY_BACK),
     )
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ckptlint.core.chain import NOT_RECORDED, number_of
 from ckptlint.core.digest import k1, short
 from ckptlint.core.finding import Finding, Severity
+from ckptlint.core.level import Level
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
+from ckptlint.core.template import Selector
 from ckptlint.engine.chain import Chain, Link
 from ckptlint.engine.commute import clashes
 from ckptlint.engine.faults import (
@@ -23,6 +26,7 @@ from ckptlint.engine.faults import (
     Faults,
     PlanFaults,
 )
+from ckptlint.engine.levels import as_they_are, forward, loosely
 from ckptlint.engine.planner import draft
 from ckptlint.engine.prove import compare
 from ckptlint.engine.variants import Variants, digests, joined, nearest
@@ -38,12 +42,24 @@ class Base:
     sealed: bool = False
 
 
-def gate(chain: Chain, lock: Variants | None, base: Base | None) -> tuple[Finding, ...]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked of a change: its level, what may be missing at `loose`, and the chain's folder if old code must read new files."""
+
+    level: Level = Level.MIGRATABLE
+    allowed: tuple[Selector, ...] = ()
+    forward: str = ""
+
+
+_USUAL = Wanted()
+
+
+def gate(chain: Chain, lock: Variants | None, base: Base | None, wanted: Wanted = _USUAL) -> tuple[Finding, ...]:
     """Return all that is wrong with a chain, its lock, and what it makes of the base."""
     faults = Faults()
     _check_links(chain, faults)
     if lock is not None and chain.links:
-        _check_lock(chain.links[-1], lock, faults)
+        _check_lock(chain.links[-1], lock, wanted, faults)
     if base is None or (base.chain is not None and not _kept(chain, base.chain, faults)):
         return faults.findings()
     if lock is None or not base.variants:
@@ -55,18 +71,30 @@ def gate(chain: Chain, lock: Variants | None, base: Base | None) -> tuple[Findin
             BASE_UNSEEN, text, hint="migrations that were merged may be missing, or it is the lock of another model"
         )
         return faults.findings()
-    found = {name: _of_variant(chain, start, (name, schema), lock) for name, schema in base.variants.items()}
+    way = Way(chain, start, wanted)
+    found = {name: _of_variant(way, name, schema, lock) for name, schema in base.variants.items()}
     return (*faults.findings(), *joined(found))
 
 
-def _of_variant(chain: Chain, start: int, base: tuple[str, Schema], lock: Variants) -> tuple[Finding, ...]:
+class Way(NamedTuple):
+    """The chain, the place in it at which the base stands, and what is asked of the way from there."""
+
+    chain: Chain
+    start: int
+    wanted: Wanted
+
+    @property
+    def migrations(self) -> tuple[Migration, ...]:
+        return self.chain.between(self.start, len(self.chain.links))
+
+
+def _of_variant(way: Way, name: str, schema: Schema, lock: Variants) -> tuple[Finding, ...]:
     """What is wrong for one variant of the base."""
-    name, schema = base
-    head = lock.get(name) or _reached(chain, start, schema, lock)
+    head = lock.get(name) or _reached(way, schema, lock)
     if head is None and not name:
         head = lock[nearest(lock, schema)]  # the model has variants since, and what it was is one of them
     if head is not None:
-        return tuple(_led(chain, start, schema, head))
+        return (*_led(way, schema, head), *as_they_are(way.wanted.level, schema, head), *_forward(way, schema, head))
     faults = Faults()
     known = ", ".join(each or "the model" for each in lock)
     hint = f"files of it have nothing to go to; there is {known}. Keep the variant, or accept this by an `ignore` with a reason"
@@ -74,10 +102,18 @@ def _of_variant(chain: Chain, start: int, base: tuple[str, Schema], lock: Varian
     return faults.findings()
 
 
-def _reached(chain: Chain, start: int, base: Schema, lock: Variants) -> Schema | None:
+def _forward(way: Way, base: Schema, head: Schema) -> tuple[Finding, ...]:
+    """What the base's code says to new files, where that is asked."""
+    if not way.wanted.forward:
+        return ()
+    to = way.chain.name(way.start)
+    return forward(base, head, way.migrations, f"`ckptlint migrate NEW --chain {way.wanted.forward} --to {to} -o OLD`")
+
+
+def _reached(way: Way, base: Schema, lock: Variants) -> Schema | None:
     """The variant, of any name, of which the chain makes the keys out of a base."""
     try:
-        for migration in chain.between(start, len(chain.links)):
+        for migration in way.migrations:
             base = draft(base, migration).plan.target
     except PlanFaults:
         return None
@@ -102,12 +138,13 @@ def _of(variant: str) -> str:
     return f"variant {variant}: " if variant else ""
 
 
-def _check_lock(last: Link, lock: Variants, faults: Faults) -> None:
+def _check_lock(last: Link, lock: Variants, wanted: Wanted, faults: Faults) -> None:
     for variant, made, own in last.place.after.against(digests(lock)):
         text = f"{_of(variant)}the lock has the keys {short(own)}, and {last.revision} at the head makes {short(made)}"
         hint = "`ckptlint make` writes the migration that is missing; `ckptlint lock` a lock that is stale"
         where = (lock.get(variant) or next(iter(lock.values()))).origin
-        faults.add(LOCK_NOT_HEAD, text, where=where, hint=hint)
+        severity = Severity.WARNING if wanted.level is Level.LOOSE else Severity.ERROR
+        faults.add(LOCK_NOT_HEAD, text, where=where, hint=hint, severity=severity)
 
 
 def _kept(chain: Chain, base: Chain, faults: Faults) -> bool:
@@ -139,11 +176,11 @@ def _start(chain: Chain, base: Variants) -> int | None:
     return max(found, default=None)
 
 
-def _led(chain: Chain, start: int, base: Schema, lock: Schema) -> Iterator[Finding]:
+def _led(way: Way, base: Schema, lock: Schema) -> Iterator[Finding]:
     """What keeps the migrations behind a place from making the lock out of the base, or branches from being merged."""
-    head = len(chain.links)
-    yield from _composed(chain.between(start, head), base, lock)
-    for link in chain.ways(start, head):
+    chain, start = way.chain, way.start
+    yield from _composed(way, base, lock)
+    for link in chain.ways(start, len(chain.links)):
         if len(link.follows) > 1 and chain.done(start) <= _common(chain, link):
             yield from _clashing(chain, link, start, base)
 
@@ -168,9 +205,9 @@ def _clashing(chain: Chain, merge: Link, start: int, base: Schema) -> Iterator[F
     yield from faults.findings()
 
 
-def _composed(migrations: tuple[Migration, ...], base: Schema, lock: Schema) -> Iterator[Finding]:
+def _composed(way: Way, base: Schema, lock: Schema) -> Iterator[Finding]:
     """What keeps the migrations from making the lock out of the base."""
-    made = base
+    made, migrations = base, way.migrations
     for migration in migrations:
         try:
             made = draft(made, migration).plan.target
@@ -179,7 +216,10 @@ def _composed(migrations: tuple[Migration, ...], base: Schema, lock: Schema) -> 
             yield from error.findings
             return
     differs = Faults()
-    compare(made, lock, differs)
+    if way.wanted.level is Level.LOOSE:
+        loosely(made, lock, way.wanted.allowed, differs)
+    else:
+        compare(made, lock, differs)
     found = differs.findings()
     if any(each.severity is Severity.ERROR for each in found):
         several = f"the {len(migrations)} new migrations do not lead from the base to the lock"
