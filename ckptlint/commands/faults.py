@@ -9,6 +9,7 @@ _ABOUT = {
     "CKM": "about migrations: prove, make, migrate, check",
     "CKG": "about chains: check, make, log, migrate --chain",
     "CKB": "about a change: check",
+    "CKF": "about a change, the other way: check --forward",
     "CKX": "about ignores and baselines: lint, check, hook",
 }
 
