@@ -105,46 +105,48 @@ class TorchArchive:
             )
         return order
 
-    def place(self, storages: Iterable[Storage], part: int, *, big: bool, folder: str = "data/") -> None:
-        """Tell storages where their bytes are, once their records are known to have exactly as many as they should."""
+    def place(
+        self, storages: Iterable[Storage], part: int, *, big: bool, folder: str = "data/"
+    ) -> dict[tuple[int, int], int]:
+        """Tell storages where their bytes are, once their records are known to have exactly as many as they should.
+
+        Return their stored CRC-32, by part and start. Archives without any, and those of `torch.serialization.skip_data`, have 0 for all
+        of them, which says nothing.
+        """
+        records, prefix = self.records, self.root + folder
+        checksums: dict[tuple[int, int], int] = {}
         for storage in storages:
-            record = self._record(storage, folder)
+            record = records.get(prefix + storage.key)
+            nbytes = storage.dtype.nbytes(storage.numel)
+            if record is None or record.method != STORED or record.size != nbytes or record.stored != nbytes:
+                raise self._misplaced(storage, prefix + storage.key, record)
             storage.part = part
             storage.start = record.start
             storage.swapped = big and storage.dtype.bits > 8
+            if nbytes:
+                checksums[part, record.start] = record.checksum
+        return checksums if any(checksums.values()) else {}
 
-    def _record(self, storage: Storage, folder: str) -> Record:
-        name = f"{self.root}{folder}{storage.key}"
-        record = self.records.get(name)
+    def _misplaced(self, storage: Storage, name: str, record: Record | None) -> FormatError:
+        """Say what is wrong with the record of a storage."""
         if record is None:
-            raise FormatError(
+            return FormatError(
                 f"a tensor has its values in the record {name}, which the archive does not have",
                 where=self.source.name,
                 hint="the archive was edited, or is cut off; fetch or save it again",
             )
         if record.method != STORED:
-            raise FormatError(
+            return FormatError(
                 f"the values in {name} are compressed (method {record.method}), which torch.load(mmap=True) reads as garbage",
                 where=f"{self.source.name}: byte {record.start}",
                 hint="something packed the archive again; save the checkpoint again with torch.save, or repack it with zip -0",
             )
-        if record.size != storage.nbytes or record.stored != record.size:
-            raise FormatError(
-                f"the record {name} has {record.size} bytes; the pickle says {storage.nbytes}, "
-                f"{storage.numel} elements of {storage.dtype}",
-                where=f"{self.source.name}: byte {record.start}",
-                hint="the file is damaged or was tampered with; fetch it again",
-            )
-        return record
-
-    def checksums(self, storages: Iterable[Storage], folder: str = "data/") -> dict[tuple[int, int], int]:
-        """The stored CRC-32 of storages, by part and start. `torch.serialization.skip_data` leaves all of them 0, which says nothing."""
-        found = {
-            (storage.part, storage.start): self.records[f"{self.root}{folder}{storage.key}"].checksum
-            for storage in storages
-            if storage.nbytes
-        }
-        return found if any(found.values()) else {}
+        return FormatError(
+            f"the record {name} has {record.size} bytes; the pickle says {storage.nbytes}, "
+            f"{storage.numel} elements of {storage.dtype}",
+            where=f"{self.source.name}: byte {record.start}",
+            hint="the file is damaged or was tampered with; fetch it again",
+        )
 
     def unreferenced(self, known: Iterable[str]) -> list[str]:
         """Records that are none of these, and that torch does not write of itself."""

@@ -45,11 +45,10 @@ def read(archive: Archive, source: ByteSource, *, part: int = 0) -> Checkpoint:
     notes = records.notes()
     big = notes["byteorder"] == "big"
     pickle = records.pickle("data.pkl")
-    records.place(pickle.storages, part, big=big)
+    checksums = records.place(pickle.storages, part, big=big)
     constants = records.pickle("constants.pkl") if records.has("constants.pkl") else None
     more: tuple[Storage, ...] = () if constants is None else constants.storages
-    records.place(more, part, big=big, folder="constants/")
-    checksums = records.checksums(pickle.storages) | records.checksums(more, "constants/")
+    checksums |= records.place(more, part, big=big, folder="constants/")
     return Checkpoint(
         root=_Modules(records).tree(pickle.root, () if constants is None else _tensors(constants.root)),
         sections=(),

@@ -39,7 +39,7 @@ def _saved(archive: TorchArchive, part: int) -> Checkpoint:
     notes = archive.notes()
     pickle = archive.pickle("data.pkl")
     storages = pickle.storages
-    archive.place(storages, part, big=notes["byteorder"] == "big")
+    checksums = archive.place(storages, part, big=notes["byteorder"] == "big")
     extra = archive.unreferenced(["data.pkl", *(f"data/{storage.key}" for storage in storages)])
     if extra:
         notes["unreferenced"] = ", ".join(extra)
@@ -51,5 +51,5 @@ def _saved(archive: TorchArchive, part: int) -> Checkpoint:
         parts=(archive.source,),
         storages=storages,
         notes=notes | pickle_notes(pickle),
-        checksums=archive.checksums(storages) if archive.archive.has_checksums else {},
+        checksums=checksums,
     )

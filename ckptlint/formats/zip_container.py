@@ -19,8 +19,10 @@ from ckptlint.formats.zip_end import Directory, damaged, find_directory
 
 STORED, DEFLATED = 0, 8
 
-_ENTRY = struct.Struct("<4sHHHHHHIIIHHHHHII")
+_ENTRY = struct.Struct("<4s4xHH4xIIIHHH8xI")  # without versions, times and attributes
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
+_SIZES, _LENGTHS = 14, 26  # where in a local header the CRC-32 and sizes are, and the lengths of name and extra field
+_SAYS_NOTHING = bytes(_LENGTHS - _SIZES)
 _FULL = 0xFFFFFFFF
 _ENCRYPTED = 0x2041  # bits 0, 6 and 13: traditional, strong, and a masked directory
 _LATER = 0x0008  # bit 3: sizes and CRC-32 follow the payload, the local header has zeros
@@ -53,9 +55,9 @@ class Archive:
         _check_names(entries, source)
         starts = _payload_starts(entries, directory, _Window(source, directory))
         self.records = {
-            entry.name: Record(entry.name, start, entry.size, entry.stored, entry.checksum, entry.method)
-            for entry, start in zip(entries, starts, strict=True)
-            if not entry.name.endswith("/")
+            name: Record(name, start, size, stored, checksum, method)
+            for (name, _, _, method, checksum, stored, size, _), start in zip(entries, starts, strict=True)
+            if name[-1] != "/"
         }
         self.has_checksums = any(record.checksum for record in self.records.values() if record.size)
 
@@ -140,27 +142,26 @@ def _entries(directory: Directory) -> Iterator[_Entry]:
     for number in range(directory.entries):
         if at + _ENTRY.size > most:
             raise damaged(f"the central directory ends after {number} of {directory.entries} entries", directory.at(at))
-        fields = _ENTRY.unpack_from(content, at)
-        name_end = at + _ENTRY.size + fields[10]
-        extra_end = name_end + fields[11]
-        end = extra_end + fields[12]
-        if fields[0] != b"PK\1\2" or end > most:
+        signature, flags, method, checksum, stored, size, name, extra, comment, header = _ENTRY.unpack_from(content, at)
+        name_end = at + _ENTRY.size + name
+        extra_end = name_end + extra
+        end = extra_end + comment
+        if signature != b"PK\1\2" or end > most:
             raise damaged(
                 f"entry {number} of the central directory is not one, or reaches past its end", directory.at(at)
             )
         encoded = content[at + _ENTRY.size : name_end]
-        name = _name(encoded, directory, at)
-        if fields[3] & _ENCRYPTED:
+        text = _name(encoded, directory, at)
+        if flags & _ENCRYPTED:
             raise FormatError(
-                f"the record {name} is encrypted",
+                f"the record {text} is encrypted",
                 where=directory.at(at),
                 hint="decrypt the archive first",
                 rule="CKC124",
             )
-        sizes = (fields[9], fields[8], fields[16])
-        if _FULL in sizes:
-            sizes = _wide(sizes, content[name_end:extra_end], directory.at(at))
-        yield _Entry(name, encoded, fields[3], fields[4], fields[7], sizes[1], sizes[0], sizes[2])
+        if _FULL in (size, stored, header):
+            size, stored, header = _wide((size, stored, header), content[name_end:extra_end], directory.at(at))
+        yield _Entry(text, encoded, flags, method, checksum, stored, size, header)
         at = end
     if at != most:
         raise damaged(
@@ -217,13 +218,25 @@ def _payload_starts(entries: list[_Entry], directory: Directory, window: _Window
     order = sorted(range(len(entries)), key=lambda number: entries[number].header)
     nexts = [*(min(entries[number].header, directory.start) for number in order), directory.start][1:]
     reaches = _reaches([entries[number] for number in order])
+    silent: set[tuple[bytes, int, int]] = set()  # beginnings of headers that agree with every entry of their kind
     for number, limit, reach in zip(order, nexts, reaches, strict=True):
         entry = entries[number]
         needed = _LOCAL.size + len(entry.encoded)
-        if entry.header + needed > limit:
+        at = entry.header
+        if at + needed > limit:
             raise _overlap(entry, limit, directory)
-        head = window.read(entry.header, needed, reach - entry.header)
-        start = entry.header + needed + _check_local(entry, head, directory)
+        head = window.read(at, needed, reach - at)
+        how = (head[:_LENGTHS], entry.flags, entry.method)
+        if (
+            how in silent
+            and head[_LENGTHS] | head[_LENGTHS + 1] << 8 == needed - _LOCAL.size
+            and head.endswith(entry.encoded)
+        ):
+            start = at + needed + (head[_LENGTHS + 2] | head[_LENGTHS + 3] << 8)
+        else:
+            start = at + needed + _check_local(entry, head, directory)
+            if head[6] & _LATER and head[_SIZES:_LENGTHS] == _SAYS_NOTHING:
+                silent.add(how)
         if start + entry.stored > limit:
             raise _overlap(entry, limit, directory)
         starts[number] = start

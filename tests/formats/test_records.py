@@ -11,7 +11,7 @@ from ckptlint.core.dtype import BY_TORCH
 from ckptlint.core.spec import contiguous
 from ckptlint.core.tree import Call, Dict, Global, Storage, Tensor, Tuple
 from ckptlint.errors import FormatError
-from ckptlint.formats.pickles import machine, read, records, write
+from ckptlint.formats.pickles import machine, read, records, stamps, write
 
 
 def state_dict(count, names="layer.{}.weight"):
@@ -138,3 +138,82 @@ def test_a_record_cut_anywhere_is_judged_alike(both):
     for stop in range(whole.index(b"layer.56"), len(whole)):
         slow, quick = both(whole[:stop])
         assert slow == quick
+
+
+def blocks(count):
+    """A dict as models have it: layers whose tensors have the same shapes and sizes, some of them tied."""
+    items = []
+    for number in range(count):
+        shape = [(256, 300), (256,), (3, 70_000), ()][number % 4]
+        dtype = BY_TORCH["float32" if number % 4 < 3 else "int64"]
+        key = str(number - 4 if number % 9 == 8 else number)
+        storage = Storage(key, dtype, [76_800, 256, 210_000, 1][number % 4], "cpu")
+        items.append((f"layers.{number}.weight", Tensor(storage, dtype, shape, contiguous(shape))))
+    return write(Dict(items), storage_key=lambda storage: storage.key)
+
+
+@pytest.fixture
+def stamped(monkeypatch):
+    """Count the records that are compared with one before."""
+    taken = []
+    read_one = stamps.Stamps.read
+
+    def count(self, position):
+        found = read_one(self, position)
+        taken.append(found is not None)
+        return found
+
+    monkeypatch.setattr(stamps.Stamps, "read", count)
+    return taken
+
+
+def test_what_looks_like_a_record_before_is_read_alike(both, stamped):
+    slow, quick = both(blocks(400))
+    assert slow == quick
+    assert not isinstance(slow, str), slow
+    assert sum(stamped) > 300
+
+
+def test_mutated_records_that_look_like_one_before_are_judged_alike(both, stamped):
+    dice = random.Random(11)
+    whole = blocks(110)
+    first, last = whole.index(b"layers.60"), whole.index(b"layers.85")
+    for _ in range(250):
+        content = bytearray(whole)
+        for _ in range(dice.choice([1, 1, 2])):
+            place = dice.randrange(first, last)
+            if dice.random() < 0.8:
+                content[place] = dice.choice([dice.randrange(256), content[place] ^ 1 << dice.randrange(8)])
+            else:
+                del content[place : place + dice.randrange(1, 4)]
+        slow, quick = both(bytes(content))
+        assert slow == quick
+    assert sum(stamped) > 2500
+
+
+def test_every_memo_entry_of_a_record_that_looks_like_one_before_can_be_asked_for(both, stamped):
+    content = blocks(60)[:-1]
+    for index in range(240, 420, 9):
+        several = b"".join(map(get, (index, index + 1, index + 2, index, index // 2, index + 3)))
+        slow, quick = both(content + b"(" + several + b"l\x86" + bytes(2048) + b".")
+        assert slow == quick, index
+    for index in range(0, 380, 7):
+        again = b"K\x05r" + struct.pack("<I", index)
+        slow, quick = both(content + again + content[2:] + b"\x86.")
+        assert slow == quick, index
+    assert any(stamped)
+
+
+def test_a_record_that_looks_like_one_before_is_cut_alike(both):
+    whole = blocks(110)
+    for stop in range(whole.index(b"layers.85"), whole.index(b"layers.87")):
+        slow, quick = both(whole[:stop])
+        assert slow == quick
+
+
+def test_a_storage_of_another_size_is_no_storage_met_before(both, stamped):
+    whole = blocks(110)
+    slow, quick = both(whole.replace(b"\x02\0\0\x0064r", b"\x02\0\0\x0061r"))
+    assert slow == quick
+    assert "storage" in slow
+    assert any(stamped)

@@ -15,11 +15,11 @@ from functools import cache
 from struct import Struct
 from typing import NamedTuple
 
-from ckptlint.core.dtype import DType
 from ckptlint.core.tree import Global, Storage, Tensor, Value
 from ckptlint.formats.pickles import opcodes as op
 from ckptlint.formats.pickles.literals import U4
 from ckptlint.formats.pickles.objects import ordered_dict
+from ckptlint.formats.pickles.stamps import Found, Head, Stamps
 from ckptlint.formats.pickles.state import State
 from ckptlint.formats.pickles.tensor_numbers import MOST
 from ckptlint.formats.pickles.tensors import span, storage_dtype, tensor_v2
@@ -45,14 +45,6 @@ _RAMP = 4096  # consecutive memo numbers kept packed, to compare those of a reco
 _PACK = Struct(f"<{_RAMP}I").pack
 
 
-class _Head(NamedTuple):
-    """What the memo entries that a record refers to stand for."""
-
-    dtype: DType
-    owner: Global
-    location: str
-
-
 class _Layout(NamedTuple):
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -71,7 +63,8 @@ class Records:
         self._state = state
         self._run_until = run_until
         self._match = _pattern()
-        self._heads: dict[tuple[bytes, ...], _Head] = {}
+        self._stamps = Stamps(state, state.data) if isinstance(state.data, bytes) else None
+        self._heads: dict[tuple[bytes, ...], Head] = {}
         self._layouts: dict[tuple[bytes, bytes], _Layout] = {}
         self._bases: list[int] = []  # of each record: its first memo number, and where it begins and ends
         self._places: list[tuple[int, int]] = []
@@ -100,29 +93,41 @@ class Records:
     def _entry(self, position: int) -> int:
         """Read a key and its tensor; return the position behind them, 0 where they are the machine's to read."""
         state = self._state
+        found = None if self._stamps is None else self._stamps.read(position)
+        if found is None:
+            found = self._matched(position)
+        if found is None:
+            return 0
+        key, tensor, entries, end = found
+        self._bases.append(len(state.memo))
+        self._places.append((position, end))
+        state.memo.extend(entries)
+        state.stack.append(key)
+        state.stack.append(tensor)
+        return end
+
+    def _matched(self, position: int) -> Found | None:
+        """Read a key and its tensor by the pattern."""
+        state = self._state
         key, after = self._key(position)
         match = self._match(state.data, after) if after else None
         if match is None:
-            return 0
+            return None
         parts = match.groups(b"")
         puts = b"".join((parts[0], parts[6], parts[9], parts[12], parts[14], parts[17], parts[18], parts[19]))
         if puts != self._next_numbers(len(puts)):
-            return 0
-        tensor = self._tensor(parts)
-        if tensor is None:
-            return 0
-        memo = state.memo
-        self._bases.append(len(memo))
-        self._places.append((position, match.end()))
-        absent = len(puts) // 4 - 1
-        if parts[0]:
-            memo.append(key)
-            absent -= 1
-        memo.extend([state.absent] * absent)
-        memo.append(tensor)
-        state.stack.append(key)
-        state.stack.append(tensor)
-        return match.end()
+            return None
+        gets = (parts[1], parts[2], parts[3], parts[7], parts[16])
+        head = self._heads.get(gets) or self._resolve(gets)
+        tensor = None if head is None else self._tensor(parts, head)
+        if head is None or tensor is None:
+            return None
+        absent = (state.absent,) * (len(puts) // 4 - 1)
+        if not parts[0]:
+            return key, tensor, (*absent, tensor), match.end()
+        if self._stamps is not None and state.data[position] == op.BINUNICODE:
+            self._stamps.learn(match, tensor, head)
+        return key, tensor, (key, *absent[1:], tensor), match.end()
 
     def _key(self, position: int) -> tuple[Value, int]:
         """Return a key, and the position behind its opcode; 0 where no plain key is there."""
@@ -150,14 +155,12 @@ class Records:
             start = 0
         return self._ramp[4 * start : 4 * start + length]
 
-    def _tensor(self, parts: tuple[bytes, ...]) -> Tensor | None:
+    def _tensor(self, parts: tuple[bytes, ...], head: Head) -> Tensor | None:
         """Make the tensor, unless something about it is for the machine to judge."""
-        gets = (parts[1], parts[2], parts[3], parts[7], parts[16])
-        head = self._heads.get(gets) or self._resolve(gets)
         layout = self._layouts.get((parts[11], parts[13])) or self._lay(parts[11], parts[13])
         numel = _number(parts[8])
         offset = _number(parts[10])
-        if head is None or layout is None or len(parts[5]) != parts[4][0] or min(numel, offset) < 0:
+        if layout is None or len(parts[5]) != parts[4][0] or min(numel, offset) < 0:
             return None
         if layout.span and offset + layout.span > numel:
             return None
@@ -169,14 +172,14 @@ class Records:
             tensor.requires_grad = True
         return tensor
 
-    def _storage(self, key: str, head: _Head, numel: int) -> Storage:
+    def _storage(self, key: str, head: Head, numel: int) -> Storage:
         storages = self._state.storages
         known = storages.get(key)
         if known is None:
             known = storages[key] = Storage(key, head.dtype, numel, head.location, made_by=head.owner)
         return known
 
-    def _resolve(self, gets: tuple[bytes, ...]) -> _Head | None:
+    def _resolve(self, gets: tuple[bytes, ...]) -> Head | None:
         """Return what five GETs stand for, where it is what a record of torch has there and both calls were met before."""
         memo = self._state.memo
         indices = [int.from_bytes(get[1:], "little") for get in gets]
@@ -193,7 +196,7 @@ class Records:
             return None
         if word != "storage" or type(location) is not str:
             return None
-        found = self._heads[gets] = _Head(dtype, owner, location)
+        found = self._heads[gets] = Head(dtype, owner, location)
         return found
 
     def _lay(self, sizes: bytes, steps: bytes) -> _Layout | None:
