@@ -78,22 +78,27 @@ class Stamps:
         if after + _LONGEST > state.end:
             return None
         base = len(state.memo)
-        for front in self._fronts.values():
-            put, number, middle, count, zeros = front.unpack(data, after)
-            if middle == front.middle and number == base and put == b"r" and zeros == _ZEROS:
-                break
-        else:
+        front, count = self._front(after, base)
+        if front is None:
             return None
         start = after + front.size
         stop = start + count
         digits = data[start:stop]
-        if not digits.isdigit() or stop - start > _MOST_DIGITS:
+        if not digits.isdigit() or count > _MOST_DIGITS:
             return None
         for stamp in front.stamps.get(data[stop + 5 : stop + 11], ()):
             fields = stamp.unpack(data, stop)
             if fields[::2] == stamp.constants and fields[1::2] == self._next(base + 1, len(stamp.constants)):
                 return self._made(stamp, data[position + 5 : after], digits.decode(), stop + stamp.size)
         return None
+
+    def _front(self, after: int, base: int) -> tuple[_Front | None, int]:
+        """Return which front stands behind a key, and how many digits the storage's key has."""
+        for front in self._fronts.values():
+            put, number, middle, count, zeros = front.unpack(self._data, after)
+            if middle == front.middle and number == base and put == b"r" and zeros == _ZEROS:
+                return front, count
+        return None, 0
 
     def _made(self, stamp: _Stamp, name: bytes, digits: str, end: int) -> Found | None:
         storages = self._state.storages
