@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ckptlint.checks.alignment import Renaming, renamings
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
@@ -19,8 +19,7 @@ from ckptlint.core.values import Measured
 NO_MODEL = Schema({})
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """A tensor of the checkpoint and the one of the model that it would be loaded into."""
 
     key: str  # the model's

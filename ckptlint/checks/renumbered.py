@@ -111,13 +111,10 @@ def _stems(keys: Iterable[str]) -> Counter[str]:
     if _DIGIT.search("\n".join(left)) is None:
         return found
     while left:
-        owners = set()
         for key in left:
-            owner, _dot, last = key.rpartition(".")
-            owners.add(owner)
-            if last.isdecimal() and _NUMBER.fullmatch(last):
-                found[owner.rstrip(".")] += 1
-        left = owners - known
+            if key[-1:].isdecimal() and _NUMBER.fullmatch(key.rpartition(".")[2]):
+                found[key.rpartition(".")[0].rstrip(".")] += 1
+        left = {key.rpartition(".")[0] for key in left} - known
         known |= left
     return found
 

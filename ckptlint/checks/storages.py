@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 
 from ckptlint.checks.base import CHECKPOINT, Check, Comparison
 from ckptlint.checks.nodes import objects
 from ckptlint.core.finding import Fact
+from ckptlint.core.spec import contiguous
 from ckptlint.core.tree import Storage, Tensor, Value
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
@@ -43,17 +45,18 @@ def _views(root: Value, least: int) -> dict[int, tuple[Storage, set[tuple[int, i
     whole: set[int] = set()
     for node in objects(root):
         if isinstance(node, Tensor):
-            if _is_all(node):
-                whole.add(id(node.storage))
-            elif node.storage.nbytes >= least:
-                views.setdefault(id(node.storage), (node.storage, set()))[1].add(_extent(node))
+            storage = node.storage
+            if node.dtype is storage.dtype and _is_all(node.shape, node.stride, storage.numel):
+                whole.add(id(storage))
+            elif storage.nbytes >= least:
+                views.setdefault(id(storage), (storage, set()))[1].add(_extent(node))
     return {number: view for number, view in views.items() if number not in whole}
 
 
-def _is_all(tensor: Tensor) -> bool:
-    """Whether a tensor is so plainly the whole of its storage that there is nothing to add up."""
-    storage = tensor.storage
-    return tensor.dtype is storage.dtype and tensor.numel == storage.numel and tensor.is_dense
+@lru_cache(maxsize=4096)
+def _is_all(shape: tuple[int, ...], stride: tuple[int, ...], numel: int) -> bool:
+    """Whether a view is so plainly the whole of a storage of so many elements that there is nothing to add up."""
+    return prod(shape) == numel and stride == contiguous(shape)
 
 
 def _extent(tensor: Tensor) -> tuple[int, int]:

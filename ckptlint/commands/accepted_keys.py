@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,4 +135,4 @@ def _of_keys(finding: Finding, keys: Sequence[str]) -> Iterator[Finding]:
     """The finding about some of its keys."""
     for family in fold(keys) if keys else ():
         message = finding.message.replace(finding.pattern, family.pattern, 1)  # behind the name of a variant
-        yield replace(finding, keys=tuple(family.keys), pattern=family.pattern, message=message)
+        yield finding._replace(keys=tuple(family.keys), pattern=family.pattern, message=message)

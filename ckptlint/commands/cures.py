@@ -37,8 +37,8 @@ def with_cure(
     """
     from ckptlint.engine.cure import can_be_cured, can_be_drafted
 
-    source = _judged(report, subject)
-    if source is None or not can_be_cured(report):
+    source = _judged(report, subject) if can_be_cured(report) else None
+    if source is None:
         return report
     found = _proved(report, subject, source, model)
     if found is None and reference and can_be_drafted(report, source, model):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from fnmatch import fnmatch
 from pathlib import Path
@@ -101,7 +100,7 @@ def wanted(findings: Iterable[Finding], selection: Selection) -> Iterator[Findin
     for each in findings:
         said = wish(Rule(each.rule, each.slug, each.severity), selection)
         if said is not None and not said.ignored:
-            yield replace(each, severity=said.severity)
+            yield each._replace(severity=said.severity)
 
 
 def about_comments(

@@ -64,7 +64,7 @@ def located(finding: Finding, head: Side | None, base: Side | None = None) -> Fi
         return finding
     others = [each.place for each in found[1:] if each.place != found[0].place]
     related = dict.fromkeys([*found[0].related, *others][:_MOST_RELATED])
-    return replace(finding, definition=replace(found[0], related=tuple(related)))
+    return finding._replace(definition=replace(found[0], related=tuple(related)))
 
 
 def located_report(report: Report, head: Side | None) -> Report:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from ckptlint.core.place import Definition
 from ckptlint.core.severity import Severity as Severity  # noqa: PLC0414  who has findings has severities
+
+_NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,7 @@ class Fact:
     words: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """Facts judged by one rule, folded: `pattern` stands for exactly `keys`; `definition` is where the source defines the first of them."""
 
     rule: str
@@ -31,7 +34,7 @@ class Finding:
     message: str
     keys: tuple[str, ...] = ()
     pattern: str = ""
-    words: Mapping[str, str] = field(default_factory=dict)
+    words: Mapping[str, str] = _NO_WORDS
     hint: str = ""
     checkpoint: str = ""
     section: str = ""

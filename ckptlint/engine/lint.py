@@ -183,7 +183,7 @@ def _findings(each: Running, facts: Sequence[Fact], checkpoint: str, seen: Compa
             each.severity,
             message.filled(full),
             members,
-            ", ".join(patterns),
+            patterns[0] if len(patterns) == 1 else ", ".join(patterns),
             words,
             hint.filled(full),
             checkpoint,
@@ -258,9 +258,9 @@ class _Text:
     def filled(self, words: Mapping[str, str]) -> str:
         if len(self.pieces) == 1:
             return self.pieces[0]
-        pieces = list(self.pieces)
+        pieces = [*self.pieces]
         try:
-            pieces[1::2] = [words[name] for name in pieces[1::2]]
+            pieces[1::2] = map(words.__getitem__, self.pieces[1::2])
         except KeyError as error:
             raise DocumentError(
                 f"the text of {self.slug} names {{{error.args[0]}}}, which its check does not say",

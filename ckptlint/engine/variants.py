@@ -41,7 +41,7 @@ def each(variants: Variants, change: Callable[[Schema], Schema]) -> dict[str, Sc
 
 def labelled(findings: Iterable[Finding], name: str) -> tuple[Finding, ...]:
     """Findings with the variant that they are about."""
-    return tuple(replace(each, message=f"variant {name}: {each.message}") if name else each for each in findings)
+    return tuple(each._replace(message=f"variant {name}: {each.message}") if name else each for each in findings)
 
 
 def joined(findings: Mapping[str, Sequence[Finding]]) -> tuple[Finding, ...]:

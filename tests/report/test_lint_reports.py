@@ -241,7 +241,7 @@ def test_differences_for_machines():
 def test_a_place_is_not_repeated_from_one_finding_to_the_next():
     def at(line: int) -> Finding:
         definition = Definition(Place("m.py", line, said="self.w = 1"), sure=False)
-        return replace(finding("error", "w"), definition=definition)
+        return finding("error", "w")._replace(definition=definition)
 
     said = render("text", replace(REPORT, findings=(at(3), at(3), at(4), at(3))))
     assert said.count("near: m.py:3") == 2
