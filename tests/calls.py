@@ -314,7 +314,8 @@ def quantized(draw):
 def asserts(draw):
     spec, _ = draw(of_kind(numbers))
     shape = draw(st.sampled_from([None, spec.shape]))
-    return Assert(shape, spec.dtype, draw(st.booleans()), draw(st.booleans())), (spec,)
+    near = draw(st.sampled_from([(None, 0.0), (0.5, 1e3), (0.0, 0.0)]))
+    return Assert(shape, spec.dtype, draw(st.booleans()), draw(st.booleans()), *near), (spec,)
 
 
 def of_one(op, kinds, **more):

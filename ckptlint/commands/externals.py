@@ -31,9 +31,9 @@ class Externals:
         self._wanted: dict[int, tuple[str, ...]] = {}
         for _, plan in work:
             for step in plan.steps:
-                if isinstance(step.op, Init):
-                    known = self._wanted.get(step.op.seed, ())
-                    self._wanted[step.op.seed] = tuple(dict.fromkeys((*known, step.op.key)))
+                if isinstance(step.op, Init) and step.op.initial.how == "model":
+                    seed = step.op.initial.seed
+                    self._wanted[seed] = tuple(dict.fromkeys((*self._wanted.get(seed, ()), step.op.key)))
         self._values: dict[int, Mapping[str, Array]] = {}
 
     def check(self, work: Work) -> None:
@@ -50,7 +50,7 @@ class Externals:
 
     def __call__(self, asked: External, inputs: tuple[Array, ...]) -> tuple[Array, ...]:
         if asked.kind == "model":
-            return (self._initial(asked.seed)[asked.name],)
+            return (self._initial(asked.initial.seed)[asked.name],)
         from ckptlint.kits.python_calls import call
 
         return call(asked.name, asked.kind, inputs)

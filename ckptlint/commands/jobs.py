@@ -38,7 +38,8 @@ def job_of(outcome: Outcome, content: bytes, sizes: Mapping[str, int], *, verify
 
 def _is_asked_outside(outcome: Outcome) -> bool:
     """Whether Python code or a model has a say, which may be another one by now."""
-    return any(isinstance(step.op, Python | Init) for _, plan in outcome.work for step in plan.steps)
+    ops = [step.op for _, plan in outcome.work for step in plan.steps]
+    return any(isinstance(op, Python) or (isinstance(op, Init) and op.initial.how == "model") for op in ops)
 
 
 def _said(outcome: Outcome, checkpoint: Checkpoint) -> Iterator[str]:

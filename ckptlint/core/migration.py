@@ -14,6 +14,7 @@ from ckptlint.core.chain import NOT_RECORDED, KeyDigests
 from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
 from ckptlint.core.guard import Guard
+from ckptlint.core.initial import Initial
 from ckptlint.core.template import Selector, Target, Template
 from ckptlint.core.tree_steps import TreeStep
 
@@ -48,7 +49,7 @@ class DeclaredSpec:
 
 
 Option: TypeAlias = (
-    "int | float | str | bool | DType | DeclaredSpec | Expression | tuple[Option, ...] | Mapping[str, Option]"
+    "int | float | str | bool | DType | Initial | DeclaredSpec | Expression | tuple[Option, ...] | Mapping[str, Option]"
 )
 
 
@@ -115,7 +116,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """`new`: a tensor that no source has, filled with one value, or with what the model initialises it with under `seed`.
+    """`new`: a tensor that no source has, filled with one value, or as `init` says.
 
     With `each`, one for every match of that source template; its captures may stand in `key`, `shape` and `dtype_of`.
     """
@@ -127,7 +128,7 @@ class New:
     dtype_of: Target | None = None
     each: Template | None = None
     after: Target | None = None
-    seed: int | None = None
+    init: Initial | None = None
     when: Guard | None = None
     where: str = ""
 

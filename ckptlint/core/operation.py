@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import ClassVar, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ckptlint.core.dtype import DType
+from ckptlint.core.initial import OF_THE_MODEL, Initial
 from ckptlint.core.spec import TensorSpec
 
 T = TypeVar("T")
@@ -26,11 +27,11 @@ class Function(NamedTuple):
 
 
 class External(NamedTuple):
-    """What a kit cannot compute by itself: a function of the user's (`torch` or `numpy`), or a tensor that the `model` initialises."""
+    """What no primitive makes: by a function of the user's (`torch` or `numpy`), by the `model`, or `drawn`."""
 
     kind: str
     name: str  # module:function, or the key
-    seed: int = 0
+    initial: Initial = OF_THE_MODEL
 
 
 class Kit(Protocol[T]):
@@ -97,7 +98,7 @@ class Kit(Protocol[T]):
         ...
 
     def external(self, asked: External, inputs: tuple[T, ...], specs: tuple[TensorSpec, ...]) -> tuple[T, ...]:
-        """Return tensors of these specs from outside; `UsageError` where that has not been allowed."""
+        """Return tensors of these specs from outside, or drawn; `UsageError` where that has not been allowed."""
         ...
 
 
@@ -137,6 +138,15 @@ class Remainder(NamedTuple):
     kept: tuple[int, ...]
     order: tuple[int, ...]
     back: tuple[Operation, ...]
+
+
+class Lowered(NamedTuple):
+    """An operation said in others. Each takes the values of its numbers: first come the inputs, then the outputs of one after the other.
+
+    The outputs of the last are those of the whole.
+    """
+
+    steps: tuple[tuple[Operation, tuple[int, ...]], ...]
 
 
 class Operation(ABC):
@@ -179,6 +189,14 @@ class Operation(ABC):
     def remainder(self, inputs: tuple[TensorSpec, ...]) -> Remainder | None:
         """Return the part of the inputs that the outputs lack, where that is less than all of them; None where all must be kept."""
         del inputs
+        return None
+
+    def lowered(self, inputs: tuple[TensorSpec, ...], key: str, target: str) -> Lowered | None:
+        """Return what to do in the place of this operation, None where it is done as it is.
+
+        `key` is the source it is for, and `target` the key it becomes, '' where there is not just one.
+        """
+        del inputs, key, target
         return None
 
     def on_moment(self, order: int, dtype: DType) -> Operation | None:

@@ -15,9 +15,10 @@ from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from ckptlint.core.dtype import DTYPES, DType
+from ckptlint.core.initial import Initial
 from ckptlint.core.operation import Operation, option_name
 from ckptlint.core.spec import TensorSpec
-from ckptlint.documents import guards, migrations, op_calls, rewrites
+from ckptlint.documents import guards, initial, migrations, op_calls, rewrites
 from ckptlint.documents.tree_schema import tree_schema
 
 Schema: TypeAlias = dict[str, Any]
@@ -221,15 +222,28 @@ def _rewrites() -> list[Schema]:
     return found
 
 
+_INITIAL: Schema = {
+    **_object(
+        _described(
+            initial.INITIAL,
+            {
+                "from_model": {"const": True},
+                "normal": {"type": "number", "minimum": 0},
+                "uniform": {"type": "number", "minimum": 0},
+                "mean": {"type": "number"},
+                "seed": {"type": "integer"},
+            },
+        )
+    ),
+    "oneOf": [{"required": [how]} for how in ("from_model", "normal", "uniform")],
+}
 _NEW: dict[str, Schema] = {
     "key": _ref("target"),
     "shape": {"type": "array", "items": _NUMBER},
     "dtype": _DTYPE,
     "dtype_of": _ref("target"),
     "fill": {"anyOf": [{"enum": list(rewrites.FILLS)}, {"type": "number"}]},
-    "init": _object(
-        _described(rewrites.INIT, {"from_model": {"const": True}, "seed": {"type": "integer"}}), ["from_model"]
-    ),
+    "init": _INITIAL,
     "for": _ref("template"),
     "after": _ref("target"),
 }
@@ -285,6 +299,7 @@ def _option(hint: Any) -> Schema:
         float: {"type": ["number", "string"], "description": "a number, or an expression over captures and params"},
         str: {"type": "string"},
         bool: {"type": "boolean"},
+        Initial: _INITIAL,
         DType: _DTYPE,
         TensorSpec: {"type": "string", "description": "a dtype and sizes, which may be expressions: f32[4, heads]"},
     }

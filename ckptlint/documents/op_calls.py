@@ -10,10 +10,12 @@ from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_typ
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
+from ckptlint.core.initial import Initial
 from ckptlint.core.migration import DeclaredSpec, OpCall, Option
 from ckptlint.core.operation import Operation, option_name
 from ckptlint.core.spec import TensorSpec
 from ckptlint.documents import word_lists
+from ckptlint.documents.initial import read_initial
 from ckptlint.documents.nodes import Entry, Kind, Node, nearest, shown
 from ckptlint.documents.scope import Scope
 from ckptlint.ops import OPERATIONS
@@ -116,6 +118,7 @@ _SCALARS: dict[object, Callable[[Node, Scope], Option]] = {
     bool: lambda node, _: node.boolean(),
     DType: lambda node, _: node.read(DType.parse),
     TensorSpec: declared_spec,
+    Initial: lambda node, _: read_initial(node),
 }
 
 

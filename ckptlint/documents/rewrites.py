@@ -11,6 +11,7 @@ from ckptlint.core.holes import Token, escaped
 from ckptlint.core.migration import Copy, Drop, Keep, Move, New, OpCall, Rewrite, Tie, Untie
 from ckptlint.core.template import Selector, Target, Template
 from ckptlint.documents.guards import optional_guard
+from ckptlint.documents.initial import read_initial
 from ckptlint.documents.kept_keys import as_rename
 from ckptlint.documents.nodes import Entry, Kind, Node
 from ckptlint.documents.op_calls import IN_OPS, read_op_calls
@@ -45,13 +46,9 @@ NEW = {
     "dtype": "its dtype",
     "dtype_of": "a key whose dtype it takes",
     "fill": "zeros, ones or a number",
-    "init": "how the model of --model initialises it: {from_model: true, seed: 0}",
+    "init": "how its elements come to be: {from_model: true, seed: 0}, or {normal: 0.02, seed: 0}",
     "for": "a template; one new tensor is made for each key that it matches",
     "after": "the key it stands behind; otherwise it stands last",
-}
-INIT = {
-    "from_model": "true: take it from the model",
-    "seed": "what torch.manual_seed is given before the model is built",
 }
 FILLS = {"zeros": 0.0, "ones": 1.0}
 
@@ -238,7 +235,7 @@ def _new(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
     if ("dtype" in given) == ("dtype_of" in given):
         raise node.fail("needs either `dtype` or `dtype_of`")
     if ("fill" in given) == ("init" in given):
-        raise node.fail("needs either `fill` or `init`", hint="fill: zeros, or init: {from_model: true, seed: 0}")
+        raise node.fail("needs either `fill` or `init`", hint="fill: zeros, or init: {normal: 0.02, seed: 0}")
     yield New(
         inner.target(node.get("key")),
         tuple(inner.expression(size) for size in node.get("shape").items()),
@@ -247,18 +244,10 @@ def _new(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
         inner.target(given["dtype_of"]) if "dtype_of" in given else None,
         each,
         inner.target(given["after"]) if "after" in given else None,
-        _seed(given["init"]) if "init" in given else None,
+        read_initial(given["init"]) if "init" in given else None,
         where=node.where,
         **beside,
     )
-
-
-def _seed(node: Node) -> int:
-    node.only(*INIT)
-    if not node.get("from_model").boolean():
-        raise node.get("from_model").fail("should be true; `fill` makes a tensor of one value")
-    seed = node.find("seed")
-    return seed.integer() if seed else 0
 
 
 def _fill(node: Node) -> float:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from ckptlint.core.dtype import DType
-from ckptlint.core.operation import Kit, Operation
+from ckptlint.core.operation import Kit, Lowered, Operation
 from ckptlint.core.plan import Step
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import ShapeError
@@ -81,16 +81,28 @@ class Board:
         self.ranks.append(rank)
         return len(self.specs) - 1
 
-    def run(self, op: Operation, inputs: tuple[int, ...], where: str) -> tuple[int, ...]:
+    def run(
+        self, op: Operation, inputs: tuple[int, ...], where: str, key: str = "", target: str = ""
+    ) -> tuple[int, ...]:
         """Add a step and return the numbers of its outputs; `ShapeError` where the operation does not fit.
 
-        Operations are told apart by identity: who builds them builds equal ones once.
+        Operations are told apart by identity: who builds them builds equal ones once. `key` and `target` are for what is made new.
         """
-        key = (id(op), inputs)
-        known = self._made.get(key)
+        mark = (id(op), inputs)
+        known = self._made.get(mark)
         if known is None:
-            known = self._made[key] = self._step(op, inputs, where)
+            lowered = op.lowered(tuple([self.specs[number] for number in inputs]), key, target) if key else None
+            made = self._lowered(lowered, inputs, where) if lowered else self._step(op, inputs, where)
+            known = self._made[mark] = made
         return known
+
+    def _lowered(self, lowered: Lowered, inputs: tuple[int, ...], where: str) -> tuple[int, ...]:
+        values = list(inputs)
+        made = inputs
+        for op, places in lowered.steps:
+            made = self._step(op, tuple([values[place] for place in places]), where)
+            values.extend(made)
+        return made
 
     def fresh(self, op: Operation, inputs: tuple[int, ...], where: str) -> tuple[int, ...]:
         """Add a step whose outputs are tensors of their own, though the same step may be there already."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_typ
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.expression import Expression
+from ckptlint.core.initial import Initial
 from ckptlint.core.migration import DeclaredSpec, OpCall, Option
 from ckptlint.core.operation import Operation, option_name
 from ckptlint.core.spec import TensorSpec
@@ -42,6 +43,7 @@ class PreparedCall:
     def __init__(self, call: OpCall, workshop: Workshop) -> None:
         self.call = call
         self.names = frozenset().union(*map(names_in, call.options.values()))
+        self.draws = any(isinstance(option, Initial) for option in call.options.values())
         self._workshop = workshop
         self._evaluated: dict[tuple[object, ...], Operation] = {}
         self._words: dict[int, str] = {}

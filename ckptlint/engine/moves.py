@@ -12,7 +12,7 @@ from ckptlint.engine.bind import Binding, Match, bind
 from ckptlint.engine.calls import PreparedCall, Workshop
 from ckptlint.engine.faults import BAD_SHAPE, BAD_VALUE, WRONG_ARITY, WRONG_COUNT
 from ckptlint.engine.params import filled
-from ckptlint.engine.pipeline import Slot, run_calls
+from ckptlint.engine.pipeline import For, Slot, run_calls
 from ckptlint.engine.work import Work
 from ckptlint.errors import CkptlintError, PlanError, ShapeError
 
@@ -67,7 +67,16 @@ class _MoveRun:
             )
             for keys, source in zip(binding.slots, self.move.sources, strict=True)
         )
-        return run_calls(self.work.board, self.calls, slots, binding.captures) if self.calls else slots
+        if not self.calls:
+            return slots
+        return run_calls(self.work.board, self.calls, slots, binding.captures, self._made_for(binding))
+
+    def _made_for(self, binding: Binding) -> For:
+        """The keys that tell from one another what is made new; the target where one tensor becomes one."""
+        key = binding.slots[0][0]
+        if not any(call.draws for call in self.calls) or len(self.move.targets) > 1 or self.move.over:
+            return For(key)
+        return For(key, filled(self.work.params, self.move.targets[0], binding.captures))
 
     def _check_count(self, binding: Binding) -> None:
         if self.move.expect is None or not self.move.over:

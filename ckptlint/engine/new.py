@@ -53,7 +53,7 @@ def _captures(work: Work, new: New) -> Iterator[Captures]:
 def _made(work: Work, new: New, captures: Captures) -> Edge:
     key = filled(work.params, new.key, captures)
     shape, dtype = _shape(work, new, captures), _dtype(work, new, captures)
-    op = Fill(shape, dtype, new.fill) if new.seed is None else Init(key, shape, dtype, new.seed)
+    op = Fill(shape, dtype, new.fill) if new.init is None else Init(key, shape, dtype, new.init)
     (value,) = work.board.fresh(op, (), new.where)
     if op.dtype.kind in {"float", "complex"}:
         work.board.ranks[value] = len(work.board.ranks) + len(work.values)  # a parameter, behind all that were there

@@ -25,11 +25,20 @@ class Slot(NamedTuple):
     axis: str = ""
 
 
-def run_calls(board: Board, calls: Sequence[PreparedCall], slots: tuple[Slot, ...], names: Names) -> tuple[Slot, ...]:
+class For(NamedTuple):
+    """What the operations are run for: the first source key, and the key that is made, '' where there is not just one."""
+
+    key: str
+    target: str = ""
+
+
+def run_calls(
+    board: Board, calls: Sequence[PreparedCall], slots: tuple[Slot, ...], names: Names, made_for: For
+) -> tuple[Slot, ...]:
     """Return the slots after all operations; `ShapeError` where one does not fit, `PlanError` where it cannot be built."""
     for prepared in calls:
         try:
-            slots = _run(board, prepared, slots, names)
+            slots = _run(board, prepared, slots, names, made_for)
         except ShapeError as error:
             raise ShapeError(error.message, where=prepared.call.where, hint=error.hint) from error
         except CkptlintError as error:
@@ -37,7 +46,9 @@ def run_calls(board: Board, calls: Sequence[PreparedCall], slots: tuple[Slot, ..
     return slots
 
 
-def _run(board: Board, prepared: PreparedCall, slots: tuple[Slot, ...], names: Names) -> tuple[Slot, ...]:
+def _run(
+    board: Board, prepared: PreparedCall, slots: tuple[Slot, ...], names: Names, made_for: For
+) -> tuple[Slot, ...]:
     call = prepared.call
     if call.op == "order":
         return _ordered(slots, prepared.order(names))
@@ -49,8 +60,11 @@ def _run(board: Board, prepared: PreparedCall, slots: tuple[Slot, ...], names: N
         members = {place: _each_value(slots[place]) for place in chosen}
     op = prepared.operation(names)
 
-    def made(values: tuple[int, ...]) -> tuple[int, ...]:
-        return board.run(op, values, call.where)
+    def made(member: _Member) -> tuple[int, ...]:
+        if not prepared.draws:
+            return board.run(op, member.values, call.where)
+        key = made_for.key if member.place == slots[0].places[0] else f"{made_for.key} {member.place}"
+        return board.run(op, member.values, call.where, key, made_for.target)
 
     result: list[Slot] = []
     for place, slot in enumerate(slots):
@@ -74,10 +88,10 @@ def _each_value(slot: Slot) -> list[_Member]:
 
 
 def _collected(
-    call: OpCall, kind: str, members: list[_Member], made: Callable[[tuple[int, ...]], tuple[int, ...]]
+    call: OpCall, kind: str, members: list[_Member], made: Callable[[_Member], tuple[int, ...]]
 ) -> list[Slot]:
     """Apply an operation to each member, and make slots of what comes out."""
-    outputs = [made(member.values) for member in members]
+    outputs = [made(member) for member in members]
     if len({len(out) for out in outputs}) != 1 or not outputs[0]:
         raise PlanError(f"makes {' and '.join(sorted({str(len(out)) for out in outputs}))} tensors of one slot")
     places = tuple(member.place for member in members)

@@ -21,7 +21,8 @@ class LiveKit(TorchKit):
         self, asked: External, inputs: tuple[torch.Tensor, ...], specs: tuple[TensorSpec, ...]
     ) -> tuple[torch.Tensor, ...]:
         """Return the model's own tensor; `PlanError` where it has none of that name."""
-        del inputs
+        if asked.kind == "drawn":
+            return super().external(asked, inputs, specs)
         if asked.kind != "model":
             raise UsageError(
                 f"the migration calls {asked.name}: Python code is not run while loading",

@@ -55,6 +55,9 @@ def transform(codes: Codes, dtype: DType, function: Function) -> tuple[Codes, DT
         if function.name == "finite":
             _check_finite(chunk, dtype)
             made[start : start + _CHUNK] = chunk
+        elif function.name == "near":
+            _check_near(chunk, dtype, *function.constants)
+            made[start : start + _CHUNK] = chunk
         else:
             made[start : start + _CHUNK] = _transformed(chunk.view(_TYPES[dtype.name]), function).view(codes.dtype)
     return made, dtype
@@ -155,6 +158,17 @@ def _narrowed(sums: Numbers, like: Numbers) -> Numbers:
 def _check_finite(codes: Codes, dtype: DType) -> None:
     values = numbers_of(codes, dtype)
     _refuse(~np.isfinite(values), values, "are not finite")
+
+
+@np.errstate(all="ignore")
+def _check_near(codes: Codes, dtype: DType, value: float, distance: float) -> None:
+    values = numbers_of(codes, dtype)
+    wide = values.astype(_wide(dtype))
+    _refuse(~(np.abs(wide - value) <= distance), values, f"are not {value:g}" + _within(distance))
+
+
+def _within(distance: float) -> str:
+    return f" within {distance:g}" if distance else ""
 
 
 def _refuse(refused: NDArray[np.bool_], values: Numbers, what: str) -> None:

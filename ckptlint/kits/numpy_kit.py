@@ -17,6 +17,7 @@ from ckptlint.core.operation import External, Function, Matrix
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import ShapeError, UsageError
 from ckptlint.kits import numpy_arithmetic as arithmetic
+from ckptlint.kits.drawing import drawn
 from ckptlint.kits.numpy_cast import Refused, cast_codes, stored_as
 from ckptlint.kits.transposing import row_major
 from ckptlint.ops.numbers import COMPONENTS, encode
@@ -34,6 +35,7 @@ class Array:
         return TensorSpec(self.dtype, self.codes.shape)
 
 
+_F64 = DType.parse("f64")
 Externals: TypeAlias = Callable[[External, tuple[Array, ...]], tuple[Array, ...]]
 
 
@@ -107,6 +109,8 @@ class NumpyKit:
         return x
 
     def external(self, asked: External, inputs: tuple[Array, ...], specs: tuple[TensorSpec, ...]) -> tuple[Array, ...]:
+        if asked.kind == "drawn":
+            return tuple(self._drawn(asked, spec) for spec in specs)
         if self._externals is None:
             raise UsageError(f"{asked.name} is from outside, and nothing here was told to run it")
         made = self._externals(asked, inputs)
@@ -115,6 +119,10 @@ class NumpyKit:
             said = ", ".join(map(str, found)) or "nothing"
             raise ShapeError(f"{asked.name} gave {said}, not {', '.join(map(str, specs))}")
         return made
+
+    def _drawn(self, asked: External, spec: TensorSpec) -> Array:
+        numbers = drawn(asked.initial, asked.name, spec.shape)
+        return self.cast(Array(numbers.view(stored_as(_F64)), _F64), spec.dtype)
 
     def refused(self, x: Array, dtype: DType, *, saturate: bool = False) -> Refused:
         """Count the elements that `cast` would refuse."""

@@ -41,6 +41,15 @@ def transform(x: torch.Tensor, function: Function) -> torch.Tensor:
         wide = x if x.dtype.is_complex or not x.dtype.is_floating_point else x.to(torch.float64)
         _refuse(~torch.isfinite(wide), wide, "are not finite")
         return x
+    if function.name == "near":
+        value, distance = function.constants
+        wide = x.to(torch.complex128 if x.dtype.is_complex else torch.float64)
+        _refuse(
+            ~((wide - value).abs() <= distance),
+            wide,
+            f"are not {value:g}" + (f" within {distance:g}" if distance else ""),
+        )
+        return x
     exact = _EXACT.get(function.name)
     made = exact(x, *function.constants) if exact else _WIDE[function.name](x.to(_wide(x))).to(x.dtype)
     _refuse(torch.isfinite(x) & ~torch.isfinite(made), x, f"have no {function.name}")

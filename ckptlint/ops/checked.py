@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import ClassVar, TypeVar
 
 from ckptlint.core.dtype import DType
-from ckptlint.core.operation import Kit, Operation
+from ckptlint.core.operation import Function, Kit, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
-from ckptlint.ops.functions import FINITE
+from ckptlint.ops.functions import FINITE, NEAR
 
 T = TypeVar("T")
 
@@ -18,8 +19,8 @@ T = TypeVar("T")
 class Assert(Operation):
     """Refuse to migrate a tensor that is not what is said of it; it is not changed.
 
-    `shape` and `dtype` are decided from the header; `finite` (no infinity, no NaN) and `nonzero` (not all zero) when the tensor is
-    read. That copies are equal is for `same` to check.
+    `shape` and `dtype` are decided from the header; `finite` (no infinity, no NaN), `nonzero` (not all zero) and `allclose` (every
+    element is this number, or no farther from it than `atol`) when the tensor is read. That copies are equal is for `same` to check.
     """
 
     name: ClassVar[str] = "assert"
@@ -30,10 +31,16 @@ class Assert(Operation):
     dtype: DType | None = None
     finite: bool = False
     nonzero: bool = False
+    allclose: float | None = None
+    atol: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.shape is None and self.dtype is None and not (self.finite or self.nonzero):
+        if self.shape is None and self.dtype is None and not (self.finite or self.nonzero or self.allclose is not None):
             raise DocumentError("asserts nothing", hint=f"such as {self.example}")
+        if (self.atol and self.allclose is None) or not 0 <= self.atol < inf:
+            raise DocumentError("atol is a distance from the number that allclose gives")
+        if self.allclose is not None and not isfinite(self.allclose):
+            raise DocumentError("allclose should be a finite number")
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(self._checked(kit, x) for x in inputs)
@@ -52,4 +59,5 @@ class Assert(Operation):
         if self.dtype is not None and not spec.agrees(TensorSpec(self.dtype, spec.shape)):
             raise ShapeError(f"{spec} is not {self.dtype}")
         x = kit.transform(x, FINITE) if self.finite else x
+        x = x if self.allclose is None else kit.transform(x, Function(NEAR, (self.allclose, self.atol)))
         return kit.not_all_zero(x) if self.nonzero else x

@@ -12,6 +12,7 @@ from ckptlint.errors import ShapeError
 T = TypeVar("T")
 
 FINITE: Final = Function("finite")  # no function but a check: the element itself, refused where it is infinite or NaN
+NEAR: Final = "near"  # another check, with constants value, distance: refused where it is farther from the value
 TABLE: Final = "table"  # a number for each of the 256 codes of an 8-bit type
 AFFINE: Final = "affine"  # constants a, b: a * x + b, rounded twice
 UNDONE_BY: Final = {

@@ -6,10 +6,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
 from ckptlint.core.dtype import DType
-from ckptlint.core.operation import Kit, Operation
+from ckptlint.core.initial import Initial
+from ckptlint.core.operation import Kit, Lowered, Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
 from ckptlint.ops.functions import rounded, widened
+from ckptlint.ops.init import Init
+from ckptlint.ops.join import Concat
+from ckptlint.ops.new_rows import NewRows, sized
 from ckptlint.ops.rows import Slice
 from ckptlint.ops.spec_kit import position
 
@@ -20,8 +24,9 @@ T = TypeVar("T")
 class Pad(Operation):
     """Add entries along `dim`: `before` and `after` what is there, or after it up to the size `to`.
 
-    They hold the number `value` (0 unless said), or with `fill: mean` the mean of the entries that are there, added up in f64. What is
-    added is cut off again on the way back.
+    They hold the number `value` (0 unless said), or with `fill: mean` the mean of the entries that are there, added up in f64, or what
+    `init` says: `{normal: 0.02, seed: 0}` and `{uniform: 0.1, seed: 0}` are drawn, `{from_model: true, seed: 0}` are the model's own,
+    where one key becomes one. What is added is cut off again on the way back.
     """
 
     name: ClassVar[str] = "pad"
@@ -34,6 +39,7 @@ class Pad(Operation):
     after: int = 0
     value: float = 0.0
     fill: Literal["value", "mean"] = "value"
+    init: Initial | None = None
 
     def __post_init__(self) -> None:
         if self.fill not in ("value", "mean"):
@@ -42,6 +48,8 @@ class Pad(Operation):
             raise DocumentError("to, before and after are sizes, and cannot be negative")
         if self.to is not None and self.after:
             raise DocumentError("to and after exclude one another")
+        if self.init is not None and (self.value or self.fill != "value"):
+            raise DocumentError("init excludes value and fill")
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(self._padded(kit, x) for x in inputs)
@@ -58,14 +66,31 @@ class Pad(Operation):
     def on_moment(self, order: int, dtype: DType) -> Pad:
         """New elements have had no gradient."""
         del order, dtype
-        return replace(self, value=0.0, fill="value")
+        return replace(self, value=0.0, fill="value", init=None)
+
+    def lowered(self, inputs: tuple[TensorSpec, ...], key: str, target: str) -> Lowered | None:
+        """What is made new beside the tensor, and all of it laid end to end."""
+        (x,) = inputs
+        dim = position(x, self.dim)
+        after = self._after(x, dim)
+        if self.init is None or not (self.before or after):
+            return None
+        size = self.before + x.shape[dim] + after
+        ends = [each for each in (range(self.before), range(size - after, size)) if each]
+        made, steps = NewRows(self.init, sized(x, dim, size), dim, key, target).steps(ends)
+        order = [*made[:1], 0, *made[1:]] if self.before else [0, *made]
+        return Lowered((*steps, (Concat(dim), tuple(order))))
+
+    def _after(self, spec: TensorSpec, dim: int) -> int:
+        after = self.after if self.to is None else self.to - self.before - spec.shape[dim]
+        if after < 0:
+            raise ShapeError(f"{spec} has {spec.shape[dim]} along {self.dim}, more than {self.to}")
+        return after
 
     def _padded(self, kit: Kit[T], x: T) -> T:
         spec = kit.spec(x)
         dim = position(spec, self.dim)
-        after = self.after if self.to is None else self.to - self.before - spec.shape[dim]
-        if after < 0:
-            raise ShapeError(f"{spec} has {spec.shape[dim]} along {self.dim}, more than {self.to}")
+        after = self._after(spec, dim)
         parts = [x]
         if self.before:
             parts.insert(0, self._filling(kit, x, dim, self.before))
@@ -77,5 +102,7 @@ class Pad(Operation):
         spec = kit.spec(x)
         if self.fill == "mean":
             return rounded(kit, kit.expand(kit.reduce(widened(kit, x), dim, "mean"), dim, size), spec.dtype)
-        shape = (*spec.shape[:dim], size, *spec.shape[dim + 1 :])
-        return kit.fill(TensorSpec(spec.dtype, shape), self.value)
+        made = sized(spec, dim, size)
+        return (
+            Init("", made.shape, made.dtype, self.init).apply(kit, ())[0] if self.init else kit.fill(made, self.value)
+        )

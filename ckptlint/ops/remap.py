@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, TypeVar
 
 from ckptlint.core.dtype import DType
-from ckptlint.core.operation import Kit, Operation, Remainder
+from ckptlint.core.initial import Initial
+from ckptlint.core.operation import Kit, Lowered, Operation, Remainder
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError, ShapeError
+from ckptlint.ops.join import Concat
+from ckptlint.ops.new_rows import NewRows, sized
 from ckptlint.ops.pad import Pad
-from ckptlint.ops.rows import missing_rows
+from ckptlint.ops.rows import Slice, missing_rows
 from ckptlint.ops.spec_kit import position
 
 T = TypeVar("T")
@@ -22,8 +25,8 @@ class RemapRows(Operation):
     """Give each name of `new` the row along `dim` that it had among the names `old`: vocabularies, classes, elements.
 
     Both are lists of names, or `{file: vocab.json}` beside the migration (a JSON list, a JSON object of name: number, or one name a
-    line). A name that `old` lacks is an error, or gets a row of zeros or the mean of all rows (`missing: zeros | mean`). Rows beyond the
-    names of `old` are dropped. It is undone where every old name is in `new`, else one-way.
+    line). A name that `old` lacks is an error, or gets a row of zeros or the mean of all rows (`missing: zeros | mean`), or what `init`
+    says, as in `pad`. Rows beyond the names of `old` are dropped. It is undone where every old name is in `new`, else one-way.
     """
 
     name: ClassVar[str] = "remap_rows"
@@ -34,6 +37,7 @@ class RemapRows(Operation):
     new: tuple[str, ...]
     dim: int = 0
     missing: Literal["error", "zeros", "mean"] = "error"
+    init: Initial | None = None
 
     def __post_init__(self) -> None:
         if self.missing not in ("error", "zeros", "mean"):
@@ -44,11 +48,14 @@ class RemapRows(Operation):
                 raise DocumentError(
                     f"{twice!r} stands twice in a list of names" if names else "a list of names is empty"
                 )
-        absent = [name for name in self.new if name not in set(self.old)]
-        if absent and self.missing == "error":
+        if self.init is not None and self.missing != "error":
+            raise DocumentError("init excludes missing")
+        absent = self._absent()
+        if absent and self.missing == "error" and self.init is None:
             more = f" and {len(absent) - 1} more names" if len(absent) > 1 else ""
             raise DocumentError(
-                f"{absent[0]!r}{more} of `new` have no row", hint="missing: mean or zeros makes them one"
+                f"{absent[0]!r}{more} of `new` have no row",
+                hint="missing: mean or zeros makes them one, or init: {normal: 0.02, seed: 0}",
             )
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
@@ -70,10 +77,29 @@ class RemapRows(Operation):
         made = size  # stands for rows that are no old ones
         return missing_rows(size, [places.get(name, made) for name in self.new], self.dim)
 
+    def lowered(self, inputs: tuple[TensorSpec, ...], key: str, target: str) -> Lowered | None:
+        """The rows of new names behind those of the old ones, and then all of them in their order."""
+        (x,) = inputs
+        dim = position(x, self.dim)
+        absent = self._absent()
+        if self.init is None or not absent or x.shape[dim] < len(self.old):
+            return None
+        places = [place for place, name in enumerate(self.new) if name in set(absent)]
+        made, steps = NewRows(self.init, sized(x, dim, len(self.new)), dim, key, target).steps([places])
+        cut = len(steps) + 1
+        steps.append((Slice(dim, 0, len(self.old)), (0,)))
+        steps.append((Concat(dim), (cut, *made)))
+        return Lowered((*steps, (RemapRows((*self.old, *absent), self.new, dim), (cut + 1,))))
+
     def on_moment(self, order: int, dtype: DType) -> RemapRows:
         """Rows that are new have had no gradient."""
         del order, dtype
-        return replace(self, missing="error" if self.missing == "error" else "zeros")
+        strict = self.missing == "error" and self.init is None
+        return replace(self, missing="error" if strict else "zeros", init=None)
+
+    def _absent(self) -> tuple[str, ...]:
+        known = set(self.old)
+        return tuple(name for name in self.new if name not in known)
 
     def _taken(self, kit: Kit[T], x: T) -> T:
         spec = kit.spec(x)
@@ -85,5 +111,6 @@ class RemapRows(Operation):
         places = {name: at for at, name in enumerate(self.old)}
         rows = kit.slice(x, dim, 0, len(self.old))
         if any(name not in places for name in self.new):
-            (rows,) = Pad(dim, after=1, fill="mean" if self.missing == "mean" else "value").apply(kit, (rows,))
+            fill: Literal["mean", "value"] = "mean" if self.missing == "mean" else "value"
+            (rows,) = Pad(dim, after=1, fill=fill, init=self.init).apply(kit, (rows,))
         return kit.take(rows, dim, tuple(places.get(name, len(self.old)) for name in self.new))

@@ -111,7 +111,7 @@ class SpecKit:
             if x.dtype is not ANY and x.dtype.bits != 8:
                 raise ShapeError(f"{x}: only codes of 8 bits are looked up in a table")
             return TensorSpec(_F32, x.shape)
-        return _number(x) if function.name == "finite" else _computed(x)
+        return _number(x) if function.name in ("finite", "near") else _computed(x)
 
     def combine(self, how: str, x: TensorSpec, y: TensorSpec) -> TensorSpec:
         if not x.agrees(y):
