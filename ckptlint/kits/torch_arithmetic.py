@@ -42,18 +42,18 @@ def transform(x: torch.Tensor, function: Function) -> torch.Tensor:
         _refuse(~torch.isfinite(wide), wide, "are not finite")
         return x
     if function.name == "near":
-        value, distance = function.constants
-        wide = x.to(torch.complex128 if x.dtype.is_complex else torch.float64)
-        _refuse(
-            ~((wide - value).abs() <= distance),
-            wide,
-            f"are not {value:g}" + (f" within {distance:g}" if distance else ""),
-        )
-        return x
+        return _checked_near(x, *function.constants)
     exact = _EXACT.get(function.name)
     made = exact(x, *function.constants) if exact else _WIDE[function.name](x.to(_wide(x))).to(x.dtype)
     _refuse(torch.isfinite(x) & ~torch.isfinite(made), x, f"have no {function.name}")
     return made.to(x.dtype)
+
+
+def _checked_near(x: torch.Tensor, value: float, distance: float) -> torch.Tensor:
+    wide = x.to(torch.complex128 if x.dtype.is_complex else torch.float64)
+    within = f" within {distance:g}" if distance else ""
+    _refuse(~((wide - value).abs() <= distance), wide, f"are not {value:g}{within}")
+    return x
 
 
 def combine(how: str, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:

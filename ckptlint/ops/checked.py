@@ -35,12 +35,10 @@ class Assert(Operation):
     atol: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.shape is None and self.dtype is None and not (self.finite or self.nonzero or self.allclose is not None):
+        if self.shape is None and self.dtype is None and self.allclose is None and not (self.finite or self.nonzero):
             raise DocumentError("asserts nothing", hint=f"such as {self.example}")
-        if (self.atol and self.allclose is None) or not 0 <= self.atol < inf:
-            raise DocumentError("atol is a distance from the number that allclose gives")
-        if self.allclose is not None and not isfinite(self.allclose):
-            raise DocumentError("allclose should be a finite number")
+        if not (isfinite(self.allclose or 0.0) and 0 <= self.atol < inf):
+            raise DocumentError("allclose should be a finite number, and atol a distance from it")
 
     def apply(self, kit: Kit[T], inputs: tuple[T, ...]) -> tuple[T, ...]:
         return tuple(self._checked(kit, x) for x in inputs)
