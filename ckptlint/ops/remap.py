@@ -50,6 +50,9 @@ class RemapRows(Operation):
                 )
         if self.init is not None and self.missing != "error":
             raise DocumentError("init excludes missing")
+        self._check_absent()
+
+    def _check_absent(self) -> None:
         absent = self._absent()
         if absent and self.missing == "error" and self.init is None:
             more = f" and {len(absent) - 1} more names" if len(absent) > 1 else ""
