@@ -162,6 +162,18 @@ def seal(**given: Any) -> None:
     finish(command.run, given)
 
 
+@click.command()
+@_chain
+@click.argument("files", nargs=-1)
+@click.option("--lock", metavar="FILE", help="Lock of the chain's head.  [default: FOLDER/schema.lock]")
+@click.option("--from", "start", metavar="REV", help="Where FILES stand in the chain, if they do not tell.")
+def golden(**given: Any) -> None:
+    """Record old files in FOLDER/golden.sum, those in FOLDER/golden and FILES: `check` brings each to the head of the chain."""
+    import ckptlint.commands.golden as command
+
+    finish(command.run, given)
+
+
 @click.command("lock-merge")
 @click.argument("base")
 @click.argument("ours")
@@ -209,4 +221,4 @@ def init(**given: Any) -> None:
     finish(command.run, given)
 
 
-COMMANDS = (init, log, current, make, check, stamp, rebase, merge, squash, seal, drivers, lock_merge, lock_diff)
+COMMANDS = (init, log, current, make, check, stamp, rebase, merge, squash, seal, golden, drivers, lock_merge, lock_diff)

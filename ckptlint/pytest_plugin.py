@@ -48,7 +48,10 @@ class Place:
     @property
     def golden(self) -> list[Path]:
         folder = self.chain / GOLDEN
-        return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+        files = folder.iterdir() if folder.is_dir() else ()
+        return sorted(
+            path for path in files if not path.name.startswith(".") and path.suffix != ".lock"
+        )  # `check` judges keys alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ckptlint.errors import UsageError
 
+_OF_CHAINS = (".yaml", ".yml", ".sum")
+
 
 def known(ref: str, folder: Path) -> None:
     """`UsageError` where the revision is not in the repository that the folder is in."""
@@ -28,8 +30,8 @@ def _fetched(ref: str) -> str:
 
 
 def unpack(ref: str, folder: Path, into: Path) -> bool:
-    """Write the files that a folder has in a revision below `into`; false where it has none."""
-    found = sorted(names(ref, folder))
+    """Write the files of a chain that a folder has in a revision below `into`, no checkpoints beside them; false where it has none."""
+    found = sorted(name for name in names(ref, folder) if name.endswith(_OF_CHAINS))
     for name in found:
         place = into / name
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from ckptlint.engine.seal import Seal, seals
 from ckptlint.errors import OutputError, UsageError
 
 SUM = "chain.sum"
+GOLDEN, GOLDEN_SUM = "golden", "golden.sum"  # old files that must keep getting to the head, and what records them
 LOCK = "schema.lock"  # the lock of the head, beside the chain
 
 

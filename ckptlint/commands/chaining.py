@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ckptlint.commands import sources
+from ckptlint.commands.chain_folder import LOCK
 from ckptlint.commands.planning import facts_of
 from ckptlint.commands.talk import talk
 from ckptlint.core.chain import NOT_RECORDED, KeyDigests
@@ -19,9 +20,12 @@ from ckptlint.core.tree import Value
 from ckptlint.engine.chain import BASE, Chain, link_up, with_heads
 from ckptlint.engine.guards import Scene
 from ckptlint.engine.params import resolve_params
+from ckptlint.engine.planner import NO_FACTS
 from ckptlint.engine.standing import Evidence, locate
-from ckptlint.errors import PlanError, UsageError
+from ckptlint.engine.variants import digests
+from ckptlint.errors import DocumentError, PlanError, UsageError
 
+_VARIANT, _HEAD = "\nvariant ", 4096  # a line that a lock with variants begins with, and where it is
 SQUASHED = "squashed"  # folder in a chain's folder: the files that a squash replaces, for files that stand between them
 
 
@@ -40,8 +44,21 @@ class Leg:
 
 
 def read_chain(folder: str) -> Chain:
-    """Read every `*.yaml` of a folder as one chain."""
-    return link_up(_migrations(folder))
+    """Read every `*.yaml` of a folder as one chain; of variants that came since its last migration the lock beside it knows."""
+    chain = link_up(_migrations(folder))
+    own, last = _variants(str(Path(folder) / LOCK)), chain.links[-1].place.after
+    return replace(chain, added=own) if own and last and not any(last.against(own)) else chain
+
+
+def _variants(lock: str) -> KeyDigests:
+    """The digests of the variants of a lock; none where it has none, or cannot be read, which others say."""
+    if not sources.is_lock(lock) or _VARIANT not in sources.read_text(lock)[:_HEAD]:
+        return NOT_RECORDED
+    try:
+        known = sources.variants(lock)
+    except DocumentError:
+        return NOT_RECORDED
+    return digests(known) if len(known) > 1 else NOT_RECORDED
 
 
 def read_heads(folder: str) -> Chain:
@@ -111,6 +128,20 @@ def evidence(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> Evidenc
         return facts.look(path)
 
     return Evidence(_stamps(checkpoint), [k1(schema) for schema in schemas], holds, look)
+
+
+def schema_evidence(schema: Schema) -> Evidence:
+    """What keys alone tell of their place in a chain."""
+
+    def holds(migration: Migration) -> bool:
+        try:
+            return Scene(schema.tensors, resolve_params(migration, schema.tensors, NO_FACTS), NO_FACTS).holds(
+                migration.when
+            )
+        except PlanError:
+            return False
+
+    return Evidence({}, [k1(schema)], holds, lambda _: ())
 
 
 def _stamps(checkpoint: Checkpoint) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ckptlint.commands import blobs, sources
 from ckptlint.commands.accepting import Baselining
-from ckptlint.commands.chain_folder import LOCK, SUM, read_seals
+from ckptlint.commands.chain_folder import GOLDEN, GOLDEN_SUM, LOCK, SUM, read_seals
 from ckptlint.commands.chaining import begun
 from ckptlint.commands.gate_report import PLAIN, Gated, placed, settled, summaries
 from ckptlint.commands.projects import configured, settings
@@ -107,7 +107,9 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     base = _base(request, Path(lock))
     try:
         chain = begun(request.chain)
-        found = (*gate(chain, head, base, _wanted(request)), *_sealed(request.chain, chain, base))
+        wanted = _wanted(request)
+        found = (*gate(chain, head, base, wanted), *_sealed(request.chain, chain, base))
+        found += _golden(request.chain, chain, (head, wanted), base) if head else ()
     except PlanFaults as error:
         found = error.findings
     before = (union(base.variants), base.factory) if base and base.variants else None
@@ -132,6 +134,16 @@ def _sealed(folder: str, chain: Chain, base: Base | None) -> tuple[Finding, ...]
     return deleted(where) if base is not None and base.sealed else ()
 
 
+def _golden(folder: str, chain: Chain, head: tuple[Variants, Wanted], base: Base | None) -> tuple[Finding, ...]:
+    """What is wrong with the golden files, and which of the base's are recorded no more; without any, no reader is imported."""
+    if not ((Path(folder) / GOLDEN_SUM).exists() or (Path(folder) / GOLDEN).exists() or (base and base.golden)):
+        return ()
+    from ckptlint.commands.golden_files import Fixtures, forgotten, judged
+
+    fixtures = Fixtures(folder, chain, *head)
+    return (*judged(fixtures), *forgotten(fixtures, base.golden if base else ()))
+
+
 def _base(request: Request, lock: Path) -> Base | None:
     if request.base is not None:
         return Base(sources.variants(request.base), factory=request.base)
@@ -149,11 +161,21 @@ def _committed(ref: str, chain: Path, lock: Path) -> Base | None:
         except PlanError as error:
             raise UsageError(f"the chain of {ref} is broken itself: {error.message}", where=str(chain)) from error
         sealed = (Path(folder) / SUM).is_file()
+        golden = _golden_of(Path(folder) / GOLDEN_SUM)
     if read is None:
         what = "only its chain is compared" if linked.links else "there is nothing to compare with"
         talk(f"note: {ref} has no {lock}: {what}")
-        return Base({}, linked, sealed=sealed) if linked.links else None
-    return Base(read.variants, linked, read.factory, sealed)
+        return Base({}, linked, sealed=sealed, golden=golden) if linked.links or golden else None
+    return Base(read.variants, linked, read.factory, sealed, golden)
+
+
+def _golden_of(path: Path) -> tuple[str, ...]:
+    """The golden files that a sum records."""
+    if not path.is_file():
+        return ()
+    from ckptlint.documents.golden_sum import read_golden
+
+    return tuple(read_golden(sources.read_text(str(path)), GOLDEN_SUM))
 
 
 def _lock_of(ref: str, path: Path) -> Lock | None:

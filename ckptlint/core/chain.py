@@ -82,6 +82,10 @@ class KeyDigests:
         """Whether some variant's keys have this digest."""
         return any(True for _ in self.variants(digest))
 
+    def with_more(self, other: KeyDigests) -> KeyDigests:
+        """These, and those of the other's variants that are not among them."""
+        return KeyDigests.of({**dict(other.by_variant), **dict(self.by_variant)})
+
     def against(self, other: KeyDigests) -> Iterator[tuple[str, str, str]]:
         """The variants of which both say something else, with what they say; one without a name is any of the other's."""
         mine, its = dict(self.by_variant), dict(other.by_variant)

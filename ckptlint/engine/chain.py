@@ -46,12 +46,14 @@ class Chain:
     """Links in an order in which each stands behind those that it follows.
 
     A checkpoint stands at a place: 0 before all of them, n behind link n. Where branches were merged, a place inside of one has nothing of
-    the others. `gone` are ids whose files were taken away after a squash, with the squash's file.
+    the others. `gone` are ids whose files were taken away after a squash, with the squash's file. `added` are digests at the head of
+    variants that came after the last migration.
     """
 
     links: tuple[Link, ...]
     shortcuts: tuple[Shortcut, ...] = ()
     gone: Mapping[str, str] = field(default_factory=dict)
+    added: KeyDigests = NOT_RECORDED
 
     @property
     def heads(self) -> tuple[Link, ...]:
@@ -129,7 +131,8 @@ class Chain:
         """The `k1:` digests of the keys at a place, as far as the migrations beside it say."""
         after = self.links[place - 1].place.after if place else NOT_RECORDED
         following = (link.place.before for link in self.links if link.follows == (place,))
-        return after or next((each for each in following if each), NOT_RECORDED)
+        said = after or next((each for each in following if each), NOT_RECORDED)
+        return said.with_more(self.added) if place == len(self.links) else said
 
 
 def link_up(migrations: Iterable[Migration]) -> Chain:

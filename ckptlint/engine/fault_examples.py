@@ -208,6 +208,18 @@ EXAMPLES: dict[str, Example] = {
         "ckpt/net/0003_drop_head.yaml: error[CKF102]: head.weight is dropped    # check --forward",
         "Keep what released code needs until it is gone; or do not ask for forward compatibility.",
     ),
+    "CKG108": Example(
+        "ckpt/net/golden.sum:2: error[CKG108]: golden/v1.pt is gone",
+        "`git checkout REF -- FILE` brings back what it was. What is meant, `ckptlint golden FOLDER` records.",
+    ),
+    "CKG109": Example(
+        "ckpt/net/golden.sum:2: error[CKG109]: golden/v1.pt: nothing tells where in the chain the checkpoint stands",
+        "Is a migration missing, or was one changed? `ckptlint current FILE --chain FOLDER` says what is nearest.",
+    ),
+    "CKG110": Example(
+        "ckpt/net/golden.sum:2: error[CKG110]: golden/v1.pt: head.bias is missing in the result; the target needs f32[10]",
+        "The migrations do not make of this file what the lock says: mend the last one, or `ckptlint make` a further one.",
+    ),
     "CKX101": Example(
         "x = 1  # ckptlint: ignore[CKL102] ours    # no torch.load is here any more", "Take the comment or entry out."
     ),

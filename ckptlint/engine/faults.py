@@ -75,6 +75,13 @@ NOT_EXACT = FaultKind(
 NOT_FORWARD = FaultKind(
     "CKF101", "old-code-cannot-load-new", "The code of the base refuses a file of the head in a strict load."
 )
+GOLDEN_CHANGED = FaultKind("CKG108", "golden-changed", "A golden fixture is missing, or not what was recorded.")
+GOLDEN_STUCK = FaultKind(
+    "CKG109", "golden-stuck", "A golden fixture cannot be read, or does not get to the head of the chain."
+)
+GOLDEN_DIFFERS = FaultKind(
+    "CKG110", "golden-differs", "A golden fixture gets to the head, and is not what the lock says there."
+)
 NO_WAY_BACK = FaultKind(
     "CKF102", "no-way-back", "Files of the head cannot be taken back to what the code of the base reads."
 )
@@ -109,7 +116,7 @@ KINDS: dict[str, FaultKind] = {
         *(REFUSED, BAD_PLACE, NO_CASE, BAD_CHAIN),
         *(LINKS_APART, BASE_REWRITTEN, LOCK_NOT_HEAD, BASE_UNSEEN, NUMBER_WRONG),
         *(SUM_DIFFERS, CLASH, BASE_UNREACHED, NOT_STRICT, NOT_EXACT),
-        *(NOT_FORWARD, NO_WAY_BACK),
+        *(NOT_FORWARD, NO_WAY_BACK, GOLDEN_CHANGED, GOLDEN_STUCK, GOLDEN_DIFFERS),
     )
 }
 

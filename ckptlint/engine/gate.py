@@ -40,6 +40,7 @@ class Base:
     chain: Chain | None = None
     factory: str = ""  # what built it, by which its source is found
     sealed: bool = False
+    golden: tuple[str, ...] = ()  # the golden files that it records
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,10 @@ class Wanted:
     forward: str = ""
 
 
-_USUAL = Wanted()
+USUAL = Wanted()
 
 
-def gate(chain: Chain, lock: Variants | None, base: Base | None, wanted: Wanted = _USUAL) -> tuple[Finding, ...]:
+def gate(chain: Chain, lock: Variants | None, base: Base | None, wanted: Wanted = USUAL) -> tuple[Finding, ...]:
     """Return all that is wrong with a chain, its lock, and what it makes of the base."""
     faults = Faults()
     _check_links(chain, faults)
@@ -216,15 +217,20 @@ def _composed(way: Way, base: Schema, lock: Schema) -> Iterator[Finding]:
             yield from error.findings
             return
     differs = Faults()
-    if way.wanted.level is Level.LOOSE:
-        loosely(made, lock, way.wanted.allowed, differs)
-    else:
-        compare(made, lock, differs)
+    compared(made, lock, way.wanted, differs)
     found = differs.findings()
     if any(each.severity is Severity.ERROR for each in found):
         several = f"the {len(migrations)} new migrations do not lead from the base to the lock"
         yield from _unreached(several if migrations else "the model changed, and no migration leads to it")
     yield from found
+
+
+def compared(made: Schema, lock: Schema, wanted: Wanted, faults: Faults) -> None:
+    """Note where what migrations made is not what a level asks of it."""
+    if wanted.level is Level.LOOSE:
+        loosely(made, lock, wanted.allowed, faults)
+    else:
+        compare(made, lock, faults)
 
 
 def _unreached(text: str, where: str = "") -> tuple[Finding, ...]:

@@ -79,6 +79,8 @@ def _by_digest(chain: Chain, evidence: Evidence) -> Iterator[int]:
         for recorded, at in ((place.before, before), (place.after, link.number)):
             if any(map(recorded.holds, evidence.digests)):
                 yield at
+    if chain.links and any(map(chain.added.holds, evidence.digests)):
+        yield len(chain.links)
 
 
 def _by_condition(chain: Chain, evidence: Evidence) -> Iterator[int]:
