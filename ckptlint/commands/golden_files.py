@@ -103,7 +103,7 @@ def _placed(findings: Sequence[Finding], where: str, name: str) -> Iterator[Find
     """Findings with the fixture that they are about, at its line of the sum; what a migration did keeps its own place."""
     for each in findings:
         own = each.words.get("where", "")
-        yield replace(each, message=f"{name}: {each.message}", words={**each.words, "where": own or where})
+        yield each._replace(message=f"{name}: {each.message}", words={**each.words, "where": own or where})
 
 
 def _changed(folder: str, name: str, golden: Golden | None) -> tuple[Finding, ...]:
@@ -141,8 +141,7 @@ def becomes(fixtures: Fixtures, name: str, start: str) -> tuple[Finding, ...]:
     head = fixtures.head[nearest(fixtures.head, made)]
     compared(made, head, fixtures.wanted, faults)
     return tuple(
-        replace(
-            each,
+        each._replace(
             rule=GOLDEN_DIFFERS.code,
             slug=GOLDEN_DIFFERS.slug,
             hint=each.hint or "`ckptlint make` writes the migration that is missing",
