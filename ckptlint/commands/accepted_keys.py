@@ -16,7 +16,7 @@ from ckptlint.documents.config import Accepted, Config
 
 _CHECKPOINTS = ("CKC", "CKK")
 _GATE = ("CKB", "CKF", "CKG", "CKM")
-_NO_WAY, _OTHER_RESULT = "CKB101", "CKM109"  # that there is no way from the base, and the keys in which it shows
+NO_WAY, OTHER_RESULT = "CKB101", "CKM109"  # that there is no way from the base, and the keys in which it shows
 
 
 class Looked(NamedTuple):
@@ -25,6 +25,7 @@ class Looked(NamedTuple):
     checkpoints: Sequence[str]
     folders: Sequence[str]
     select: Sequence[str]
+    ignore: Sequence[str]
     named: bool
     narrowed: bool
 
@@ -43,10 +44,10 @@ def about_ignores(run: Looked, config: Config, reports: Sequence[Report]) -> lis
 
     def unused(entry: Accepted) -> Severity | None:
         judged = any(entry.model in ("", model) for _, model in of_model)
-        whole = _whole(entry, config, run.checkpoints) if judged and not run.narrowed and not entry.paths else None
-        return None if whole is None else Severity.WARNING if whole else Severity.INFO
+        return unused_level(entry.model, run, config) if judged and not entry.paths else None
 
-    selection = Selection(tuple(run.select) or config.select, config.extend, config.ignore, config.severity)
+    ignored = (*config.ignore, *run.ignore)
+    selection = Selection(tuple(run.select) or config.select, config.extend, ignored, config.severity)
     ran = {code for report in reports for code in report.ran}
     found = about_entries(config, Judging(rules, _CHECKPOINTS, selection, ran, matching, unused))
     return [Report(each.checkpoint, "", (each,), of_settings=True) for each in found]
@@ -69,9 +70,15 @@ def _model(checkpoint: str, config: Config) -> str:
     return found.name if found else ""
 
 
-def _whole(entry: Accepted, config: Config, checkpoints: Sequence[str]) -> bool | None:
-    """Whether a run looked at all that the settings name for an entry's models; False where they name nothing, None for a part."""
-    models = [model for name, model in config.models.items() if entry.model in ("", name)]
+def unused_level(model: str, run: Looked, config: Config) -> Severity | None:
+    """How grave it is that an ignore for a model ("" for all) accepts nothing; None where a run cannot tell."""
+    whole = None if run.narrowed else _whole(model, config, run.checkpoints)
+    return None if whole is None else Severity.WARNING if whole else Severity.INFO
+
+
+def _whole(name: str, config: Config, checkpoints: Sequence[str]) -> bool | None:
+    """Whether a run looked at all that the settings name for a model, or for all; False where they name nothing, None for a part."""
+    models = [model for each, model in config.models.items() if name in ("", each)]
     files = {
         path.resolve() for model in models for pattern in model.checkpoints for path in config.folder.glob(pattern)
     }
@@ -94,17 +101,24 @@ def left_by_entries(
     entries = relevant(config, model)
     used: list[Accepted] = []
     left = [part for each in findings for part in _left(each, entries, used)]
-    if used and not any(each.rule == _OTHER_RESULT for each in left):
-        left = [each for each in left if each.rule != _NO_WAY or each.words.get("where")]
+    if used:
+        left = without_empty_way(left)
     judging = Judging(
         load_rules(),
         _GATE,
         Selection(config.select, config.extend, config.ignore, config.severity),
-        [_NO_WAY, _OTHER_RESULT] if against else [],
+        [NO_WAY, OTHER_RESULT] if against else [],
         used,
         lambda entry: Severity.WARNING if entry.model in ("", model) else None,
     )
     return (*left, *about_entries(config, judging)), len(findings) - len(left)
+
+
+def without_empty_way(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings of which some are accepted: that there is no way from the base is none where no key is left in which that shows."""
+    if any(each.rule == OTHER_RESULT for each in findings):
+        return list(findings)
+    return [each for each in findings if each.rule != NO_WAY or each.words.get("where")]
 
 
 def _left(finding: Finding, entries: Iterable[Accepted], used: list[Accepted]) -> Iterator[Finding]:
@@ -115,11 +129,11 @@ def _left(finding: Finding, entries: Iterable[Accepted], used: list[Accepted]) -
         if not selected and _means(code, finding):
             used.append(entry)
             return
-        shown_by = code == _NO_WAY and finding.rule == _OTHER_RESULT
+        shown_by = code == NO_WAY and finding.rule == OTHER_RESULT
         left = _unselected(keys, selected) if selected and (shown_by or _means(code, finding)) else keys
         used.extend([entry] if len(left) < len(keys) else ())
         keys = left
-    yield from [finding] if len(keys) == len(finding.keys) else _of_keys(finding, keys)
+    yield from [finding] if len(keys) == len(finding.keys) else of_keys(finding, keys)
 
 
 def _means(code: str, finding: Finding) -> bool:
@@ -131,8 +145,8 @@ def _unselected(keys: Sequence[str], selected: str) -> list[str]:
     return [key for key in keys if not selector.matches(key)]
 
 
-def _of_keys(finding: Finding, keys: Sequence[str]) -> Iterator[Finding]:
-    """The finding about some of its keys."""
+def of_keys(finding: Finding, keys: Sequence[str]) -> Iterator[Finding]:
+    """The finding about some of its keys, folded anew; nothing where there are none."""
     for family in fold(keys) if keys else ():
         message = finding.message.replace(finding.pattern, family.pattern, 1)  # behind the name of a variant
         yield finding._replace(keys=tuple(family.keys), pattern=family.pattern, message=message)

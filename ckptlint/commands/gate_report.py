@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ckptlint.commands import accepting, locating
+from ckptlint.commands.accepted_keys import NO_WAY, OTHER_RESULT
 from ckptlint.commands.accepting import Baselining
+from ckptlint.commands.inline import Lines, left_of_gate
+from ckptlint.commands.locating import Side
 from ckptlint.commands.projects import settings
+from ckptlint.commands.talk import talk
 from ckptlint.core.finding import Finding
 from ckptlint.core.issue import Issue, issue_of, numbered
 from ckptlint.core.place import Place
@@ -33,12 +37,24 @@ def placed(
     findings: Sequence[Finding], head: tuple[Schema, str] | None, base: tuple[Schema, str] | None, ref: str = ""
 ) -> tuple[Finding, ...]:
     """The findings with the places of their keys; a side is a schema and what builds it, `ref` the revision of the base's source."""
-    if not any(each.keys for each in findings):
-        return tuple(findings)
     folder = settings(None).folder
     now = locating.side(*head, folder) if head else None
     before = locating.side(*base, folder, ref) if base else None
-    return tuple(locating.located(each, now, before) for each in findings)
+    left = _uncommented(findings, now, before, asked=base is not None)
+    return tuple(locating.located(each, now, before) for each in left)
+
+
+def _uncommented(
+    findings: Sequence[Finding], now: Side | None, before: Side | None, *, asked: bool
+) -> Sequence[Finding]:
+    """The findings without what comments at the lines of the keys accept, with what is wrong with these comments."""
+    lines = Lines.of(now, before)
+    if lines is None:
+        return findings
+    left, gone = left_of_gate(lines, findings, (NO_WAY, OTHER_RESULT) if asked else (), settings(None))
+    if gone:
+        talk(f"note: {gone} findings are ignored, as comments in the source say")
+    return left
 
 
 def issues(gated: Gated, findings: Sequence[Finding]) -> tuple[Issue, ...]:

@@ -27,6 +27,7 @@ from ckptlint.errors import CkptlintError, FormatError, UsageError
 
 if TYPE_CHECKING:
     from ckptlint.commands.accepting import Baselining
+    from ckptlint.commands.inline import Lines
     from ckptlint.commands.locating import Side
 
 
@@ -64,7 +65,7 @@ def run(
 
     request = Request(**given, memory=memory(max_memory))  # type: ignore[arg-type]  # click checked them
     config = settings(request.config)
-    reports, errors = judge(request, config)
+    reports, errors, lines = judge(request, config)
     if errors and len(request.checkpoints) == 1 and form == "text":
         raise errors[0]  # there is nothing to report beside it
     for error in errors:
@@ -74,7 +75,7 @@ def run(
         from ckptlint.commands.accepting import of_reports
 
         reports, issues = of_reports(reports, baseline, ("CKC", "CKK"))
-    more = _about_ignores(request, config, reports)
+    more = _about_ignores(request, config, reports, lines)
     reports = [*reports, *more]
     found = _failed(reports, issues, config.fail_on if fail_on is None else _level(fail_on))
     code = max((error.exit_code for error in errors), default=int(found))
@@ -87,15 +88,22 @@ def run(
     return REPORTERS[form](reports, everything=everything, errors=errors), code
 
 
-def _about_ignores(request: Request, config: Config, reports: Sequence[Report]) -> list[Report]:
-    if not config.accepted:
+def _about_ignores(request: Request, config: Config, reports: Sequence[Report], lines: Sequence[Lines]) -> list[Report]:
+    if not config.accepted and not lines:
         return []
     from ckptlint.commands.accepted_keys import Looked, about_ignores
 
     narrowed = any((request.select, request.ignore, request.only, request.allow_missing, request.section))
     named = bool(request.model or request.lock or request.against)
-    looked = Looked(request.checkpoints, request.folders, _codes(request.select), named, narrowed)
-    return about_ignores(looked, config, reports)
+    looked = Looked(
+        request.checkpoints, request.folders, _codes(request.select), _codes(request.ignore), named, narrowed
+    )
+    found = about_ignores(looked, config, reports) if config.accepted else []
+    if lines:
+        from ckptlint.commands.inline import about_lines
+
+        found += about_lines(lines, looked, config, reports)
+    return found
 
 
 def _level(fail_on: str) -> Severity | None:
@@ -106,8 +114,8 @@ def _failed(reports: Sequence[Report], issues: Sequence[Issue], level: Severity 
     return level is not None and (any(report.failed(level) for report in reports) or stale(issues))
 
 
-def judge(request: Request, config: Config) -> tuple[list[Report], list[CkptlintError]]:
-    """Judge every checkpoint; one that cannot be read does not hide the findings of the others."""
+def judge(request: Request, config: Config) -> tuple[list[Report], list[CkptlintError], list[Lines]]:
+    """Judge every checkpoint; one that cannot be read does not hide the findings of the others. Last, the sources' comments."""
     rules = load_rules([*(config.folder / folder for folder in config.rules), *map(Path, request.folders)])
     judging = _Judging(request, config, rules)
     reports: list[Report] = []
@@ -119,7 +127,7 @@ def judge(request: Request, config: Config) -> tuple[list[Report], list[Ckptlint
             raise
         except CkptlintError as error:
             errors.append(error)
-    return reports, errors
+    return reports, errors, [each for each in judging.lines.values() if each is not None]
 
 
 class _Judging:
@@ -130,7 +138,8 @@ class _Judging:
         self._config = config
         self._rules = rules
         self._variants: dict[str, Mapping[str, Schema]] = {}
-        self._sides: dict[str, Side | None] = {}
+        self._sides: dict[tuple[str, int], Side | None] = {}  # by the reference and the variant's schema, which is kept
+        self.lines: dict[tuple[str, int], Lines | None] = {}
 
     def report(self, path: str) -> Report:
         request = self._request
@@ -143,7 +152,11 @@ class _Judging:
                 path, request.section or "", selection, tuple(request.only), tuple(request.allow_missing)
             )
             values = self._values(subject, model)
-            report = self._located(lint(subject, model, self._rules, options, values), path, model)
+            report = lint(subject, model, self._rules, options, values)
+            accepted = self._accepted(report, path, model)
+            if accepted is not None:
+                report = lint(subject, model, self._rules, replace(options, accepted=accepted), values)
+            report = self._located(report, path, model)
             if model is None or not report.failed():
                 return report
             from ckptlint.commands.cures import with_cure  # only a checkpoint that does not fit pays for it
@@ -156,10 +169,40 @@ class _Judging:
             return report
         from ckptlint.commands import locating  # only findings pay for it
 
+        return locating.located_report(report, self._side(path, model))
+
+    def _side(self, path: str, model: Schema) -> Side | None:
+        from ckptlint.commands import locating
+
         name = self._factory(path)
-        if name not in self._sides:
-            self._sides[name] = locating.side(model, name, self._config.folder)
-        return locating.located_report(report, self._sides[name])
+        key = (name, id(model))
+        if key not in self._sides:
+            self._sides[key] = locating.side(model, name, self._config.folder)
+        return self._sides[key]
+
+    def _accepted(self, report: Report, path: str, model: Schema | None) -> Mapping[str, set[str]] | None:
+        """The keys that comments at their lines accept, by rule; None where the source has no comments of ours."""
+        if model is None or not model.modules:
+            return None
+        key = (self._factory(path), id(model))
+        if key not in self.lines:
+            self.lines[key] = self._commented(key[0], path, model)
+        lines = self.lines[key]
+        if lines is None:
+            return None
+        found: dict[str, set[str]] = {}
+        for each in report.findings:
+            found.setdefault(each.rule, set()).update(lines.accepted(each))
+        return found
+
+    def _commented(self, name: str, path: str, model: Schema) -> Lines | None:
+        from ckptlint.commands.locks import commented  # which parses nothing
+
+        if not commented(model, name, self._config):
+            return None
+        from ckptlint.commands.inline import Lines
+
+        return Lines.of(self._side(path, model))
 
     def _factory(self, path: str) -> str:
         """What builds the model, or the lock that says it."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ckptlint.commands.locks import factory_of
 from ckptlint.core.finding import Finding, Report
 from ckptlint.core.place import Definition, Place
 from ckptlint.core.schema import Schema
@@ -15,7 +16,6 @@ from ckptlint.source.where.folders import reader
 from ckptlint.source.where.keys import Keys
 from ckptlint.source.where.library import Library, Root
 
-_FACTORY = "factory "
 _FOLDERS = ("", "src")  # of a project, in which modules are
 _MOST_RELATED = 8  # lines of one finding, whose keys may be defined in many
 
@@ -39,13 +39,13 @@ def side(schema: Schema, factory: str, folder: Path, ref: str = "") -> Side | No
     """
     if not schema.modules:
         return None
-    named = _factory(factory)
+    named = factory_of(factory)
     return Side(schema, Keys(library(named, folder, ref), schema.modules, named, _parameters(schema)))
 
 
 def library(factory: str, folder: Path, ref: str = "") -> Library:
     """The modules that a model's source is looked for in."""
-    return Library(list(_roots(_factory(factory), folder, ref)))
+    return Library(list(_roots(factory_of(factory), folder, ref)))
 
 
 def with_classes(schema: Schema, factory: str, folder: Path) -> Schema:
@@ -77,7 +77,7 @@ def located_report(report: Report, head: Side | None) -> Report:
 def _definitions(keys: Iterable[str], head: Side | None, base: Side | None) -> Iterator[Definition]:
     seen: set[Place] = set()
     for number, key in enumerate(keys):
-        found = _definition(key, head, base)
+        found = definition(key, head, base)
         if found is not None and found.place not in seen:
             seen.add(found.place)
             yield found
@@ -85,7 +85,8 @@ def _definitions(keys: Iterable[str], head: Side | None, base: Side | None) -> I
             return
 
 
-def _definition(key: str, head: Side | None, base: Side | None) -> Definition | None:
+def definition(key: str, head: Side | None, base: Side | None) -> Definition | None:
+    """Where the head defines a key, else where it would; the base's own place is among the related, or all there is."""
     if head is not None and head.has(key):
         return head.keys.definition(key) or head.keys.neighbourhood(key)
     before = base.keys.definition(key) if base is not None and base.has(key) else None
@@ -99,15 +100,6 @@ def _parameters(schema: Schema) -> frozenset[str] | None:
     from ckptlint.checks.base import parameter_names
 
     return parameter_names(schema)
-
-
-def _factory(reference: str) -> str:
-    """The factory that a lock names, or the reference itself."""
-    if ":" in os.path.basename(reference) or not os.path.isfile(reference):
-        return reference
-    with open(reference, "rb") as file:
-        lines = file.read(4096).decode("utf-8", "replace").splitlines()
-    return next((line.removeprefix(_FACTORY).strip() for line in lines if line.startswith(_FACTORY)), "")
 
 
 def _roots(factory: str, folder: Path, ref: str) -> Iterator[Root]:

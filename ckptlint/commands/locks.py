@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ from ckptlint.documents.config import Config
 
 if TYPE_CHECKING:
     from ckptlint.commands.locked_classes import Locked
+    from ckptlint.core.schema import Schema
 
 _NAME = "schema.lock"
 _FOLDER = "ckpt"  # where locks are, unless the settings say otherwise
 _SOURCES = ("", "src")
+_FACTORY = "factory "  # how the line of a lock begins that says what builds the model
+_MARK = b"ckptlint:"
 
 
 @dataclass
@@ -50,18 +54,14 @@ class Locks:
                 return Locked.of(name, inside, self.folders)
         return None
 
+    def knowing(self, path: str) -> int:
+        """How many of the locks know a class in a file."""
+        names = tuple(f"{name}." for name in self._modules(path))
+        return sum(any(each.startswith(names) for each in _read(lock)) for lock in self.paths) if names else 0
+
     def files(self) -> list[str]:
         """The files of the classes that the locks know, where they are there."""
-        names = {name for lock in self.paths for name in _read(lock)}
-        modules = {name[:end] for name in names for end, letter in enumerate(name) if letter == "."}
-        steps = [each.replace(".", os.sep) for each in sorted(modules)]
-        places = [
-            os.path.join(folder, each + end)
-            for folder in self.folders
-            for each in steps
-            for end in (".py", f"{os.sep}__init__.py")
-        ]
-        return [each for each in dict.fromkeys(places) if os.path.isfile(each)]
+        return files_of({name for lock in self.paths for name in _read(lock)}, self.folders)
 
     def _modules(self, path: str) -> list[str]:
         """The dotted names that a file has as a module, seen from each folder."""
@@ -73,6 +73,50 @@ class Locks:
                 steps = relative.removesuffix(".py").split(os.sep)
                 found.append(".".join(steps[:-1] if steps[-1] == "__init__" else steps))
         return [each for each in dict.fromkeys(found) if each]
+
+
+def files_of(names: Iterable[str], folders: Iterable[str]) -> list[str]:
+    """The files in some folders that classes of these dotted names can be in."""
+    modules = {name[:end] for name in names for end, letter in enumerate(name) if letter == "."}
+    steps = [each.replace(".", os.sep) for each in sorted(modules)]
+    places = [
+        os.path.join(folder, each + end)
+        for folder in folders
+        for each in steps
+        for end in (".py", f"{os.sep}__init__.py")
+    ]
+    return [each for each in dict.fromkeys(places) if os.path.isfile(each)]
+
+
+def factory_of(reference: str) -> str:
+    """The factory that a lock names, or the reference itself."""
+    if ":" in os.path.basename(reference) or not os.path.isfile(reference):
+        return reference
+    with open(reference, "rb") as file:
+        lines = file.read(4096).decode("utf-8", "replace").splitlines()
+    return next((line.removeprefix(_FACTORY).strip() for line in lines if line.startswith(_FACTORY)), "")
+
+
+def own_classes(schema: Schema) -> list[str]:
+    """The dotted names of the classes that a schema knows and that are not torch's."""
+    names = dict.fromkeys((*schema.classes, *schema.modules.values()))
+    return [name for name in names if not name.startswith("torch.")]
+
+
+def commented(schema: Schema, reference: str, config: Config) -> bool:
+    """Whether a file with one of a model's own classes has comments for ckptlint; nothing is parsed."""
+    place = factory_of(reference).rpartition(":")[0]
+    beside = [os.path.join(config.folder, os.path.dirname(place))] if place.endswith(".py") else []
+    folders = dict.fromkeys(map(os.path.normpath, (*beside, *Locks.of(config).folders)))
+    return any(_has_mark(path) for path in files_of(own_classes(schema), folders))
+
+
+def _has_mark(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return _MARK in file.read()
+    except OSError:
+        return False  # what cannot be read has no line to show
 
 
 def _found(folder: str) -> list[str]:

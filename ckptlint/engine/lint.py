@@ -31,6 +31,7 @@ class LintOptions:
     """`section` is the tree path to judge (empty: the weights that cover the model best), `name` what to call the checkpoint.
 
     For a partial load: `only` selects the keys of the model to look at, `allow_missing` those that may be absent (selectors).
+    `accepted` are keys by rule that the source accepts at their lines; None where it was not asked.
     """
 
     name: str = ""
@@ -38,6 +39,7 @@ class LintOptions:
     selection: Selection = field(default_factory=Selection)
     only: tuple[str, ...] = ()
     allow_missing: tuple[str, ...] = ()
+    accepted: Mapping[str, Collection[str]] | None = None
 
 
 def lint(
@@ -79,7 +81,7 @@ def lint(
         ignored,
         len(seen.file.tensors),
         first_line.cause,
-        ran=_asked(judged) if scope.ignores else (),
+        ran=_asked(judged) if scope.ignores or options.accepted is not None else (),
         used=tuple(dict.fromkeys(scope.used)),
     )
 
@@ -112,6 +114,7 @@ class _Scope:
     only: tuple[Selector, ...]
     allowed: tuple[Selector, ...]
     ignores: tuple[tuple[str, str, Selector | None], ...]
+    at_lines: Mapping[str, Collection[str]]
     used: list[tuple[str, str]] = field(default_factory=list)  # grows: the ignores that accepted something
 
     @classmethod
@@ -127,7 +130,7 @@ class _Scope:
             (each.rule, each.keys, Selector.parse(each.keys) if each.keys else None)
             for each in options.selection.ignores
         )
-        return cls(only, allowed, tuple(ignores))
+        return cls(only, allowed, tuple(ignores), options.accepted or {})
 
     @property
     def partial(self) -> bool:
@@ -149,7 +152,8 @@ class _Scope:
 
     def accepted(self, rule: LintRule, facts: Sequence[Fact]) -> list[Fact]:
         """Return the facts that no ignore of the project is about."""
-        gone: set[int] = set()
+        here = self.at_lines.get(rule.id, ())
+        gone = {n for n, fact in enumerate(facts) if fact.key in here} if here else set()
         for code, keys, selector in self.ignores if facts else ():
             if closeness(rule, (code,)):
                 meant = [n for n, fact in enumerate(facts) if selector is None or selector.matches(fact.key)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ckptlint.source.where.modules import ClassCode, ModuleCode, dotted, read_module
@@ -49,6 +49,12 @@ class Library:
                     own = root.own and not any(f"/{each}/" in f"/{root.shown}{path}" for each in _INSTALLED)
                     return read and replace(read, package=package, revision=root.revision, own=own)
         return None
+
+    def own(self, names: Iterable[str]) -> list[ModuleCode]:
+        """The project's own modules in which classes of these dotted names are, and those that were looked at for other reasons."""
+        for name in names:
+            next(self._split(name), None)
+        return [each for each in self.parsed.values() if each is not None and each.own]
 
     def find_class(self, name: str, depth: int = _DEEPEST) -> ClassCode | None:
         """The class of a dotted name, `pkg.mod.Outer.Inner`, also where a module only hands it on."""
