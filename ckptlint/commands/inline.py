@@ -57,14 +57,12 @@ class Lines:
 
     def _accepts(self, key: str, rule: str, slug: str) -> bool:
         place = self._place(key)
-        here = self.comments.get(place.path, {}) if place is not None and not place.revision else {}
-        meant = [
-            (line, code)
-            for line in (range(place.line, max(place.line, place.end_line) + 1) if here and place else ())
-            for code in (here[line].codes if line in here else ())
-            if covers(code, rule, slug)
-        ]
-        self.used.update((place.path, *each) for each in meant if place is not None)
+        if place is None or place.revision or place.path not in self.comments:
+            return False
+        here = self.comments[place.path]
+        lines = (line for line in range(place.line, max(place.line, place.end_line) + 1) if line in here)
+        meant = [(line, code) for line in lines for code in here[line].codes if covers(code, rule, slug)]
+        self.used.update((place.path, *each) for each in meant)
         return any(here[line].holds(today()) for line, _ in meant)
 
     def _place(self, key: str) -> Place | None:
