@@ -146,3 +146,54 @@ def test_a_lock_keeps_them_outside_of_its_digest():
 @pytest.mark.parametrize("text", ["qkv", "=", ": :", "a=b", "-=:", "a=b:c d"])
 def test_what_is_no_fingerprint_says_something_or_nothing(text):
     Fingerprint.parse(text)
+
+
+CONDITIONAL = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, d=4, cross=False, norm_layer=nn.LayerNorm, depth=2):
+        super().__init__()
+        self.norm = norm_layer(d)
+        if cross:
+            self.norm_kv = norm_layer(d)
+            self.kv = nn.Linear(d, d)
+        for _ in range(depth):
+            self.layers.append(nn.Linear(d, d))
+"""
+
+
+def conditional(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "ckpt/net").mkdir(parents=True)
+    (folder / "net.py").write_text(CONDITIONAL)
+    modules = {"": "net.Net", "norm": "torch.nn.LayerNorm", "layers": "torch.nn.ModuleList", "layers.0": "torch.nn.Linear"}
+    plain = Schema.of("norm.weight: f32[4]", "layers.0.weight: f32[4,4]", modules=modules)
+    known = Schema(
+        plain.tensors, modules=modules, classes=fingerprints(plain, Library([texts({"net.py": CONDITIONAL})]))
+    )
+    (folder / "ckpt/net/schema.lock").write_text(write_lock(known, model="net"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ("", "", []),
+        ("self.kv = nn.Linear(d, d)", "self.kv = nn.Linear(d, 2 * d)", []),  # the model of the lock has none
+        ("            self.kv = nn.Linear(d, d)\n", "", []),
+        ("        if cross:", "        if cross or d > 4:", ["CKS103", "CKS103"]),
+        ("range(depth)", "range(depth + 1)", ["CKS103"]),
+        ("        self.norm = norm", "        if cross:\n            self.norm = norm", ["CKS103"]),
+    ],
+)
+def test_what_another_configuration_registers(tmp_path, monkeypatch, capsys, old, new, found):
+    conditional(tmp_path, monkeypatch)
+    (tmp_path / "net.py").write_text(CONDITIONAL.replace(old, new) if old else CONDITIONAL)
+    assert [rule for rule, *_ in hook(capsys, "net.py")[1]] == found
+
+
+def test_a_package_does_not_own_the_classes_of_its_modules(project, capsys):
+    for path in ("nets/__init__.py", "nets/sub/__init__.py"):
+        (project / path).parent.mkdir(exist_ok=True)
+        (project / path).write_text("")
+    assert hook(capsys, "nets")[1] == []

@@ -46,7 +46,9 @@ class Locks:
             self._classes = {name: text for lock in self.paths for name, text in _read(lock).items()}
         for name in self._modules(path) if self._classes else ():
             inside = {
-                each[len(name) + 1 :]: text for each, text in self._classes.items() if each.startswith(f"{name}.")
+                each[len(name) + 1 :]: text
+                for each, text in self._classes.items()
+                if each.startswith(f"{name}.") and not _of_another_module(path, each[len(name) + 1 :])
             }
             if inside:
                 from ckptlint.commands.locked_classes import Locked
@@ -73,6 +75,15 @@ class Locks:
                 steps = relative.removesuffix(".py").split(os.sep)
                 found.append(".".join(steps[:-1] if steps[-1] == "__init__" else steps))
         return [each for each in dict.fromkeys(found) if each]
+
+
+def _of_another_module(path: str, name: str) -> bool:
+    """Whether a class whose name begins with a package's is of a module in it: `net.Net` of `pkg.net.Net`, seen from `pkg/__init__.py`."""
+    first, inner, _ = name.partition(".")
+    folder = os.path.dirname(path)
+    if not inner or os.path.basename(path) != "__init__.py":
+        return False
+    return os.path.isfile(os.path.join(folder, f"{first}.py")) or os.path.isdir(os.path.join(folder, first))
 
 
 def files_of(names: Iterable[str], folders: Iterable[str]) -> list[str]:

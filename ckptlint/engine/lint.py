@@ -81,7 +81,7 @@ def lint(
         ignored,
         len(seen.file.tensors),
         first_line.cause,
-        ran=_asked(judged) if scope.ignores or options.accepted is not None else (),
+        ran=_asked(judged) if scope.accepts else (),
         used=tuple(dict.fromkeys(scope.used)),
     )
 
@@ -114,7 +114,7 @@ class _Scope:
     only: tuple[Selector, ...]
     allowed: tuple[Selector, ...]
     ignores: tuple[tuple[str, str, Selector | None], ...]
-    at_lines: Mapping[str, Collection[str]]
+    at_lines: Mapping[str, Collection[str]] | None
     used: list[tuple[str, str]] = field(default_factory=list)  # grows: the ignores that accepted something
 
     @classmethod
@@ -130,12 +130,17 @@ class _Scope:
             (each.rule, each.keys, Selector.parse(each.keys) if each.keys else None)
             for each in options.selection.ignores
         )
-        return cls(only, allowed, tuple(ignores), options.accepted or {})
+        return cls(only, allowed, tuple(ignores), options.accepted)
 
     @property
     def partial(self) -> bool:
         """Whether there are keys that the user does not ask about."""
         return bool(self.only or self.allowed)
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the project accepts anything, or was asked."""
+        return bool(self.ignores) or self.at_lines is not None
 
     def includes(self, key: str) -> bool:
         return not self.only or any(selector.matches(key) for selector in self.only)
@@ -152,7 +157,7 @@ class _Scope:
 
     def accepted(self, rule: LintRule, facts: Sequence[Fact]) -> list[Fact]:
         """Return the facts that no ignore of the project is about."""
-        here = self.at_lines.get(rule.id, ())
+        here = self.at_lines.get(rule.id, ()) if self.at_lines else ()
         gone = {n for n, fact in enumerate(facts) if fact.key in here} if here else set()
         for code, keys, selector in self.ignores if facts else ():
             if closeness(rule, (code,)):

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from ckptlint.source.where.fingerprints import Attribute, Fingerprint, Printer, maker
+from ckptlint.source.where.fingerprints import Attribute, Fingerprint, Printer, maker, makers_of
 from ckptlint.source.where.library import Library
 from ckptlint.source.where.modules import ModuleCode
 
@@ -33,7 +33,7 @@ def changes(module: ModuleCode, locked: Mapping[str, Fingerprint], library: Libr
 def _changed(printer: Printer, name: str, before: Fingerprint) -> Iterator[Change]:
     groups = printer.registered()
     known = before.named()
-    makers = {each.made for each in before.attributes if not each.free and not each.made[:1].isupper()} - {""}
+    makers = makers_of((each.made, each.free) for each in before.attributes)
     kind = printer.kind
     start = kind.methods["__init__"].node if "__init__" in kind.methods else kind.node
     for each in before.attributes:
@@ -52,10 +52,10 @@ def _changed(printer: Printer, name: str, before: Fingerprint) -> Iterator[Chang
 def _remade(printer: Printer, name: str, before: Attribute) -> Iterator[Change]:
     """How something that was registered before is made now, where that is otherwise."""
     group = printer.registered()[before.name]
-    if printer.digest(group) == before.digest:
+    if before.digest == (printer.conditions(group) if before.absent else printer.digest(group)):
         return
     now = next((made for each in group if (made := maker(each.value))), "")
-    if before.free and not any(printer.bears(each) for each in group):
+    if before.free and not before.absent and not any(printer.bears(each) for each in group):
         return
-    how = f": {before.made} before, {now} now" if now != before.made and before.made and now else ""
+    how = f" ({before.made} before, {now} now)" if now != before.made and before.made and now else ""
     yield Change("registration-remade", group[0].statement, f"{name}.{before.name}{how}")

@@ -1,8 +1,9 @@
 """Fingerprints of classes: what each registers and what it is made of, so that a change is seen without torch, by syntax alone.
 
 A class is written as one word, `qkv=Linear:7c1e90;-drop=Dropout:02aa17|torch.nn.Module`: each name that it registers in its own text with
-what makes it and six hex digits of how, a `-` before what has no parameters, then its bases. The digits are those of the expression's tree
-with the local names and helper functions that it uses, so that neither layout, comments nor Python's version matter.
+what makes it and six hex digits of how, a `-` before what has no parameters, a `~` before what only another configuration registers, then
+its bases. The digits are those of the expression's tree with the local names and helper functions that it uses and the conditions and loops
+around it, so that neither layout, comments nor Python's version matter; behind a `~` they are those of the conditions alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ast
 import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -45,15 +46,18 @@ class Attribute:
     made: str
     digest: str
     free: bool = False
+    absent: bool = False  # another configuration of the class registers it
 
     def __str__(self) -> str:
-        return f"{'-' if self.free else ''}{self.name}={self.made}:{self.digest}"
+        mark = "~" if self.absent else "-" if self.free else ""
+        return f"{mark}{self.name}={self.made}:{self.digest}"
 
     @classmethod
     def parse(cls, text: str) -> Attribute:
         name, _, rest = text.partition("=")
         made, _, digest = rest.rpartition(":")
-        return cls(name.removeprefix("-"), made, digest, name.startswith("-"))
+        absent, free = name.startswith("~"), name.startswith("-")
+        return cls(name[1:] if absent or free else name, made, digest, free or absent, absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +135,18 @@ class Printer:
 
     def fingerprint(self, known: _Known | None = None) -> Fingerprint:
         """What the class registers: as far as `known` says of its instances, else by what the text alone tells."""
-        found: dict[str, Attribute] = {}
-        for name, group in self.registered().items():
-            free = self._free(group, known)
+        groups = self.registered()
+        frees = {name: self._free(group, known) for name, group in groups.items()}
+        made = {name: next(filter(None, (maker(each.value) for each in group)), "") for name, group in groups.items()}
+        makers = makers_of((made[name], free) for name, free in frees.items())
+        found: list[Attribute] = []
+        for name, group in groups.items():
+            free = frees[name]
             if free is not None:
-                made = next((made for each in group if (made := maker(each.value))), "")
-                found[name] = Attribute(name, made, self.digest(group), free)
-        return Fingerprint(tuple(found.values()), self.bases)
+                found.append(Attribute(name, made[name], self.digest(group), free))
+            elif any(self.bears(each, makers) for each in group):
+                found.append(Attribute(name, made[name], self.conditions(group), free=True, absent=True))
+        return Fingerprint(tuple(found), self.bases)
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -154,16 +163,34 @@ class Printer:
 
     def digest(self, group: Iterable[Registration]) -> str:
         """Hex digits of how something is made: of every statement that may register it."""
+        return self._digest([each for each in group if each.value is not None])
+
+    def conditions(self, group: Iterable[Registration]) -> str:
+        """Hex digits of when something is made."""
+        return self._digest([replace(each, value=None) for each in group])
+
+    def _digest(self, group: Iterable[Registration]) -> str:
         names = self.kind.module.names
-        texts = [_written(node, names) for each in group if each.value is not None for node in self._used(each)]
+        texts = [text for each in group for text in (*self._branches(each), *self._texts(each, names))]
         return _sha256("\n".join(texts).encode("utf-8", "surrogatepass"))[:_DIGITS]
+
+    def _texts(self, registration: Registration, names: Mapping[str, str]) -> Iterator[str]:
+        yield from (_written(node, names) for node in self._used(registration))
+
+    def _around(self, registration: Registration) -> list[tuple[str, ast.expr]]:
+        function = self.kind.methods.get(registration.method)
+        return function.guards.get(id(registration.statement), []) if function is not None else []
+
+    def _branches(self, registration: Registration) -> Iterator[str]:
+        yield from (branch for branch, _ in self._around(registration))
 
     def _used(self, registration: Registration) -> list[ast.AST]:
         """An expression, what the local names in it are made of, and the helper functions that it calls."""
         used: list[ast.AST] = []
         work: list[tuple[ast.AST, Function | None, int]] = []
-        if registration.value is not None:
-            work.append((registration.value, self.kind.methods.get(registration.method), _DEEPEST))
+        method = self.kind.methods.get(registration.method)
+        deciding = (node for _, node in self._around(registration))
+        work += [(node, method, _DEEPEST) for node in (registration.value, *deciding) if node is not None]
         while work:
             node, function, depth = work.pop(0)
             if node in used or not depth:
@@ -265,6 +292,11 @@ class Printer:
     def bears_itself(self, depth: int) -> bool:
         """Whether the class registers something with parameters in its own text."""
         return any(each.kind or self.bears_by_text(each.value, (), depth) for each in self.kind.registrations)
+
+
+def makers_of(made: Iterable[tuple[str, bool | None]]) -> set[str]:
+    """The names of functions that are known to make what has parameters: `norm_layer` where one that it made has some."""
+    return {name for name, free in made if free is False and not name[:1].isupper()} - {""}
 
 
 def maker(value: ast.expr | None) -> str:

@@ -106,6 +106,20 @@ class Function:
         return found
 
     @cached_property
+    def guards(self) -> Mapping[int, list[tuple[str, ast.expr]]]:
+        """By statement, by identity, what decides whether and how often it runs: conditions with their branch, and loops."""
+        found: dict[int, list[tuple[str, ast.expr]]] = {}
+        work: list[tuple[list[ast.stmt], list[tuple[str, ast.expr]]]] = [(self.node.body, [])]
+        while work:
+            body, around = work.pop()
+            for statement in body:
+                found[id(statement)] = around
+                decides = _decides(statement)
+                for name, block in _blocks(statement):
+                    work.append((block, [*around, (name, decides)] if decides is not None else around))
+        return found
+
+    @cached_property
     def returned(self) -> list[ast.expr]:
         return [each.value for each in self.statements if isinstance(each, ast.Return) and each.value is not None]
 
@@ -144,6 +158,14 @@ def _blocks(statement: ast.stmt) -> Iterator[tuple[str, list[ast.stmt]]]:
         yield name, getattr(statement, name, [])
     for number, each in enumerate([*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]):
         yield f"{number}", each.body
+
+
+def _decides(statement: ast.stmt) -> ast.expr | None:
+    if isinstance(statement, ast.If | ast.While):
+        return statement.test
+    if isinstance(statement, ast.For | ast.AsyncFor):
+        return statement.iter
+    return statement.subject if isinstance(statement, ast.Match) else None
 
 
 def _divides(statement: ast.stmt) -> bool:
