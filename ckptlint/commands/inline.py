@@ -90,7 +90,7 @@ class Lines:
             for line, finding in about_comments(ours, used, asked, mine, today()):
                 level = unused(path) if finding.rule == UNUSED[0] else finding.severity
                 if level is not None:
-                    yield replace(finding, severity=level, words={**finding.words, "where": f"{path}:{line}"})
+                    yield finding._replace(severity=level, words={**finding.words, "where": f"{path}:{line}"})
 
 
 def left_of_gate(
@@ -108,7 +108,7 @@ def left_of_gate(
     if len(left) < len(findings):
         left = without_empty_way(left)
     locks = Locks.of(config)
-    wrong = lines.wrong(("CKB", "CKG", "CKM"), ran, lambda path: None if locks.knowing(path) > 1 else UNUSED[2])
+    wrong = lines.wrong(("CKB", "CKF", "CKG", "CKM"), ran, lambda path: None if locks.knowing(path) > 1 else UNUSED[2])
     selection = Selection(config.select, config.extend, config.ignore, config.severity)
     return (*left, *wanted(wrong, selection)), len(findings) - len(left)
 
