@@ -167,7 +167,12 @@ def conditional(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "ckpt/net").mkdir(parents=True)
     (folder / "net.py").write_text(CONDITIONAL)
-    modules = {"": "net.Net", "norm": "torch.nn.LayerNorm", "layers": "torch.nn.ModuleList", "layers.0": "torch.nn.Linear"}
+    modules = {
+        "": "net.Net",
+        "norm": "torch.nn.LayerNorm",
+        "layers": "torch.nn.ModuleList",
+        "layers.0": "torch.nn.Linear",
+    }
     plain = Schema.of("norm.weight: f32[4]", "layers.0.weight: f32[4,4]", modules=modules)
     known = Schema(
         plain.tensors, modules=modules, classes=fingerprints(plain, Library([texts({"net.py": CONDITIONAL})]))
