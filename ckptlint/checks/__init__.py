@@ -5,6 +5,7 @@ The order is the order of precedence: what a check explains is not reported agai
 
 from ckptlint.checks.base import Check
 from ckptlint.checks.buffers import BUFFER_CHECKS
+from ckptlint.checks.cut_sizes import PARALLEL_CHECKS, SIZE_CHECKS
 from ckptlint.checks.dangers import DANGER_CHECKS
 from ckptlint.checks.dtypes import DTYPE_CHECKS
 from ckptlint.checks.keys import KEY_CHECKS
@@ -17,7 +18,7 @@ from ckptlint.checks.renumbered import RENUMBERED_CHECKS
 from ckptlint.checks.rewritten import REWRITTEN_CHECKS
 from ckptlint.checks.sections import SECTION_CHECKS
 from ckptlint.checks.several_files import SEVERAL_FILES_CHECKS
-from ckptlint.checks.shapes import SHAPE_CHECKS
+from ckptlint.checks.shapes import SHAPE_CHECKS, WIDTH_CHECKS
 from ckptlint.checks.storages import STORAGE_CHECKS
 from ckptlint.checks.suffixes import SUFFIX_CHECKS
 from ckptlint.checks.ties import TIE_CHECKS
@@ -34,6 +35,9 @@ CHECKS: dict[str, Check] = {
     **RENUMBERED_CHECKS,
     **VARIANT_CHECKS,
     **BUFFER_CHECKS,
+    **PARALLEL_CHECKS,
+    **WIDTH_CHECKS,
+    **SIZE_CHECKS,
     **SHAPE_CHECKS,
     **DTYPE_CHECKS,
     **KEY_CHECKS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ckptlint.checks.alignment import matches
 from ckptlint.checks.base import BOTH, CHECKPOINT, NO_MODEL, Check, Comparison, Explained, NoOptions
@@ -120,14 +120,31 @@ def optimizer_order(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
     Groups (with and without weight decay, the head by itself) have an order of their own, which no file tells: of several groups only
     those moments are judged that have the shape of no parameter left.
     """
+    for section, odd, exchanged in _odd_moments(seen):
+        if not (exchanged and len(_groups(section)) > 1) and not _resized(seen, odd, exchanged=exchanged):
+            yield from (Fact(name, {"section": section.path}) for name in odd)
+
+
+def optimizer_resized(seen: Comparison, _: NoOptions) -> Iterator[Fact]:
+    """Optimizer states of which a few moments have a shape that no parameter lacks: it was resized since, as a head is."""
+    for section, odd, exchanged in _odd_moments(seen):
+        if _resized(seen, odd, exchanged=exchanged):
+            for name, shape in odd.items():
+                words = {"section": section.path, "actual": f"[{','.join(map(str, shape))}]"}
+                yield Fact(name, words)
+
+
+def _odd_moments(seen: Comparison) -> Iterator[tuple[Section, dict[str, tuple[int, ...]], bool]]:
+    """Yield each optimizer with the parameters whose moments have another shape, and whether these only changed places."""
     for section, slots in _optimizers(seen):
         names = _parameters(seen)
-        if len(slots) != len(names):
-            continue
-        odd = dict(_odd(seen, names, slots))
-        if len(_groups(section)) > 1 and Counter(odd.values()) == Counter(seen.wanted[name].shape for name in odd):
-            continue
-        yield from (Fact(name, {"section": section.path}) for name in odd)
+        if len(slots) == len(names):
+            odd = dict(_odd(seen, names, slots))
+            yield section, odd, Counter(odd.values()) == Counter(seen.wanted[name].shape for name in odd)
+
+
+def _resized(seen: Comparison, odd: Mapping[str, tuple[int, ...]], *, exchanged: bool) -> bool:
+    return bool(odd) and not exchanged and _SELDOM * len(odd) <= len(_parameters(seen))
 
 
 def _odd(seen: Comparison, names: Sequence[str], slots: Sequence[Value]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -140,6 +157,7 @@ def _odd(seen: Comparison, names: Sequence[str], slots: Sequence[Value]) -> Iter
                 yield name, other
 
 
+_SELDOM = 4  # resized parameters are at most this part of them
 _MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "sum")
 
 
@@ -178,5 +196,6 @@ SECTION_CHECKS = {
     "ambiguous-section": Check(ambiguous, words=("section", "other"), needs=BOTH),
     "pickled-module": Check(pickled_module, words=("section", "class"), needs=CHECKPOINT),
     "optimizer-parameters": Check(optimizer_parameters, words=("section", "actual", "expected"), needs=BOTH),
+    "optimizer-resized": Check(optimizer_resized, words=("section", "actual"), needs=BOTH),
     "optimizer-order": Check(optimizer_order, words=("section",), needs=BOTH),
 }

@@ -73,11 +73,13 @@ def _order(actual: Shape, expected: Shape) -> str:
 class ResizedOptions:
     """`axis` is the one that differs, `names` the words of which a key must hold one (none: any key will do).
 
-    The only axis of a vector is its first one.
+    The only axis of a vector is its first one. `layers` is `several` for tensors that differ alike in more than one layer of a stack, `one`
+    for the others.
     """
 
     axis: str = field(default="any", metadata=read_by(one_of("first", "middle", "last", "any")))
     names: tuple[str, ...] = ()
+    layers: str = field(default="any", metadata=read_by(one_of("one", "several", "any")))
 
 
 def resized(seen: Comparison, options: ResizedOptions) -> Iterator[Explained]:
@@ -87,9 +89,26 @@ def resized(seen: Comparison, options: ResizedOptions) -> Iterator[Explained]:
         axis = _only_difference(pair.actual.shape, pair.expected.shape)
         if axis is None:
             continue
-        if options.axis in ("any", _place(axis, len(pair.actual.shape))):
+        layers = "any" if options.layers == "any" else _layers(pair, seen.mismatched)
+        if options.axis in ("any", _place(axis, len(pair.actual.shape))) and layers == options.layers:
             have, want = pair.actual.shape[axis], pair.expected.shape[axis]
             yield _explain(pair, axis=str(axis), have=str(have), want=str(want))
+
+
+def _layers(pair: Pair, others: Mapping[str, Pair]) -> str:
+    """Whether another layer of the stack has the same tensor in the same two shapes."""
+    parts = pair.key.split(".")
+    for place, part in enumerate(parts):
+        if part.isdecimal():
+            near = (".".join((*parts[:place], str(number), *parts[place + 1 :])) for number in _beside(int(part)))
+            if any((each := others.get(key)) and each.actual.shape == pair.actual.shape for key in near):
+                return "several"
+    return "one"
+
+
+def _beside(number: int) -> Iterator[int]:
+    """Yield numbers of layers near one: every third block may be of another kind."""
+    yield from (each for each in range(max(0, number - _NEAR), number + _NEAR + 1) if each != number)
 
 
 def _named(pairs: Mapping[str, Pair], names: tuple[str, ...]) -> Mapping[str, Pair]:
@@ -141,6 +160,7 @@ def other_width(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
         yield Explained(pair.key, {"sizes": change}, mismatched=(pair.key,))
 
 
+_NEAR = 6  # layers
 _MANY = 6  # tensors that differ, from which on they can be a variant
 _NAMED = 12  # changes of size that a message lists
 
@@ -181,8 +201,8 @@ def _differing(pair: Pair) -> set[int]:
     )
 
 
+WIDTH_CHECKS = {"other-width": Check(other_width, words=("sizes",), needs=MODEL, together=True)}
 SHAPE_CHECKS = {
-    "other-width": Check(other_width, words=("sizes",), needs=MODEL, together=True),
     "one-in-a-scalar": Check(reading(one_in_a_scalar), words=SHAPE_WORDS, needs=MODEL),
     "transposed": Check(transposed, words=(*SHAPE_WORDS, "axes"), needs=MODEL),
     "same-count": Check(reading(same_count), words=SHAPE_WORDS, needs=MODEL),

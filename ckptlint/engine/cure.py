@@ -14,7 +14,7 @@ from ckptlint.core.spec import TensorSpec
 
 _HOPELESS = frozenset(
     {"no-weights", "wrong-section", "unmerged-adapter", "quantized", "flat-parameter", "placeholder"}
-    | {"other-width", "other-depth"}
+    | {"other-width", "other-depth", "parallel-part"}
 )
 """Slugs of the rules of which a finding says that no migration helps."""
 

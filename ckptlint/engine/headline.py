@@ -15,6 +15,7 @@ from ckptlint.engine.selected import Running
 CERTAIN = ("no-weights", "wrong-section", "adapter", "quantized", "flat-parameter", "placeholder")
 # and these where they explain more keys than they leave
 CAUSES = (
+    "parallel-part",
     "other-width",  # of another variant nothing fits, whatever the prefix
     "other-depth",
     "cut-keys",
@@ -31,6 +32,8 @@ CAUSES = (
     "missing-statistics",
     "missing-buffer",
     "transposed",
+    "inner-size",
+    "key-value-heads",
     "resized-axis",
 )
 
