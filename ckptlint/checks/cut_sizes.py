@@ -39,16 +39,20 @@ def parallel_part(seen: Comparison, _: NoOptions) -> Iterator[Explained]:
     the matrices.
     """
     changes = {key: only_change(pair) for key, pair in seen.mismatched.items()}
-    found = [change for change in changes.values() if change is not None]
-    parts = {change.want // change.have if change.have and change.want % change.have == 0 else 0 for change in found}
-    if len(found) != len(changes) or len(parts) != 1 or not _PARTS[0] <= min(parts) <= _PARTS[1]:
+    parts = {_parts(change) for change in changes.values()}
+    if len(parts) != 1 or not _PARTS[0] <= min(parts) <= _PARTS[1]:
         return
-    cut = {key: change for key, change in changes.items() if change and _is_matrix(seen.mismatched[key])}
+    cut = [change.axis for key, change in changes.items() if change and _is_matrix(seen.mismatched[key])]
     matrices = sum(map(_is_matrix, seen.pairs.values()))
-    if len(cut) < _MANY or 3 * len(cut) <= 2 * matrices or len({change.axis > 0 for change in cut.values()}) < 2:
+    if len(cut) < _MANY or 3 * len(cut) <= 2 * matrices or 0 not in cut or not any(cut):
         return
     for key in changes:
         yield Explained(key, {"parts": str(min(parts))}, mismatched=(key,))
+
+
+def _parts(change: Change | None) -> int:
+    """How many times the model's size is the checkpoint's; 0 where that is no number."""
+    return change.want // change.have if change and change.have and change.want % change.have == 0 else 0
 
 
 def _is_matrix(pair: Pair) -> bool:
