@@ -226,6 +226,8 @@ class _Table:
             exact = pairing.names.exact(old.template, new.template)
             if exact and pairing.numbers.moved(old.template, new.template):
                 exact = 0.0
+            if exact < 1.0 and self._ranked_apart(old, new):
+                exact = 0.0
             near = _KIN if pairing.context.kin(old, new) else pairing.context.common(old, new)
             near -= 0.0 if pairing.modules.alike(old, new) else 0.1
             if pairing.impossible(old, new):
@@ -271,6 +273,13 @@ class _Table:
         one, other = self._ranks(old, new)
         known = one is not None and other is not None and one.named is not None
         return float(known and one is not None and other is not None and one.named == other.named)
+
+    def _ranked_apart(self, old: Family, new: Family) -> bool:
+        """Whether the names of their siblings give the two different ranks: `norm_1` beside `norm_0` is no `norm1` beside `norm2`."""
+        one, other = self._ranks(old, new)
+        if one is None or other is None or one.named is None or other.named is None:
+            return False
+        return one.named != other.named
 
     def _between(self, old: Family, new: Family) -> float:
         if not self._pairing.use_order:

@@ -128,8 +128,10 @@ class _Left:
         self._layer = min(_layer(old), _layer(new))
 
     def differs(self, place: _Place) -> bool:
-        """Whether the layers of two lists have something on a side that the other lacks."""
-        return any(_rests(self._old.get(place[0], ()), self._new.get(place[1], ())))
+        """Whether the layers of two lists have something on a side that the other lacks, in its layers and beside them."""
+        mine, theirs = self._old.get(place[0], ()), self._new.get(place[1], ())
+        old, new = _shapes(self._old.get((), ())), _shapes(self._new.get((), ()))
+        return any(_rests(mine, theirs)) and any(_rests(mine, theirs, (old, new)))
 
     def others(self, matches: Sequence[Match]) -> bool:
         """Whether both sides have much outside of lists that the other lacks, and the names are others."""
@@ -155,10 +157,17 @@ def _outside(blocks: Mapping[Segments, Sequence[Family]]) -> list[Family]:
     return [family for block, inside in blocks.items() if not block for family in inside]
 
 
-def _rests(old: Iterable[Family], new: Iterable[Family]) -> tuple[int, int]:
-    """How many numbers either side has more, once what has the same shapes is taken off both; nothing where both have as many."""
+def _rests(
+    old: Iterable[Family], new: Iterable[Family], beside: tuple[Counter[Shape], Counter[Shape]] | None = None
+) -> tuple[int, int]:
+    """How many numbers either side has more, once what has the same shapes is taken off both; nothing where both have as many.
+
+    `beside` are the shapes that either side has elsewhere, where the other's may have gone.
+    """
     mine, theirs = _shapes(old), _shapes(new)
-    rests = tuple(sum(prod(shape) * count for shape, count in each.items()) for each in (mine - theirs, theirs - mine))
+    beyond_old, beyond_new = beside or (Counter(), Counter())
+    more = (mine - theirs - beyond_new, theirs - mine - beyond_old)
+    rests = tuple(sum(prod(shape) * count for shape, count in each.items()) for each in more)
     return (0, 0) if rests[0] == rests[1] else (rests[0], rests[1])
 
 

@@ -15,6 +15,7 @@ from ckptlint.engine.suggest.families import Family, Shape, fold, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
 from ckptlint.engine.suggest.modules import Modules, Natures, Numbers
 from ckptlint.engine.suggest.names import Names, Synonyms
+from ckptlint.engine.suggest.numbering import Block, blocks
 from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
 from ckptlint.engine.suggest.relating import doubted
@@ -94,6 +95,7 @@ def _found(old: Sequence[Family], new: Sequence[Family], names: Names, options: 
     matches = told + search.run()
     if search.old and search.new:
         matches, mine, theirs, search = _key_by_key(matches, search, options)
+    matches, mine, theirs = _by_numbers(matches, mine, theirs, search.pairing)
     matches = [*matches, *_unmoved(*_open(matches, mine, theirs))]
     open_old, open_new = _open(matches, mine, theirs)
     other_sizes = resized(open_old, open_new, search.pairing)
@@ -137,13 +139,49 @@ def _key_by_key(
     again.pairing.fits = search.pairing.fits
     again.pairing.strict = True
     for match in matches:
-        if len(match.sources) == len(match.targets) == 1 and not match.stacked:
-            for one, other in zip(unfolded(match.sources), unfolded(match.targets), strict=True):
-                again.pairing.context.add(_placeless(one), _placeless(other))
+        for one, other in _singly(match):
+            again.pairing.context.add(_placeless(one), _placeless(other))
     matches = matches + again.run()
     again.groups += search.groups
     every_old, every_new = _replaced(search.all_old, old_families, old), _replaced(search.all_new, new_families, new)
     return matches, every_old, every_new, again
+
+
+def _by_numbers(
+    matches: list[Match], old: tuple[Family, ...], new: tuple[Family, ...], pairing: Pairing
+) -> tuple[list[Match], tuple[Family, ...], tuple[Family, ...]]:
+    """Pair what lies at the same rank of two lists whose numbers follow one rule, until that says nothing new."""
+    while True:
+        open_old, open_new = _open(matches, old, new)
+        mine, theirs = unfolded(open_old), unfolded(open_new)
+        if not mine or not theirs or max(len(mine), len(theirs)) > _MOST_KEYS:
+            return matches, old, new
+        pairs = [pair for match in matches for pair in _singly(match)]
+        every = ([*mine, *(one for one, _ in pairs)], [*theirs, *(other for _, other in pairs)])
+        found = list(_of_blocks(blocks(pairs, every, (mine, theirs)), replace(pairing, numbers=Numbers(*every))))
+        if not found:
+            return matches, old, new
+        matches = [*matches, *found]
+        old, new = _replaced(old, open_old, mine), _replaced(new, open_new, theirs)
+
+
+def _singly(match: Match) -> Iterator[tuple[Family, Family]]:
+    """The pairs of keys of a match of one family with one."""
+    if len(match.sources) == len(match.targets) == 1 and not match.stacked:
+        yield from zip(unfolded(match.sources), unfolded(match.targets), strict=True)
+
+
+def _of_blocks(found: Iterable[Block], pairing: Pairing) -> Iterator[Match]:
+    """What can be decided in each block by itself."""
+    taken: set[tuple[str, ...]] = set()
+    for block in found:
+        old, new = ([family for family in side if family.keys not in taken] for side in block)
+        if len(old) == len(block.old) and len(new) == len(block.new):
+            inside = replace(pairing, fits=1.0, pairs=[], modules=Modules(old, new), subtrees=Subtrees((), ()))
+            for pair in inside.run(groups(old, new, same_places)):
+                kinds = (*pair.reasons.kinds, "the same number of its list")
+                taken |= {pair.old.keys, pair.new.keys}
+                yield Match("rename", (pair.old,), (pair.new,), calibrated(pair.reasons), kinds)
 
 
 def _replaced(every: Sequence[Family], gone: Iterable[Family], come: Iterable[Family]) -> tuple[Family, ...]:
