@@ -59,27 +59,28 @@ def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOption
     """
     names = Names(synonyms)
     mine, theirs = _folded(old, Reader()), _folded(new, Reader())
-    first = _found(mine, theirs, names, options)
     one, other = readers(old.tensors, new.tensors)
     foreign = one.framework or other.framework
-    if options.points_alone or (first.complete and not foreign):
-        return first
+    if options.points_alone or not foreign:
+        first = _found(mine, theirs, names, options)
+        if options.points_alone or first.complete:
+            return first
     again, others = _folded(old, one), _folded(new, other)
-    if [*_templates(again), *_templates(others)] == [*_templates(mine), *_templates(theirs)]:
+    if not foreign and [*_templates(again), *_templates(others)] == [*_templates(mine), *_templates(theirs)]:
         return first
     second = _found(again, others, names, options)
-    return second if _better(second, first, foreign=foreign) else first
+    if foreign:
+        return second
+    return second if _better(second, first) else first
 
 
 def _templates(families: Iterable[Family]) -> Iterator[tuple[tuple[str, ...], int, str]]:
     return ((family.template, len(family.members), family.turn) for family in families)
 
 
-def _better(second: Suggestion, first: Suggestion, *, foreign: bool) -> bool:
-    """Whether a second reading matches more of the target; one that says other things of the same keys has to be of a foreign framework."""
+def _better(second: Suggestion, first: Suggestion) -> bool:
+    """Whether a second reading matches more of the target, and says nothing else of what the first does."""
     one, other = _sources_of(first), _sources_of(second)
-    if foreign:
-        return len(other) >= len(one)
     return len(other) > len(one) and all(other.get(target, source) == source for target, source in one.items())
 
 
@@ -138,6 +139,7 @@ def _key_by_key(
     again = _Search(old, new, search.pairing.names, options)
     again.pairing.fits = search.pairing.fits
     again.pairing.strict = True
+    again.pairing.pairs = list(search.pairing.pairs)
     for match in matches:
         for one, other in _singly(match):
             again.pairing.context.add(_placeless(one), _placeless(other))
@@ -152,17 +154,30 @@ def _by_numbers(
 ) -> tuple[list[Match], tuple[Family, ...], tuple[Family, ...]]:
     """Pair what lies at the same rank of two lists whose numbers follow one rule, until that says nothing new."""
     while True:
-        open_old, open_new = _open(matches, old, new)
+        open_old, open_new = _uncompared(*_open(matches, old, new))
         mine, theirs = unfolded(open_old), unfolded(open_new)
         if not mine or not theirs or max(len(mine), len(theirs)) > _MOST_KEYS:
             return matches, old, new
         pairs = [pair for match in matches for pair in _singly(match)]
         every = ([*mine, *(one for one, _ in pairs)], [*theirs, *(other for _, other in pairs)])
-        found = list(_of_blocks(blocks(pairs, every, (mine, theirs)), replace(pairing, numbers=Numbers(*every))))
+        knowing = replace(pairing, numbers=Numbers(*every), modules=Modules(*every), subtrees=Subtrees((), ()))
+        found = list(_of_blocks(blocks(pairs, every, (mine, theirs)), knowing))
         if not found:
             return matches, old, new
         matches = [*matches, *found]
         old, new = _replaced(old, open_old, mine), _replaced(new, open_new, theirs)
+
+
+def _uncompared(old: Sequence[Family], new: Sequence[Family]) -> tuple[list[Family], list[Family]]:
+    """Those that were not compared member by member as families: what that left open no rank decides."""
+    compared = {
+        id(family)
+        for group in groups(old, new, same_places)
+        for family in (*group.old, *group.new)
+        if len(family.members) > 1
+    }
+    mine, theirs = ([family for family in side if id(family) not in compared] for side in (old, new))
+    return mine, theirs
 
 
 def _singly(match: Match) -> Iterator[tuple[Family, Family]]:
@@ -177,7 +192,7 @@ def _of_blocks(found: Iterable[Block], pairing: Pairing) -> Iterator[Match]:
     for block in found:
         old, new = ([family for family in side if family.keys not in taken] for side in block)
         if len(old) == len(block.old) and len(new) == len(block.new):
-            inside = replace(pairing, fits=1.0, pairs=[], modules=Modules(old, new), subtrees=Subtrees((), ()))
+            inside = replace(pairing, fits=1.0, pairs=list(pairing.pairs))
             for pair in inside.run(groups(old, new, same_places)):
                 kinds = (*pair.reasons.kinds, "the same number of its list")
                 taken |= {pair.old.keys, pair.new.keys}
