@@ -72,7 +72,11 @@ def given_away(decided, old, new):
     pairs = list(zip(singles(*decided), singles(*decided.values()), strict=True))
     mine, theirs = singles(*old), singles(*new)
     every = ([*mine, *(one for one, _ in pairs)], [*theirs, *(other for _, other in pairs)])
-    return [(one.keys[0], two.keys[0]) for each in blocks(pairs, every, (mine, theirs)) for one, two in zip(*each, strict=True)]
+    return [
+        (one.keys[0], two.keys[0])
+        for each in blocks(pairs, every, (mine, theirs))
+        for one, two in zip(*each, strict=True)
+    ]
 
 
 def test_what_lies_between_as_many_is_given_away():

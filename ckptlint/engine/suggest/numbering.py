@@ -94,7 +94,9 @@ def _votes(
     return found
 
 
-def _rule(said: Mapping[Numbers, set[Numbers]], old: Sequence[Numbers], new: Sequence[Numbers]) -> list[tuple[int, int]]:
+def _rule(
+    said: Mapping[Numbers, set[Numbers]], old: Sequence[Numbers], new: Sequence[Numbers]
+) -> list[tuple[int, int]]:
     """The decided ranks in order; nothing where they are few, or do not follow one order."""
     if any(len(each) > 1 for each in said.values()) or len(said) < _FEWEST:
         return []
