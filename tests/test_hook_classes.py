@@ -202,3 +202,20 @@ def test_a_package_does_not_own_the_classes_of_its_modules(project, capsys):
         (project / path).parent.mkdir(exist_ok=True)
         (project / path).write_text("")
     assert hook(capsys, "nets")[1] == []
+
+
+def test_a_class_that_moved_is_told_at_its_import(project, capsys):
+    blocks = (project / "nets/blocks.py").read_text()
+    (project / "nets/parts.py").write_text(blocks)
+    (project / "nets/blocks.py").write_text("import torch\nfrom .parts import Block\n")
+    found = hook(capsys, "nets/blocks.py")[1]
+    assert [each[:3] for each in found] == [("CKS105", "nets/blocks.py", 2)]
+    assert "imported from nets.parts now" in found[0][3]
+
+
+def test_containers_of_what_has_no_parameters_have_none(project, capsys):
+    path = project / "nets/blocks.py"
+    change(path, "        self.drop", "        self.act = nn.Sequential(nn.ReLU(), nn.Dropout(0.1))\n        self.drop")
+    assert hook(capsys, "nets/blocks.py")[1] == []
+    change(path, "nn.Sequential(nn.ReLU(), ", "nn.Sequential(nn.Linear(d, d), ")
+    assert [each[0] for each in hook(capsys, "nets/blocks.py")[1]] == ["CKS102"]

@@ -117,3 +117,12 @@ def test_the_source_must_be_where_the_chain_ends(make):
     make(BLOCKS, new)
     said = make(BLOCKS, {**new, "more": [1]}, code=2)
     assert "at the head of the chain makes k1:" in said
+
+
+def test_places_that_were_exchanged_are_no_migration_and_are_told(make, tmp_path, capsys):
+    old = {f"blocks.{i}.{name}.weight": [4] for i in range(2) for name in ("norm1", "norm2")}
+    new = {f"blocks.{i}.{name}.weight": [4] for i in range(2) for name in ("norm2", "norm1")}
+    assert make(old, new)["file"] is None
+    assert not (tmp_path / "chain").exists()
+    assert main(["make", "old.json", "new.json", "--chain", "chain"]) == 0
+    assert "blocks.* registers norm2 before norm1 now" in capsys.readouterr().err

@@ -157,6 +157,13 @@ def write_model_lock(each: Configured, variants: Mapping[str, Schema]) -> str:
     return _written(locking)
 
 
+def refreshed_model_lock(each: Configured, variants: Mapping[str, Schema]) -> str:
+    """Write the lock of a configured model where it says something else; return what to say of it, '' where nothing was written."""
+    locking = replace(_configured(each, None, Building(), None), build=lambda: variants)
+    path = Path(locking.path)
+    return _written(locking) if not path.is_file() or path.read_bytes() != locking.text.encode() else ""
+
+
 def _written(locking: Locking) -> str:
     from ckptlint.formats.atomic import AtomicFile
 

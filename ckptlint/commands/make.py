@@ -16,7 +16,7 @@ from pathlib import Path
 from ckptlint.commands import sources
 from ckptlint.commands.chain_folder import write_seals
 from ckptlint.commands.chaining import begun
-from ckptlint.commands.lock import write_model_lock
+from ckptlint.commands.lock import refreshed_model_lock, write_model_lock
 from ckptlint.commands.making import Ask, Pairs, Text, decided, pairs
 from ckptlint.commands.prompting import settle
 from ckptlint.commands.sides import Sides, named, of_model
@@ -32,6 +32,7 @@ from ckptlint.documents.migrations import read_migration
 from ckptlint.documents.suggested import Said
 from ckptlint.engine.chain import Chain, Link, link_up
 from ckptlint.engine.compare import compare
+from ckptlint.engine.exchanged import exchanged
 from ckptlint.engine.prove import prove
 from ckptlint.engine.source_renames import SourceRenames, with_source
 from ckptlint.engine.suggest.answers import Answers, narrowed
@@ -78,9 +79,8 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
     _check_start(sides, chain)
     known = pairs(sides.old, sides.new)
     _note_others(sides, known)
-    if not any(compare(*pair) for pair in known.values()):
-        said = f"{sides.names[1]} is what {sides.names[0]} is: there is nothing to migrate"
-        return ([json.dumps({"version": 1, "file": None})] if form == "json" else [said]), 0
+    if not any(map(_differ, known.values())):
+        return _nothing(sides, known, form), 0
     text = decided(
         known,
         _asking(request, sides, known, talking=form == "text" and not request.no_input),
@@ -101,6 +101,33 @@ def run(*, form: str, **given: object) -> tuple[Iterable[str], int]:
         lock = write_model_lock(sides.model, sides.new)
         lines += [lock] if form == "text" else []
     return lines, 0
+
+
+def _differ(pair: tuple[Schema, Schema]) -> bool:
+    """Whether a migration has anything to do: the order of the keys, and which are parameters, is nothing that it changes."""
+    old, new = pair
+    if old.tensors != new.tensors:
+        return bool(compare(old, new))
+    found = compare(old, new)
+    return bool(found.tied or found.untied)
+
+
+def _nothing(sides: Sides, known: Pairs, form: str) -> list[str]:
+    """Say that there is nothing to migrate; the lock of a configured model is brought up to date all the same."""
+    for old, new in known.values():
+        for module, first, second in exchanged(old, new):
+            talk(
+                f"warning: {module or 'the model'} registers {second} before {first} now, and both have the same keys and shapes: "
+                "where one is used for the other, old files load without an error and compute something else; "
+                "then write the exchange as a `rename`"
+            )
+        if old.parameters is not None and new.parameters is not None and old.parameters != new.parameters:
+            talk("note: the parameters come in another order, by which optimizers number their state")
+    lines = [f"{sides.names[1]} is what {sides.names[0]} is: there is nothing to migrate"]
+    lock = refreshed_model_lock(sides.model, sides.new) if sides.model is not None else ""
+    if form == "json":
+        return [json.dumps({"version": 1, "file": None})]
+    return [*lines, lock] if lock else lines
 
 
 def _note_others(sides: Sides, known: Pairs) -> None:

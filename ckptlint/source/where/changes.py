@@ -25,9 +25,22 @@ def changes(module: ModuleCode, locked: Mapping[str, Fingerprint], library: Libr
         kind = module.classes.get(name)
         if kind is None:
             if any(not each.free for each in before.attributes):
-                yield Change("class-gone", module.tree, name)
+                yield _gone(module, library, name)
             continue
         yield from _changed(Printer(library, kind), name, before)
+
+
+def _gone(module: ModuleCode, library: Library, name: str) -> Change:
+    """A class that is no longer in the module; at the line that imports it, where it is imported now."""
+    moved = library.find_class(f"{module.name}.{name}")
+    if moved is None:
+        return Change("class-gone", module.tree, name)
+    imports = (
+        node
+        for node in module.tree.body
+        if isinstance(node, ast.ImportFrom) and any(name == (each.asname or each.name) for each in node.names)
+    )
+    return Change("class-gone", next(imports, module.tree), f"{name}, imported from {moved.module.name} now,")
 
 
 def _changed(printer: Printer, name: str, before: Fingerprint) -> Iterator[Change]:

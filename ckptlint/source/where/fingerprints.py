@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # the hook compares classes, and has no schema
 _DIGITS = 6
 _LEAN = ("_sha2", "_sha256")  # since Python 3.12, before it; a build may have neither
 _MARK = "ckptlint: param-free"
+_CONTAINERS = ("Sequential", "ModuleList")
 _ODD = re.compile(r"[\s;|=]")  # in a name that is computed
 _UNWRITTEN = (
     "ctx",
@@ -250,6 +251,8 @@ class Printer:
         ]
         if last in makers or last == "Parameter" or True in inner:
             return True
+        if last in _CONTAINERS and inner and _only_calls(value) and set(inner) <= {False}:
+            return False
         helper = self._helper(name)
         if helper is not None:
             made = {self.bears_by_text(each, makers, depth - 1) for each in helper.returned}
@@ -297,6 +300,12 @@ class Printer:
 def makers_of(made: Iterable[tuple[str, bool | None]]) -> set[str]:
     """The names of functions that are known to make what has parameters: `norm_layer` where one that it made has some."""
     return {name for name, free in made if free is False and not name[:1].isupper()} - {""}
+
+
+def _only_calls(value: ast.Call) -> bool:
+    """Whether all that a container is given is made by calls in its place."""
+    given = value.args[0].elts if len(value.args) == 1 and isinstance(value.args[0], ast.List) else value.args
+    return not value.keywords and all(isinstance(each, ast.Call) for each in given)
 
 
 def maker(value: ast.expr | None) -> str:
