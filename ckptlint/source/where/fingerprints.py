@@ -251,13 +251,19 @@ class Printer:
         ]
         if last in makers or last == "Parameter" or True in inner:
             return True
-        if last in _CONTAINERS and inner and _only_calls(value) and set(inner) <= {False}:
-            return False
         helper = self._helper(name)
         if helper is not None:
             made = {self.bears_by_text(each, makers, depth - 1) for each in helper.returned}
             return next((each for each in (True, False) if each in made), None)
-        return self._class_bears(name, depth)
+        return (
+            False if last in _CONTAINERS and self._holds_free(value, makers, depth) else self._class_bears(name, depth)
+        )
+
+    def _holds_free(self, value: ast.Call, makers: Collection[str], depth: int) -> bool:
+        """Whether all that a container is given is made in its place, and has no parameters."""
+        given = value.args[0].elts if len(value.args) == 1 and isinstance(value.args[0], ast.List) else value.args
+        free = (self.bears_by_text(each, makers, depth - 1) is False for each in given)
+        return bool(given) and not value.keywords and all(free)
 
     def _class_bears(self, name: str, depth: int) -> bool | None:
         """Whether a class has parameters; None where the name is of no module."""
@@ -300,12 +306,6 @@ class Printer:
 def makers_of(made: Iterable[tuple[str, bool | None]]) -> set[str]:
     """The names of functions that are known to make what has parameters: `norm_layer` where one that it made has some."""
     return {name for name, free in made if free is False and not name[:1].isupper()} - {""}
-
-
-def _only_calls(value: ast.Call) -> bool:
-    """Whether all that a container is given is made by calls in its place."""
-    given = value.args[0].elts if len(value.args) == 1 and isinstance(value.args[0], ast.List) else value.args
-    return not value.keywords and all(isinstance(each, ast.Call) for each in given)
 
 
 def maker(value: ast.expr | None) -> str:
