@@ -21,9 +21,7 @@ from ckptlint.engine.suggest.names import abbreviates, words
 Words: TypeAlias = tuple[str, ...]
 
 _HINT: Final = "if it is meant so, compare the model's outputs; no shape and no strict load would tell"
-_REORDERING: Final = frozenset(
-    {"order", "index", "roll", "flip", "remap_rows", "python"}
-)  # the author has thought of the order
+_REORDERING: Final = frozenset({"index", "roll", "flip", "remap_rows", "python"})  # what names cannot follow
 _OF_ATTENTION: Final = re.compile("w(?:q|k|v|o|qkv|kv)")
 _GATED: Final = {("w", "1"): "gate", ("w", "3"): "up"}  # w2 is what comes down, in another shape
 _MOST: Final = 64  # siblings that are compared with each other: more are a list of names, not parts of one thing
@@ -90,8 +88,13 @@ def _are_alike(run: StageRun, bound: Bound, move: Move) -> bool:
 
 def _out_of_order(move: Move) -> str:
     """Say in which order the name of the whole has the parts, where they are in another one."""
-    parts, wholes = (move.targets, move.sources) if len(move.targets) > 1 else (move.sources, move.targets)
-    own = _own(tuple(_words(part) for part in parts))
+    splits = len(move.targets) > 1
+    parts, wholes = (move.targets, move.sources) if splits else (move.sources, move.targets)
+    order = _order(move, len(parts))
+    if not order:
+        return ""
+    laid = [parts[order.index(place) if splits else order[place]] for place in range(len(parts))]
+    own = _own(tuple(_words(part) for part in laid))
     for whole in _words(wholes[0]), *(tuple(word) for word in _words(wholes[0])):
         places = [list(_places(whole, word)) for word in own]
         found = [each[0] for each in places if len(each) == 1]
@@ -101,6 +104,18 @@ def _out_of_order(move: Move) -> str:
             named = ", ".join(word for _, word in sorted(zip(found, own, strict=True)))
             return f"{wholes[0]} names {named} in this order, and here they are {', '.join(own)}"
     return ""
+
+
+def _order(move: Move, count: int) -> tuple[int, ...]:
+    """What the calls of `order` make of the parts together; nothing where they order something else."""
+    order = tuple(range(count))
+    for call in move.ops:
+        if call.op == "order":
+            (then,) = call.options.values()
+            if not isinstance(then, tuple) or sorted(map(str, then)) != sorted(map(str, order)):
+                return ()
+            order = tuple(order[int(str(place))] for place in then)
+    return order
 
 
 def _own(parts: Sequence[Words]) -> Words:

@@ -30,6 +30,7 @@ from ckptlint.engine.numbering import note_numbering
 from ckptlint.engine.planner import NO_FACTS, Draft, draft, make_plan
 from ckptlint.engine.stage import StageRun
 from ckptlint.engine.tree_inverse import invert_tree
+from ckptlint.engine.unmatched import unmatched_words
 from ckptlint.engine.unwitnessed import note_square, note_swaps
 from ckptlint.ops.python import Python
 
@@ -195,6 +196,9 @@ def _note_idle(run: StageRun, faults: Faults) -> None:
         for pattern in bound.idle:
             severity = Severity.WARNING if bound.keys else Severity.INFO
             faults.add(MATCHES_NOTHING, f"no key matches {pattern}", where=bound.rewrite.where, severity=severity)
+        for pattern, words in unmatched_words(bound):
+            text = f"no key has {' or '.join(words)} where {pattern} allows it"
+            faults.add(MATCHES_NOTHING, text, where=bound.rewrite.where, severity=Severity.INFO)
 
 
 def _note_python(made: Draft, faults: Faults) -> None:
