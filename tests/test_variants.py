@@ -1,6 +1,7 @@
 """A model of two variants through its life: one lock, migrations that hold for both, files that are told apart, a gate that sees each."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -80,6 +81,10 @@ def test_a_rename_holds_for_both_and_files_of_each_go_to_head_and_back(run):
         assert f"base, variant {name}, by the digest of its keys" in run(
             "current", "old.safetensors", "--chain", "ckpt"
         )
+        assert (
+            "base of the model's chain; cure, proved: ckptlint migrate old.safetensors --chain ckpt -o old-migrated.safetensors"
+            in run("lint", "old.safetensors", "--lock", "ckpt/schema.lock", code=1)
+        )
         run("migrate", "old.safetensors", "--chain", "ckpt", "-o", f"{name}.safetensors")
         assert f"variant {name}, recorded in the file; the head" in run(
             "current", f"{name}.safetensors", "--chain", "ckpt"
@@ -131,8 +136,10 @@ def test_variants_come_and_go(run):
     lock(toy=model(2, 8))  # one: a lock without names
     assert "variant" not in Path("ckpt/schema.lock").read_text()
     commit()
+    shutil.copy("ckpt/schema.lock", "before.lock")
     lock(small=model(2, 8), large=model(4, 16))
     run("check", "ckpt", "--against", "HEAD")
+    assert "variant small" not in run("lock-diff", "x", "before.lock", "", "", "ckpt/schema.lock")
     commit()
     lock(small=model(2, 8, mlp="ffn"), large=model(4, 16, mlp="ffn"))
     make(run)
@@ -175,6 +182,10 @@ def test_branches_of_a_model_with_variants_are_merged_and_rebased(run):
     run("squash", "ckpt", "1..2")
     run("check", "ckpt", "--against", "HEAD~1")
     assert "large=k1:" in Path("ckpt/chain.sum").read_text()
+    commit()
+    lock(small=model(2, 8, embed="tok", mlp="net"), large=model(4, 16, embed="tok", mlp="net"))
+    make(run)
+    run("check", "ckpt", "--against", "HEAD")  # the sum still knows the squash
 
 
 def test_a_chain_that_is_gone_whole_is_seen_with_its_lock_elsewhere(run):

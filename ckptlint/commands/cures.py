@@ -13,6 +13,7 @@ from ckptlint.core.finding import Report
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
 from ckptlint.documents.shipped import candidates
+from ckptlint.errors import DocumentError, PlanError, UsageError
 
 _MOST = 20_000  # keys of a file beyond which a report does not wait for proofs
 _NAMED = 3
@@ -40,7 +41,7 @@ def with_cure(
     source = _judged(report, subject) if can_be_cured(report) else None
     if source is None:
         return report
-    found = _proved(report, subject, source, model)
+    found = _chained(report, subject, source, reference, model) or _proved(report, subject, source, model)
     if found is None and reference and can_be_drafted(report, source, model):
         found = _draft(report, reference, building)
     if found is None:
@@ -54,6 +55,37 @@ def _judged(report: Report, subject: Checkpoint | Schema) -> Schema | None:
         return subject
     section = next((each for each in subject.sections if each.path == report.section), None)
     return section.schema(subject.origin) if section else None
+
+
+def _chained(
+    report: Report, subject: Checkpoint | Schema, source: Schema, reference: str, model: Schema
+) -> _Cure | None:
+    """The chain beside the model's lock, where the file stands at a place of it from which it leads to the model."""
+    folder = str(Path(reference.partition("::")[0]).parent)
+    from ckptlint.commands.chaining import evidence, migration_files, read_chain
+
+    if not isinstance(subject, Checkpoint) or ".lock" not in reference or not migration_files(Path(folder)):
+        return None
+    from ckptlint.commands.planning import facts_of
+    from ckptlint.core.severity import Severity
+    from ckptlint.engine.faults import Faults
+    from ckptlint.engine.planner import draft
+    from ckptlint.engine.prove import compare
+    from ckptlint.engine.standing import locate
+
+    try:
+        chain = read_chain(folder)
+        place = locate(chain, evidence(subject, {})).place
+        for migration in chain.between(place, len(chain.links)):
+            source = draft(source, migration, facts_of(subject, {})).plan.target
+    except (PlanError, UsageError, DocumentError):
+        return None  # what is wrong with the chain, its own commands say
+    faults = Faults()
+    compare(source, model, faults)
+    if place == len(chain.links) or any(each.severity is Severity.ERROR for each in faults.findings()):
+        return None
+    command = _joined("migrate", report.checkpoint, "--chain", folder, "-o", migrated_name(report.checkpoint))
+    return _Cure(f"it stands at {chain.name(place)} of the model's chain; cure, proved", command)
 
 
 def _proved(report: Report, subject: Checkpoint | Schema, source: Schema, model: Schema) -> _Cure | None:

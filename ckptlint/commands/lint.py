@@ -161,7 +161,10 @@ class _Judging:
                 return report
             from ckptlint.commands.cures import with_cure  # only a checkpoint that does not fit pays for it
 
-            return with_cure(report, subject, self._reference(path), model, request.building)
+            named = self._reference(path)
+            if named and model.origin.startswith(f"{named}::"):
+                named = model.origin  # the variant
+            return with_cure(report, subject, named, model, request.building)
 
     def _located(self, report: Report, path: str, model: Schema | None) -> Report:
         """The report with the lines of the source that define the keys it is about."""

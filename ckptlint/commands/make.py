@@ -135,9 +135,8 @@ def _note_others(sides: Sides, known: Pairs) -> None:
     if len(known) == len(sides.old) == len(sides.new):
         return
     for name in sorted({*sides.old, *sides.new} - {*known, ""}):
-        talk(
-            f"note: the variant {name!r} is {'new' if name in sides.new else 'gone'}; the migration is for {', '.join(known)}"
-        )
+        what = "new, and has no files yet" if name in sides.new else "gone, and files of it are not migrated"
+        talk(f"note: the variant {name!r} is {what}")
 
 
 def _sides(request: Request) -> Sides:
@@ -231,7 +230,7 @@ def _made(request: Request, chain: Chain, text: Text, sides: Sides, known: Pairs
 
 
 def _linked(chain: Chain, migration: Migration) -> Link:
-    return link_up([*(link.migration for link in chain.links), migration]).links[-1]
+    return link_up([*chain.migrations, migration]).links[-1]
 
 
 def _slug(request: Request, asked: Asked) -> str:
@@ -253,7 +252,7 @@ def _slug(request: Request, asked: Asked) -> str:
 def _write(folder: str, chain: Chain, made: Made) -> None:
     """Write the migration, and the sum behind it."""
     put(Path(made.path), made.text, new=True)
-    write_seals(folder, link_up([*(link.migration for link in chain.links), made.link.migration]))
+    write_seals(folder, link_up([*chain.migrations, made.link.migration]))
 
 
 def _said(made: Made, form: str) -> str:

@@ -35,7 +35,7 @@ def run(chain: str, *, source: str | None, dry_run: bool) -> tuple[Iterator[str]
         return clashing.text(f"{names} cannot be merged: their order matters", found), 1
     text = _text(names, ChainPlace(tuple(head.revision for head in heads), after=digests(made)))
     path = os.path.join(chain, f"{1 + max(number_of(head.revision) for head in heads):04d}_merge.yaml")
-    merged = link_up([*(link.migration for link in linked.links), read_migration(text, path)])
+    merged = link_up([*linked.migrations, read_migration(text, path)])
     if not dry_run:
         put(Path(path), text, new=True)
         write_seals(chain, merged)

@@ -288,7 +288,7 @@ def _named(request: Request) -> Leg | None:
 def _leg(request: Request, checkpoint: Checkpoint) -> Leg:
     """The part of the chain that lies before this checkpoint."""
     chain = read_chain(str(request.chain))
-    known = [link.migration for link in chain.links] + [each.migration for each in chain.shortcuts]
+    known = chain.migrations
     sources.check_parameters(request.params, known)
     way = leg(chain, checkpoint, start=request.start, end=request.end, params=request.params)
     return way if way.migrations or not request.stamps else replace(way, migrations=(sources.migration(AS_IS),))

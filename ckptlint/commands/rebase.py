@@ -41,6 +41,7 @@ def run(
     linked = read_heads(chain)
     there = _onto(linked, chain, onto, against)
     ours = _ours(linked, there, chain)
+    _check_unsquashed(linked, ours)
     theirs = [link for link in linked.links if link.number in linked.done(there) - _common(linked, ours, there)]
     base = schemas_at(linked, chain, max(_common(linked, ours, there), default=0), source)
     found = clashes_of_any(base, [theirs, ours]) if theirs else ()
@@ -50,11 +51,21 @@ def run(
     for link in theirs:
         base = drafted(base, link.migration)
     moved = list(_moved(ours, linked.name(there) if there else "", base))
-    kept = [link.migration for link in linked.links if link not in ours]
+    kept = [each for each in linked.migrations if each not in [link.migration for link in ours]]
     again = link_up([*kept, *(each.migration for each in moved)])
     if not dry_run:
         _write(chain, moved, again)
     return iter(_said(moved, again, dry_run=dry_run)), 0
+
+
+def _check_unsquashed(chain: Chain, ours: Sequence[Link]) -> None:
+    """A squash names the ids that it stands for, which would be others."""
+    moving = {link.number for link in ours}
+    for each in chain.shortcuts:
+        if moving & {*each.numbers}:
+            text = "stands for migrations that would move, and get other ids"
+            hint = "take the squash out (its files are in the folder `squashed`), rebase, and squash again"
+            raise UsageError(text, where=each.migration.origin, hint=hint)
 
 
 def _common(chain: Chain, ours: Sequence[Link], there: int) -> frozenset[int]:
@@ -127,6 +138,8 @@ def _said(moved: Sequence[_Moved], chain: Chain, *, dry_run: bool) -> Iterator[s
             f"{each.link.revision} {'would become' if dry_run else 'is'} {own_id(each.migration)}, {each.path}"
         )
     yield escape(f"proved that the order does not matter; the head is {chain.links[-1].revision}")
+    if not dry_run and moved:
+        yield escape(f"next: git add {moved[0].path.parent}, and go on with the merge or rebase of git")
 
 
 def _names(links: Sequence[Link]) -> str:

@@ -37,9 +37,7 @@ def run(chain: str, span: str, *, slug: str | None, source: str | None, dry_run:
     migration = read_migration(text, str(path))
     for schema in schemas_at(linked, chain, first.follows[0], source).values():
         _check(migration, links, schema)
-    again = link_up(
-        [*(link.migration for link in linked.links), *(each.migration for each in linked.shortcuts), migration]
-    )
+    again = link_up([*linked.migrations, migration])
     said = f"{path}: does what {first.revision} to {last.revision} do ({len(links)} migrations), proved"
     if dry_run:
         return iter([escape(f"would write {said}")]), 0

@@ -56,6 +56,11 @@ class Chain:
     added: KeyDigests = NOT_RECORDED
 
     @property
+    def migrations(self) -> list[Migration]:
+        """All files of the chain: those of the links, and the squashes beside them."""
+        return [*(link.migration for link in self.links), *(each.migration for each in self.shortcuts)]
+
+    @property
     def heads(self) -> tuple[Link, ...]:
         """The links that no other one follows."""
         followed = {number for link in self.links for number in link.follows}
@@ -142,7 +147,9 @@ def link_up(migrations: Iterable[Migration]) -> Chain:
     if len(heads) > 1:
         one, other = heads[:2]
         text = f"the chain has {len(heads)} heads: {_named(one)} and {_named(other)}{_both_follow(chain, one, other)}"
-        hint = "`ckptlint rebase` puts one behind the other, `ckptlint merge` joins released ones; both prove that it does not matter"
+        folder = one.migration.origin.replace("\\", "/").rpartition("/")[0] or "."
+        hint = f"`ckptlint rebase {folder} --against BRANCH` puts this branch's own behind those of BRANCH; `ckptlint merge {folder}` "
+        hint += "joins released ones; both prove that the order does not matter"
         raise fault(BAD_CHAIN, text, hint=hint)
     return chain
 

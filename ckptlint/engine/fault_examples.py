@@ -193,7 +193,7 @@ EXAMPLES: dict[str, Example] = {
         "`ckptlint make MODEL` writes the migration. A break that is meant is an `ignore` entry of CKB101 with keys and a reason.",
     ),
     "CKB102": Example(
-        "error[CKB102]: head.weight is missing in the file; the model has f32[10,8]    # check --level strict",
+        "error[CKB102]: head.weight is missing in files of the base; the model needs f32[10,8]    # check --level strict",
         "Give the key its old name and shape, or judge by level migratable and write the migration: `ckptlint make MODEL`.",
     ),
     "CKB103": Example(
@@ -201,7 +201,7 @@ EXAMPLES: dict[str, Example] = {
         "Define them in the old order and dtype. Where only weights are loaded, level strict is enough.",
     ),
     "CKF101": Example(
-        "info[CKF101]: backbone.conv.weight is in the file (f32[8,3]), and not in the model before the change    # check --forward",
+        "info[CKF101]: backbone.conv.weight is in new files (f32[8,3]), and released code does not know it    # check --forward",
         "Take files back before released code reads them: `ckptlint migrate NEW --chain FOLDER --to REV -o OLD`.",
     ),
     "CKF102": Example(

@@ -108,7 +108,12 @@ def _forward(way: Way, base: Schema, head: Schema) -> tuple[Finding, ...]:
     if not way.wanted.forward:
         return ()
     to = way.chain.name(way.start)
-    return forward(base, head, way.migrations, f"`ckptlint migrate NEW --chain {way.wanted.forward} --to {to} -o OLD`")
+    return forward(
+        base,
+        head,
+        way.migrations,
+        f"`ckptlint migrate NEW --chain {way.wanted.forward} --to {to} -o OLD` takes one back",
+    )
 
 
 def _reached(way: Way, base: Schema, lock: Variants) -> Schema | None:

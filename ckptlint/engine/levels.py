@@ -27,7 +27,7 @@ def as_they_are(level: Level, base: Schema, head: Schema) -> tuple[Finding, ...]
     faults = Faults()
     if level in (Level.EXACT, Level.STRICT):
         hint = f"level {level} takes files as they are: keep the names and shapes, or judge by level migratable"
-        for text, key in _refused(base, head):
+        for text, key in _refused(base, head, ("files of the base", "the model")):
             faults.add(NOT_STRICT, text, keys=[key], hint=hint)
     if level is Level.EXACT:
         for text, keys in _unlike(base, head):
@@ -40,19 +40,17 @@ def as_they_are(level: Level, base: Schema, head: Schema) -> tuple[Finding, ...]
     return faults.findings()
 
 
-def _refused(file: Schema, model: Schema) -> Iterator[tuple[str, str]]:
-    """Why a strict load refuses a file, key by key."""
+def _refused(file: Schema, model: Schema, words: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """Why a strict load refuses a file, key by key; `words` are what the file and the model are called."""
     for key, wanted in model.tensors.items():
         found = file.tensors.get(key)
         if found is None:
-            yield f"is missing in the file; the model has {wanted}", key
+            yield f"is missing in {words[0]}; {words[1]} needs {wanted}", key
         elif found.shape != wanted.shape:
-            yield f"is {found} in the file, {wanted} in the model", key
-    yield from (
-        (f"is in the file ({found}), and not in the model", key)
-        for key, found in file.tensors.items()
-        if key not in model.tensors
-    )
+            yield f"is {found} in {words[0]}, and {words[1]} needs {wanted}", key
+    for key, found in file.tensors.items():
+        if key not in model.tensors:
+            yield f"is in {words[0]} ({found}), and {words[1]} does not know it", key
 
 
 def _unlike(base: Schema, head: Schema) -> Iterator[tuple[str, list[str]]]:
@@ -104,13 +102,13 @@ def loosely(made: Schema, model: Schema, allowed: Sequence[Selector], faults: Fa
 def forward(base: Schema, head: Schema, migrations: Sequence[Migration], back: str) -> tuple[Finding, ...]:
     """What the code of the base says to a file of the head, and whether the migrations can take such a file back; `back` is the command."""
     faults = Faults()
-    refused = list(_refused(head, base))
+    refused = list(_refused(head, base, ("new files", "released code")))
     if not refused:
         return ()
     way = list(_no_way_back(base, migrations))
-    hint = f"for released code: {back}" if not way else ""
+    hint = f"{back} for released code" if not way else ""
     for text, key in refused:
-        faults.add(NOT_FORWARD, f"{text} before the change", keys=[key], severity=Severity.INFO, hint=hint)
+        faults.add(NOT_FORWARD, text, keys=[key], severity=Severity.INFO, hint=hint)
     for text, keys, where in way:
         hint = "released code cannot read what the new code writes: keep what it needs until it is gone, or leave forward compatibility out"
         faults.add(NO_WAY_BACK, text, keys=keys, where=where, hint=hint)

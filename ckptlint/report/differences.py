@@ -8,7 +8,7 @@ from ckptlint.core.families import fold
 from ckptlint.core.schema import Schema
 from ckptlint.engine.beside import Beside
 from ckptlint.engine.compare import Change, Difference, compare
-from ckptlint.engine.variants import Variants
+from ckptlint.engine.variants import Variants, nearest
 from ckptlint.report.counts import counted
 from ckptlint.report.escape import escape
 
@@ -34,10 +34,17 @@ def text(difference: Difference, rest: Beside = _NOTHING) -> Iterator[str]:
 
 def of_variants(old: Variants, new: Variants) -> Iterator[str]:
     """Yield the lines of each variant that differs, under its name where it has one."""
+    if (
+        len({*old} & {*new}) == 0 and "" in {*old, *new} and old and new
+    ):  # one side has no names: it is one of the other's
+        known, single = (new, old[""]) if "" in old else (old, new[""])
+        name = nearest(known, single)
+        old, new = ({name: old[""]}, new) if "" in old else (old, {name: new[""]})
     for name in sorted({*old, *new}):
-        if len(old) == len(new) == 1 or old.get(name) != new.get(name):
+        difference = compare(old.get(name, _EMPTY), new.get(name, _EMPTY))
+        if difference or len(old) == len(new) == 1:
             yield from [f"variant {escape(name)}:"] if name else []
-            yield from text(compare(old.get(name, _EMPTY), new.get(name, _EMPTY)))
+            yield from text(difference)
 
 
 def as_json(difference: Difference, rest: Beside = _NOTHING) -> Iterator[str]:
