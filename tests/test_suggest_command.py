@@ -48,6 +48,25 @@ def test_the_edges_are_there_as_json(tmp_path):
     assert fused["ops"] == ["concat"]
 
 
+@pytest.mark.torch
+def test_the_optimizer_goes_with_what_was_suggested(tmp_path):
+    torch = pytest.importorskip("torch")
+    weights = {key: torch.nn.Parameter(torch.randn(shape)) for key, shape in OLD.items()}
+    optimizer = torch.optim.AdamW(weights.values())
+    sum((each**2).sum() for each in weights.values()).backward()
+    optimizer.step()
+    state = {"model": {key: each.detach() for key, each in weights.items()}, "optimizer": optimizer.state_dict()}
+    torch.save(state, tmp_path / "old.pt")
+    write(tmp_path)
+    ckptlint(tmp_path, "suggest", "old.pt", "new.json", "--section", "/model", "-o", "migration.yaml")
+    ckptlint(tmp_path, "migrate", "old.pt", "-m", "migration.yaml", "-o", "new.pt", "--model", "new.json")
+    moved = torch.load(tmp_path / "new.pt")["optimizer"]["state"]
+    before = {key: optimizer.state[each]["exp_avg"] for key, each in weights.items()}
+    for at, key in enumerate(NEW):
+        parts = [before[f"h.{at - 1}.attn.{part}.weight"] for part in "qkv"] if at else [before[key]]
+        assert torch.equal(moved[at]["exp_avg"], torch.cat(parts))
+
+
 def test_what_is_open_is_listed_and_the_exit_code_says_so(tmp_path):
     old = {"e.weight": [50, 8], "a.x.weight": [8, 8], "a.y.weight": [8, 8]}
     new = {"e.weight": [50, 8], "a.p.weight": [8, 8], "a.r.weight": [8, 8]}

@@ -57,8 +57,6 @@ def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iter
     if said.chain is not None:
         yield chain_line(said.chain)
     yield from body_lines(suggestion, new, said)
-    if any(match.way != "rename" for match in suggestion.matches):
-        yield "optimizer: reset"
     yield from resized_lines(suggestion.resized, new)
     yield from _ambiguous(suggestion.ambiguities[:_MOST])
     yield from _left("source", suggestion.open_sources)

@@ -45,8 +45,6 @@ def _lines(cases: Sequence[Case], names: Sequence[str], old: Mapping[str, Schema
         yield f"# {', '.join(case.names)}"
         yield f"- when: {_condition(case.names, others, old)}"
         yield from (f"  {line}" for line in body_lines(case.suggestion, case.new, replace(case.said, chain=None)))
-    if any(match.way != "rename" for case in cases for match in case.suggestion.matches):
-        yield "optimizer: reset"
 
 
 def _condition(names: Sequence[str], others: Sequence[str], old: Mapping[str, Schema]) -> str:
