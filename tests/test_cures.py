@@ -48,6 +48,22 @@ def test_a_shipped_migration_that_is_proved_is_the_cure(tmp_path, rename):
     ckptlint(tmp_path, "lint", command[-1], "--against", "model.json")
 
 
+def headline(folder, name):
+    said = ckptlint(folder, "lint", name, "--against", "model.json", "--format", "json", code=1)
+    return json.loads(said.stdout)["summary"]["per_checkpoint"][0]["headline"]
+
+
+def test_of_a_draft_it_is_said_whether_it_proves(tmp_path):
+    name = written(tmp_path, {key.replace("dense", "linear"): shape for key, shape in MODEL.items()})
+    assert "; draft a migration, which proves: ckptlint suggest" in headline(tmp_path, name)
+
+
+def test_of_a_draft_that_leaves_something_open_it_is_said_how_much_it_decides(tmp_path):
+    keys = {key.replace("dense", "linear"): shape for key, shape in MODEL.items() if key != "bert.LayerNorm.bias"}
+    name = written(tmp_path, keys)
+    assert "draft a migration (decides 4 of the model's 5 tensors, the others are yours):" in headline(tmp_path, name)
+
+
 def test_a_draft_is_the_cure_where_none_is_shipped(tmp_path):
     name = written(tmp_path, {key.replace("dense", "linear"): shape for key, shape in MODEL.items()})
     command = cure(tmp_path, name)

@@ -43,7 +43,7 @@ def with_cure(
         return report
     found = _chained(report, subject, source, reference, model) or _proved(report, subject, source, model)
     if found is None and reference and can_be_drafted(report, source, model):
-        found = _draft(report, reference, building)
+        found = _draft(report, reference, building, (source, model))
     if found is None:
         return report
     cause = f"{report.cause}; " if report.cause else ""
@@ -111,11 +111,37 @@ def _options(chain: Sequence[Migration]) -> list[str]:
     return [word for each in chain for word in ("-m", each.origin.removesuffix(".yaml"))]
 
 
-def _draft(report: Report, reference: str, building: Building) -> _Cure:
+def _draft(report: Report, reference: str, building: Building, schemas: tuple[Schema, Schema]) -> _Cure | None:
+    """The command that writes a suggestion, with what that is worth; None where it would decide nothing."""
+    worth = _worth(*schemas)
+    if worth is None:
+        return None
     built = ["--args", building.arguments] if building.arguments else []
     place = ["--section", report.section] if report.section not in ("", "/") else []
     name = f"{Path(report.checkpoint).name.partition('.')[0] or 'suggested'}.yaml"
-    return _Cure("draft a migration", _joined("suggest", report.checkpoint, reference, *built, *place, "-o", name))
+    command = _joined("suggest", report.checkpoint, reference, *built, *place, "-o", name)
+    return _Cure(f"draft a migration{worth}", command)
+
+
+def _worth(source: Schema, model: Schema) -> str | None:
+    """How far a suggestion gets; None where nowhere. Files of very many keys are not tried."""
+    if max(len(source.tensors), len(model.tensors)) > _MOST:
+        return ""
+    from ckptlint.documents.evidence import shipped_synonyms
+    from ckptlint.documents.migrations import read_migration
+    from ckptlint.documents.suggested import migration_yaml
+    from ckptlint.engine.prove import prove
+    from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
+
+    found = suggest(source, model, shipped_synonyms(), SuggestOptions())
+    made = sum(len(edge.targets) for edge in found.edges())
+    if not made:
+        return None
+    left = f" (decides {made} of the model's {len(model.tensors)} tensors, the others are yours)"
+    if not found.complete:
+        return left
+    proof = prove(read_migration(migration_yaml(found, source, model), "suggested.yaml"), source, model)
+    return left if proof.failed else ", which proves"
 
 
 def _joined(*words: str) -> str:
