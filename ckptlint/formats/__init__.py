@@ -50,9 +50,25 @@ def open_checkpoint(path: Path, *, max_unpacked: int | None = None) -> Checkpoin
         _check_whole(path)
         with no_collection():
             return _read_member(source, member, max_unpacked) if inside else _read(source, max_unpacked)
+    except FormatError as error:
+        better = error if inside else _better(path, error)
+        source.close()
+        if better is error:
+            raise
+        raise better from error
     except BaseException:
         source.close()
         raise
+
+
+def _better(path: Path, error: FormatError) -> FormatError:
+    from ckptlint.formats.mangled import changed_on_the_way
+
+    source = FileSource.open(path)  # the first one may be closed, where the file is a compressed one
+    try:
+        return changed_on_the_way(source, error)
+    finally:
+        source.close()
 
 
 def _check_whole(path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.errors import FormatError
+from ckptlint.formats.mangled import refuse_behind, refuse_spelled
 from ckptlint.formats.triage_signs import SIGNS
 from ckptlint.formats.triage_text import judge_text
 
@@ -28,6 +29,8 @@ def recognise(source: ByteSource) -> str:
         return "safetensors"
     sign = next((sign for sign in SIGNS if sign.pattern.match(head)), None)
     if sign is None:
+        refuse_spelled(head, source)
+        refuse_behind(head, source)
         return judge_text(head, source) or _give_up(head, source)
     if not sign.reader:
         raise FormatError(sign.what, where=source.name, hint=sign.hint, rule=sign.rule)

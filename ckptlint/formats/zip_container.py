@@ -18,6 +18,7 @@ from ckptlint.errors import FormatError
 from ckptlint.formats.zip_end import Directory, damaged, find_directory
 
 STORED, DEFLATED = 0, 8
+_METHODS = {6: "implode", 9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz", 98: "ppmd"}
 
 _ENTRY = struct.Struct("<4s4xHH4xIIIHHH8xI")  # without versions, times and attributes
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -67,6 +68,12 @@ class Archive:
         if record.size > most:
             raise FormatError(
                 f"the record {name} has {record.size} bytes, more than the {most} it may have", where=self._at(record)
+            )
+        if record.method not in (STORED, DEFLATED):
+            raise FormatError(
+                f"the record {name} is compressed with {_METHODS.get(record.method, 'method')} ({record.method}), which torch does not read",
+                where=self._at(record),
+                hint="something packed the archive again; unpack it, and pack it with zip -0",
             )
         content = self._source.read(record.start, record.stored)
         if record.method == DEFLATED:

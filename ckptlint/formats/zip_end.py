@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from ckptlint.core.checkpoint import ByteSource
@@ -15,6 +16,7 @@ _LOCATOR = struct.Struct("<4sIQI")
 _TAIL = 128 << 10  # bytes read at once: the longest comment, and the directory of some thousand records
 _LARGEST = 512 << 20  # bytes of a directory; five million records
 _SMALLEST_ENTRY = 46
+_LONGEST_COMMENT = 0xFFFF
 
 
 class Directory(NamedTuple):
@@ -68,22 +70,36 @@ def find_directory(source: ByteSource) -> Directory:
 
 
 def _end_record(tail: bytes, source: ByteSource) -> int:
-    """Place of the end record in the tail: the last one, whose comment reaches exactly to the end of the file."""
-    at = tail.rfind(b"PK\5\6")
-    if at < 0:
+    """Place of the end record in the tail: the last one, whose comment reaches exactly to the end of the file.
+
+    A comment may hold the signature, too; where two records end with the file, readers would differ in which they take.
+    """
+    last = tail.rfind(b"PK\5\6")
+    if last < 0:
         raise cut_off_zip(source)
-    if at + _END.size > len(tail):
-        raise cut_off(source, source.size - len(tail) + at + _END.size)
-    over = len(tail) - (at + _END.size + _END.unpack_from(tail, at)[7])
+    found = [at for at in _places(tail) if at + _END.size + _END.unpack_from(tail, at)[7] == len(tail)]
+    if len(found) > 1:
+        raise damaged("the archive has two end records", f"{source.name}: byte {source.size - len(tail) + found[0]}")
+    if found:
+        return found[0]
+    if last + _END.size > len(tail):
+        raise cut_off(source, source.size - len(tail) + last + _END.size)
+    over = len(tail) - (last + _END.size + _END.unpack_from(tail, last)[7])
     if over < 0:
         raise cut_off(source, source.size - over)
-    if over:
-        raise FormatError(
-            f"{over} bytes follow the end of the ZIP archive",
-            where=f"{source.name}: byte {source.size - over}",
-            hint="something was appended to the file; fetch it again",
-        )
-    return at
+    raise FormatError(
+        f"{over} bytes follow the end of the ZIP archive",
+        where=f"{source.name}: byte {source.size - over}",
+        hint="something was appended to the file; fetch it again",
+    )
+
+
+def _places(tail: bytes) -> Iterator[int]:
+    """Yield where an end record could begin, the last first."""
+    at, first = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4), max(0, len(tail) - _END.size - _LONGEST_COMMENT)
+    while at >= first:
+        yield at
+        at = tail.rfind(b"PK\5\6", first, at + 3)
 
 
 def _wide_ends(tail: bytes, tail_start: int, at: int, end: tuple[int, ...], source: ByteSource) -> tuple[int, _Ends]:

@@ -93,7 +93,7 @@ def _read(path: Path, finds: Finds) -> Checkpoint:
         checkpoint = open_checkpoint(path)
     except FormatError as error:
         place = error.where.removeprefix(str(path)).lstrip(": ")
-        known = error.rule.startswith("CKC1") and error.rule != "CKC103"
+        known = error.rule.startswith("CKC1") and error.rule not in ("CKC103", "CKC108")
         objects = finds.kinds == ["npy"] and finds.pickles  # an array of objects: whole, and nothing that is read
         if known or objects or (finds.kinds[:1] == ["zip"] and "torch" not in finds.kinds):
             finds.odd(Odd.NO_CHECKPOINT, error.message, place)
