@@ -70,8 +70,9 @@ class Archive:
                 f"the record {name} has {record.size} bytes, more than the {most} it may have", where=self._at(record)
             )
         if record.method not in (STORED, DEFLATED):
+            how = f"{_METHODS.get(record.method, 'method')} ({record.method})"
             raise FormatError(
-                f"the record {name} is compressed with {_METHODS.get(record.method, 'method')} ({record.method}), which torch does not read",
+                f"the record {name} is compressed with {how}, which torch does not read",
                 where=self._at(record),
                 hint="something packed the archive again; unpack it, and pack it with zip -0",
             )
