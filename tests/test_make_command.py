@@ -68,6 +68,13 @@ def test_names_that_look_right_are_still_asked_where_shapes_could_be_exchanged(m
     assert make(old, new, answers)["revision"].startswith("0001-")
 
 
+def test_what_a_new_tensor_usually_starts_at_is_the_first_choice_but_no_default(make):
+    said = make(BLOCKS, {**BLOCKS, "norm.weight": [7], "norm.bias": [7]}, code=5)
+    first = {each["about"]: each["choices"][0] for each in said["questions"]}
+    assert {about: each["answer"] for about, each in first.items()} == {"norm.weight": "ones", "norm.bias": "zeros"}
+    assert all(each["evidence"] for each in first.values())
+
+
 def test_drops_are_never_unasked_and_give_their_reason(make, tmp_path):
     old = {**BLOCKS, "teacher.weight": [3, 3], "teacher.bias": [3]}
     said = make(old, BLOCKS, code=5)

@@ -17,6 +17,7 @@ from ckptlint.engine.suggest.families import HOLE, Family, Segments, fold, unfol
 from ckptlint.engine.suggest.names import Synonyms
 from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
 from ckptlint.engine.suggest.suggestion import Candidate, Match, Suggestion
+from ckptlint.engine.suggest.unsourced import proposed
 
 _SURE: Final = 0.97  # confidence from which names speak for a rename
 _MANY: Final = 4  # tensors that agree, which say it without names
@@ -183,12 +184,13 @@ def _about_source(family: Family, candidates: Iterable[Candidate]) -> Question:
 
 
 def _about_target(family: Family) -> Question:
-    why = "nothing is certain to become it"
-    return Question("new", pattern(family.template), family.keys, family.shape, _FILLS, why)
+    usual = proposed(family.keys[0], len(family.shape))
+    fills = (Choice(each, 0.0, ("usual for its name",) if each == usual else ()) for each in ("zeros", "ones"))
+    choices = tuple(sorted(fills, key=lambda each: not each.evidence))
+    return Question("new", pattern(family.template), family.keys, family.shape, choices, "nothing is certain to become it")
 
 
 _DROP: Final = Choice("drop", 0.0)
-_FILLS: Final = (Choice("zeros", 0.0), Choice("ones", 0.0))
 
 
 def _units(matches: Iterable[Match]) -> list[_Unit]:
