@@ -54,7 +54,10 @@ def _shown(question: Question, open_questions: int) -> list[str]:
         sure = f"  {choice.confidence:.2f}" if choice.confidence else ""
         why = f"  {', '.join(choice.evidence)}" if choice.evidence else ""
         lines.append(f"    {number}) {choice.answer}{sure}{why}")
-    fills = "   ".join(f"{each.answer[0]}) new, of {each.answer}{''.join(f', {why}' for why in each.evidence)}" for each in question.choices)
+    fills = "   ".join(
+        f"{each.answer[0]}) new, of {each.answer}{''.join(f', {why}' for why in each.evidence)}"
+        for each in question.choices
+    )
     letters = {"rename": "d) drop it", "drop": "d) drop it", "new": fills, "join": ""}
     return [*lines, *([f"    {letters[question.kind]}"] if letters[question.kind] else [])]
 

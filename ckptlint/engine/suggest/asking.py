@@ -187,7 +187,9 @@ def _about_target(family: Family) -> Question:
     usual = proposed(family.keys[0], len(family.shape))
     fills = (Choice(each, 0.0, ("usual for its name",) if each == usual else ()) for each in ("zeros", "ones"))
     choices = tuple(sorted(fills, key=lambda each: not each.evidence))
-    return Question("new", pattern(family.template), family.keys, family.shape, choices, "nothing is certain to become it")
+    return Question(
+        "new", pattern(family.template), family.keys, family.shape, choices, "nothing is certain to become it"
+    )
 
 
 _DROP: Final = Choice("drop", 0.0)
