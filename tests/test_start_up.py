@@ -32,6 +32,7 @@ def files(tmp_path_factory):
     (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(256))
     header += b" " * 4096
     (folder / "roomy.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(256))
+    (folder / "spare.safetensors").write_bytes((folder / "roomy.safetensors").read_bytes())
     (folder / "keys.json").write_text(
         json.dumps({key: {"dtype": "float32", "shape": shape} for key, shape in SCHEMA.items()})
     )
@@ -63,6 +64,17 @@ def test_a_command_imports_only_what_it_needs(files, arguments, banned):
     log = ckptlint(files, *arguments, python=["-X", "importtime"]).stderr
     assert "ckptlint" in imported(log)
     assert not imported(log) & banned
+
+
+def test_new_names_in_place_import_no_way_back_no_arithmetic_and_no_writer(files):
+    log = ckptlint(
+        files, "migrate", "spare.safetensors", "-m", "up.yaml", "--in-place", python=["-X", "importtime"]
+    ).stderr
+    names = set(re.findall(r"^import time:.*\|\s*([\w.]+)$", log, re.MULTILINE))
+    commands = {f"ckptlint.commands.{name}" for name in ("chaining", "outputs", "supplying", "undoing", "verify")}
+    engine = {f"ckptlint.engine.{name}" for name in ("assemble", "invert", "optimizers", "tree_inverse", "tree_plane")}
+    assert "ckptlint.commands.in_place" in names
+    assert not names & (commands | engine | {"ckptlint.ops.vocabulary", "ckptlint.kits", "ckptlint.runners"})
 
 
 def test_importing_the_package_imports_next_to_nothing():

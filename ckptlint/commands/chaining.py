@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from ckptlint.commands import sources
 from ckptlint.commands.chain_folder import LOCK
+from ckptlint.commands.legs import Leg
 from ckptlint.commands.planning import facts_of
 from ckptlint.commands.talk import talk
 from ckptlint.core.chain import NOT_RECORDED, KeyDigests
@@ -27,20 +28,6 @@ from ckptlint.errors import DocumentError, PlanError, UsageError
 
 _VARIANT, _HEAD = "\nvariant ", 4096  # a line that a lock with variants begins with, and where it is
 SQUASHED = "squashed"  # folder in a chain's folder: the files that a squash replaces, for files that stand between them
-
-
-@dataclass(frozen=True, slots=True)
-class Leg:
-    """What leads from where a checkpoint stands to where it shall be: migrations in the order of the way there, and names.
-
-    `digests` are what the chain says of the keys there.
-    """
-
-    migrations: tuple[Migration, ...]
-    back: bool
-    start: str
-    end: str
-    digests: KeyDigests = NOT_RECORDED
 
 
 def read_chain(folder: str) -> Chain:

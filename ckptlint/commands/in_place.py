@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ckptlint.commands.outputs import STAMP_RECORD, Container, Written
+from ckptlint.commands.containers import STAMP_RECORD, Container, Written
 from ckptlint.commands.signals import unwinding
 from ckptlint.commands.targets import Form, Target
 from ckptlint.commands.writing import check_written, metadata_of

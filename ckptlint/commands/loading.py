@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack
 from zlib import crc32
 
 from ckptlint.commands import sources
-from ckptlint.commands.chaining import Leg, leg, read_chain
+from ckptlint.commands.chaining import leg, read_chain
+from ckptlint.commands.legs import Leg
 from ckptlint.commands.migrate import AS_IS
 from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind

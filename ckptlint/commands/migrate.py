@@ -5,34 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ckptlint.commands import sources
 from ckptlint.commands.amounts import memory, usual_memory
-from ckptlint.commands.chaining import Leg, leg, read_chain, stamp
+from ckptlint.commands.containers import Written
 from ckptlint.commands.externals import Externals, python_calls
-from ckptlint.commands.in_place import own_place, planned_in_place
-from ckptlint.commands.outputs import Written
+from ckptlint.commands.legs import Leg
 from ckptlint.commands.planning import Going, plan_down, plan_up
 from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target, as_legacy, check_place, parse_target, place_of
-from ckptlint.commands.undoing import UndoWish
-from ckptlint.commands.verify import check_absent, write_for
 from ckptlint.commands.writing import Writing, needed_memory, refuse, write
 from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.collection import no_collection
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.core.selector import Selector
-from ckptlint.core.tree import Tensor
-from ckptlint.engine.assemble import Assembly
-from ckptlint.engine.optimizers import Carried, Wishes, carry_optimizers
+from ckptlint.core.tree import Node, Tensor
 from ckptlint.engine.passage import Outcome
 from ckptlint.engine.positional import stale_lists
-from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.errors import UsageError
 from ckptlint.formats.atomic import check_output
-from ckptlint.formats.settling import check_settled_output, take_back
 from ckptlint.report import plans
+
+if TYPE_CHECKING:
+    from ckptlint.engine.optimizers import Wishes
+    from ckptlint.engine.tree_plane import TreeChange
 
 AS_IS = "as-is"  # the shipped migration that is meant where none is named: another format, and nothing else
 
@@ -114,6 +112,8 @@ def migrate(request: Request) -> Migrated:
     target = _no_target(request) if request.in_place else _target(request)
     with sources.opened(request.checkpoint) as checkpoint:
         if request.in_place:
+            from ckptlint.commands.in_place import own_place
+
             target = own_place(request.checkpoint, checkpoint)
         elif target.path:  # an index names further files
             check_place(target, tuple(part.name for part in checkpoint.parts), force=True)
@@ -125,6 +125,8 @@ def migrate(request: Request) -> Migrated:
         else:
             done = _gone(request, target, checkpoint, way)
         if done.written is not None and request.digests is not None:
+            from ckptlint.commands.verify import write_for
+
             write_for(done.written.path, request.digests, force=request.force)
         return done
 
@@ -157,9 +159,15 @@ def _no_target(request: Request) -> Target:
     """What stands for the file itself until it is open."""
     if request.output is not None or request.legacy or request.max_shard_size is not None:
         raise UsageError("--in-place changes the file that is read", hint="-o names another one")
-    if request.digests is not None and not request.force:
-        check_absent(request.digests)
+    _check_digests(request)
     return Target("", Form.TORCH)
+
+
+def _check_digests(request: Request) -> None:
+    if request.digests is not None and not request.force:
+        from ckptlint.commands.verify import check_absent
+
+        check_absent(request.digests)
 
 
 def _target(request: Request) -> Target:
@@ -171,12 +179,13 @@ def _target(request: Request) -> Target:
     if request.legacy:
         target = as_legacy(target)
     if output is not None:
+        from ckptlint.formats.settling import check_settled_output, take_back
+
         if request.resume and not request.dry_run:
             take_back(place_of(target))
         check_settled_output(place_of(target))
         check_place(target, (request.checkpoint,), force=request.force or request.dry_run)
-    if request.digests is not None and not request.force:
-        check_absent(request.digests)
+    _check_digests(request)
     return target
 
 
@@ -184,13 +193,9 @@ def _carried_out(
     request: Request, target: Target, checkpoint: Checkpoint, way: Leg, outcome: Outcome
 ) -> tuple[Written | None, str, int | None]:
     """Write what was planned, unless it is a dry run, which refuses what a run would; say what an undo file would keep, and the memory."""
-    wishes = _wishes(request, checkpoint)
-    carried = carry_optimizers(outcome.checkpoint.sections, way.migrations, outcome.placed, wishes)
-    for line in carried.said:
-        talk(line)
+    outcome, replaced = _with_optimizers(request, checkpoint, way, outcome)
     for path in stale_lists(checkpoint, outcome.placed):
         talk(f"warning: {path} is a list of tensors that fits the weights by position, and stays as it is")
-    outcome = carried.added_to(outcome)
     externals = Externals(outcome.work, request.model, request.arguments, allow_python=request.allow_python)
     writing = _writing(request, target, externals, _stamp(target, way, outcome))
     refuse(outcome, writing)
@@ -198,28 +203,54 @@ def _carried_out(
         runs = "would run" if request.dry_run else "runs"
         talk(f"warning: {call} is Python code that the migration {runs}: nothing proves it")
     if request.in_place:
-        changed = planned_in_place(outcome, carried.replaced, target, writing.stamp)
+        from ckptlint.commands.in_place import planned_in_place
+
+        changed = planned_in_place(outcome, replaced, target, writing.stamp)
         return None if request.dry_run else changed.carry_out(), "", 0
     if request.dry_run:
-        needed = needed_memory(outcome, carried.replaced, writing)
-        return None, _undo_in_words(request, target, checkpoint, outcome, carried), needed
+        needed = needed_memory(outcome, replaced, writing)
+        return None, _undo_in_words(request, target, checkpoint, outcome, replaced), needed
     externals.check(outcome.work)
     if request.undo_file is not None:
+        from ckptlint.commands.undoing import UndoWish
+
         writing = replace(writing, undo=UndoWish(request.undo_file, checkpoint, way, force=request.force))
-    return write(outcome, carried.replaced, writing), "", None
+    return write(outcome, replaced, writing), "", None
 
 
-def _undo_in_words(request: Request, target: Target, checkpoint: Checkpoint, outcome: Outcome, carried: Carried) -> str:
+def _with_optimizers(
+    request: Request, checkpoint: Checkpoint, way: Leg, outcome: Outcome
+) -> tuple[Outcome, Mapping[int, Node]]:
+    """The outcome with what is computed for optimizers, and what stands in the place of their nodes."""
+    if all(each.kind is not SectionKind.OPTIMIZER for each in outcome.checkpoint.sections):
+        return outcome, {}
+    from ckptlint.engine.optimizers import carry_optimizers
+
+    wishes = _wishes(request, checkpoint)
+    carried = carry_optimizers(outcome.checkpoint.sections, way.migrations, outcome.placed, wishes)
+    for line in carried.said:
+        talk(line)
+    return carried.added_to(outcome), carried.replaced
+
+
+def _undo_in_words(
+    request: Request, target: Target, checkpoint: Checkpoint, outcome: Outcome, replaced: Mapping[int, Node]
+) -> str:
     if request.undo_file is None:
         return ""
     from ckptlint.commands.undoing import plan_undo, summary
+    from ckptlint.engine.assemble import Assembly
 
     with no_collection():
-        assembly = Assembly(outcome, carried.replaced, strided=target.strided)
+        assembly = Assembly(outcome, replaced, strided=target.strided)
         return summary(plan_undo(checkpoint, outcome, assembly, target))
 
 
 def _stamp(target: Target, way: Leg, outcome: Outcome) -> str:
+    if not way.end:
+        return ""
+    from ckptlint.commands.chaining import stamp
+
     made = [("/" if target.tensors_only else section.path, plan.target) for section, plan in outcome.placed]
     return stamp(way, made)
 
@@ -287,6 +318,8 @@ def _named(request: Request) -> Leg | None:
 
 def _leg(request: Request, checkpoint: Checkpoint) -> Leg:
     """The part of the chain that lies before this checkpoint."""
+    from ckptlint.commands.chaining import leg, read_chain
+
     chain = read_chain(str(request.chain))
     known = chain.migrations
     sources.check_parameters(request.params, known)
@@ -303,6 +336,7 @@ def _planned(request: Request, checkpoint: Checkpoint, leg: Leg) -> Outcome:
 
 def _wishes(request: Request, checkpoint: Checkpoint) -> Wishes:
     """How optimizers are to be carried; a model says the order of its parameters."""
+    from ckptlint.engine.optimizers import Wishes
 
     def read(tensor: Tensor) -> bytes:
         size = tensor.dtype.nbytes(1)

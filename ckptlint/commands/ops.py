@@ -7,7 +7,7 @@ from inspect import getdoc
 from typing import NamedTuple
 
 from ckptlint.core.operation import Operation, option_name
-from ckptlint.ops import OPERATIONS
+from ckptlint.ops.vocabulary import OPERATIONS
 
 
 class Option(NamedTuple):

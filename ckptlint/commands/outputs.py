@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
+from ckptlint.commands.containers import Container, Written
 from ckptlint.commands.talk import talk
 from ckptlint.commands.targets import Form, Target
 from ckptlint.core.pieces import Check, Piece, Supply
@@ -15,35 +16,6 @@ from ckptlint.engine.assemble import Assembly
 from ckptlint.errors import UsageError
 from ckptlint.formats.atomic import AtomicFile
 from ckptlint.formats.staging import StagedFolder
-
-STAMP = "ckptlint"  # in metadata
-STAMP_RECORD = ".ckptlint/revisions.json"
-
-
-class Written(NamedTuple):
-    """What is in place now: the file, the index of several, or the folder, and how many bytes and files it is."""
-
-    path: str
-    nbytes: int
-    files: int = 1
-
-
-class Container(NamedTuple):
-    """What a file says of itself beside its tensors: metadata, the protocol of its pickles, and its revisions as JSON."""
-
-    metadata: Mapping[str, str]
-    protocol: int
-    stamp: str = ""
-
-    @property
-    def texts(self) -> Mapping[str, str]:
-        """The metadata with the stamp, for formats that have a place for texts."""
-        return {**self.metadata, **({STAMP: self.stamp} if self.stamp else {})}
-
-    @property
-    def records(self) -> Mapping[str, bytes]:
-        """The stamp as a member of a zip file, which torch.load passes over."""
-        return {STAMP_RECORD: self.stamp.encode()} if self.stamp else {}
 
 
 class Writer(Protocol):

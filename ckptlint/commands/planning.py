@@ -19,12 +19,9 @@ from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Node, Scalar, Value
 from ckptlint.core.tree_path import TreePattern
-from ckptlint.engine.compose import compose
 from ckptlint.engine.concerned import concerned, is_average, is_copy
 from ckptlint.engine.entries import renamed_entries, restored_entries
 from ckptlint.engine.facts import HeaderFacts
-from ckptlint.engine.fill_dtypes import fill_dtypes
-from ckptlint.engine.invert import approximations, invert
 from ckptlint.engine.passage import Outcome, Passage
 from ckptlint.engine.planner import Draft, draft, make_plan
 from ckptlint.engine.spelling import spelling
@@ -95,6 +92,8 @@ def plan_down(checkpoint: Checkpoint, going: Going, source: OldSchema | None) ->
 
     `source` gives the old schema of the section at a path, where the new one alone does not decide it.
     """
+    from ckptlint.engine.invert import approximations
+
     passage = Passage(checkpoint)
     for number, migration in reversed(list(enumerate(going.migrations))):
         undo_common(passage, migration, facts_of(passage.checkpoint, going.params))
@@ -201,6 +200,8 @@ def _placed(section: Section, sections: Sequence[Section], plan: Callable[[Secti
 
 def chain(schema: Schema, migrations: Sequence[Migration], facts: HeaderFacts) -> Plan:
     """Compose the plans of migrations that follow each other."""
+    from ckptlint.engine.compose import compose
+
     first, *others = migrations
     return reduce(
         lambda plan, each: compose(plan, make_plan(plan.target, each, facts)), others, make_plan(schema, first, facts)
@@ -221,6 +222,8 @@ def _back(
     checkpoint: Checkpoint, section: Section, *, number: int, going: Going, source: OldSchema | None
 ) -> tuple[Plan, Draft]:
     """The plan back through one migration, and the way there that it turns around."""
+    from ckptlint.engine.invert import invert
+
     facts = facts_of(checkpoint, going.params, section.path)
     migration = going.migrations[number]
     schema = section.schema(checkpoint.origin)
@@ -241,6 +244,8 @@ def _forth(source: Schema, migration: Migration, facts: HeaderFacts, found: Sche
     way = draft(source, migration, facts)
     _same(way.plan.target, found)
     if any(spec.dtype is ANY for spec in source.tensors.values()):
+        from ckptlint.engine.fill_dtypes import fill_dtypes
+
         source = fill_dtypes(way.plan, found)
         way = draft(source, migration, facts)
     if all(any({*group} <= {*other} for other in found.ties) for group in way.plan.target.ties):

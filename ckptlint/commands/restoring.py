@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ckptlint.commands.arithmetic import load_arithmetic
-from ckptlint.commands.outputs import Written
+from ckptlint.commands.containers import Written
 from ckptlint.commands.planning import Going, plan_up
 from ckptlint.commands.sources import migration
 from ckptlint.commands.writing import Writing, refuse, write

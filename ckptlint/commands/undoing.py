@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from ckptlint.commands.chaining import Leg
+from ckptlint.commands.legs import Leg
 from ckptlint.commands.planning import Work
 from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress

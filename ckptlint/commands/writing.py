@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ckptlint.commands.containers import Container, Written
 from ckptlint.commands.externals import Externals
-from ckptlint.commands.jobs import job_of
-from ckptlint.commands.outputs import Container, Output, Written, distributed, one_file, sharded
 from ckptlint.commands.planning import Work
 from ckptlint.commands.refusals import (
     check_believed_ties,
@@ -21,7 +20,6 @@ from ckptlint.commands.refusals import (
     check_tensors_only,
 )
 from ckptlint.commands.signals import unwinding
-from ckptlint.commands.supplying import Supplier
 from ckptlint.commands.talk import progress, talk
 from ckptlint.commands.targets import Form, Target, place_of
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
@@ -29,15 +27,14 @@ from ckptlint.core.collection import no_collection
 from ckptlint.core.paths import find
 from ckptlint.core.schema import Schema
 from ckptlint.core.tree import Composite, Dict, Node, Tensor
-from ckptlint.engine.assemble import Assembly
 from ckptlint.engine.passage import Outcome
 from ckptlint.errors import OutputError, UsageError
-from ckptlint.formats import open_checkpoint
-from ckptlint.formats.settling import clear
 
 if TYPE_CHECKING:
+    from ckptlint.commands.outputs import Output
     from ckptlint.commands.undoing import UndoWish
     from ckptlint.core.undo import Digests
+    from ckptlint.engine.assemble import Assembly
 
 SLACK = 64 << 20  # bytes that arithmetic and comparing may take whatever is allowed: below that they could not work
 _METADATA = "metadata."  # how notes about it begin
@@ -79,6 +76,10 @@ def refuse(outcome: Outcome, writing: Writing) -> None:
 
 def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> Written:
     """Write the whole output or nothing, after `refuse` had nothing against it."""
+    from ckptlint.commands.supplying import Supplier
+    from ckptlint.engine.assemble import Assembly
+    from ckptlint.formats import open_checkpoint
+
     target, checkpoint = writing.target, outcome.checkpoint
     for section, _ in outcome.work:
         check_believed_ties(checkpoint, section)
@@ -115,12 +116,17 @@ def write(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> W
 
 
 def _clear(target: Target, *finished: str) -> None:
+    from ckptlint.formats.settling import clear
+
     for said in clear(place_of(target), *finished):
         talk(said)
 
 
 def needed_memory(outcome: Outcome, replaced: Mapping[int, Node], writing: Writing) -> int:
     """Return how many bytes of tensors `write` would have in memory at once; it refuses where that is more than it may."""
+    from ckptlint.commands.supplying import Supplier
+    from ckptlint.engine.assemble import Assembly
+
     with no_collection():
         assembly = Assembly(outcome, replaced, strided=writing.target.strided)
         supply = Supplier(outcome.checkpoint, outcome.work, assembly, memory=writing.max_memory)
@@ -151,6 +157,8 @@ def _undoable(
 
 
 def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Output:
+    from ckptlint.commands.outputs import distributed, one_file, sharded
+
     target = writing.target
     if target.form is Form.DCP:
         if any(plan.target.ties for _, plan in assembly.outcome.work):
@@ -163,6 +171,8 @@ def _output(checkpoint: Checkpoint, assembly: Assembly, writing: Writing) -> Out
     protocol = max(2, int(checkpoint.notes.get("protocol", "2")))
     container = Container(metadata, protocol, writing.stamp)
     if target.shard is not None:
+        from ckptlint.commands.jobs import job_of
+
         job = partial(job_of, assembly.outcome, verify=writing.verify)
         return sharded(target, assembly, container, force=writing.force, job=job)
     return one_file(target, assembly, container, force=writing.force)

@@ -73,7 +73,7 @@ def migration_schema() -> Schema:
                 "description": "a tree path: /a/b from the root, ./a in each state dict; with captures /a/{x}",
             },
             "tree": tree_schema(),
-            "operation": {"oneOf": [*(_operation(op) for op in op_calls.IN_OPS.values()), _order()]},
+            "operation": {"oneOf": [*(_operation(op) for op in op_calls.in_ops().values()), _order()]},
         },
     }
 

@@ -18,11 +18,17 @@ from ckptlint.documents import word_lists
 from ckptlint.documents.initial import read_initial
 from ckptlint.documents.nodes import Entry, Kind, Node, nearest, shown
 from ckptlint.documents.scope import Scope
-from ckptlint.ops import OPERATIONS
 
-IN_OPS = {name: op for name, op in OPERATIONS.items() if op.arity != "make"}
 ORDER = "order"
 SLOTS = ("over", "only")  # said beside the options of an operation, about the slots it works on
+
+
+@cache
+def in_ops() -> Mapping[str, type[Operation]]:
+    """The operations that may stand in `ops`; most migrations only rename, and do not pay for them."""
+    from ckptlint.ops.vocabulary import OPERATIONS
+
+    return {name: op for name, op in OPERATIONS.items() if op.arity != "make"}
 
 
 def read_op_calls(node: Node | None, scope: Scope) -> tuple[OpCall, ...]:
@@ -40,7 +46,7 @@ def _op_call(item: Node, scope: Scope) -> OpCall:
                 f"unknown key {shown(str(pair.key.content))}", hint="order is a list of slots, alone"
             )
         return OpCall(name, {ORDER: tuple(_slot(slot) for slot in body.items())}, where=body.where)
-    op = IN_OPS[name]
+    op = in_ops()[name]
     given = _given(body, op, beside)
     slots = {key: given.pop(key) for key in SLOTS if key in given}
     options = _options(body, op, given, scope)
@@ -51,7 +57,7 @@ def _op_call(item: Node, scope: Scope) -> OpCall:
 def _named(item: Node) -> Entry:
     """Return the entry that names the operation."""
     pairs = item.pairs()
-    named = [pair for pair in pairs if pair.key.content in (*IN_OPS, ORDER)]
+    named = [pair for pair in pairs if pair.key.content in (*in_ops(), ORDER)]
     if len(named) > 1:
         raise named[1].key.fail("one item of `ops` holds one operation", hint="begin a new item with -")
     if named:
@@ -61,7 +67,7 @@ def _named(item: Node) -> Entry:
     word = str(pairs[0].key.content)
     if word == "fill":
         raise pairs[0].key.fail("`fill` makes a tensor of nothing", hint="use the rewrite `new`")
-    raise pairs[0].key.fail(f"there is no operation {shown(word)}", hint=nearest(word, (*IN_OPS, ORDER)))
+    raise pairs[0].key.fail(f"there is no operation {shown(word)}", hint=nearest(word, (*in_ops(), ORDER)))
 
 
 def _given(body: Node, op: type[Operation], beside: Mapping[str, Entry]) -> dict[str, Entry]:

@@ -11,7 +11,7 @@ from ckptlint.core.dtype import DType
 from ckptlint.core.operation import Operation
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import DocumentError
-from ckptlint.ops import OPERATIONS
+from ckptlint.ops.vocabulary import OPERATIONS
 
 
 def operation_json(op: Operation) -> dict[str, object]:

@@ -14,7 +14,7 @@ from ckptlint.documents.guards import optional_guard
 from ckptlint.documents.initial import read_initial
 from ckptlint.documents.kept_keys import as_rename
 from ckptlint.documents.nodes import Entry, Kind, Node
-from ckptlint.documents.op_calls import IN_OPS, read_op_calls
+from ckptlint.documents.op_calls import in_ops, read_op_calls
 from ckptlint.documents.scope import Scope, distinct, literal
 from ckptlint.errors import DocumentError
 
@@ -174,7 +174,7 @@ def _targets(item: Node, scope: Scope, ops: tuple[OpCall, ...], slots: int) -> t
 
 
 def _scatters(call: OpCall) -> bool:
-    return call.op in IN_OPS and IN_OPS[call.op].arity == "split"
+    return call.op in in_ops() and in_ops()[call.op].arity == "split"
 
 
 def _renames(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:

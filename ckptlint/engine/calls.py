@@ -16,7 +16,6 @@ from ckptlint.core.spec import TensorSpec
 from ckptlint.engine.params import Params
 from ckptlint.engine.words import in_words
 from ckptlint.errors import PlanError
-from ckptlint.ops import OPERATIONS
 
 Names: TypeAlias = Mapping[str, int | str]
 
@@ -126,6 +125,8 @@ def _frozen(value: object) -> object:
 
 
 def _class(name: str) -> type[Operation]:
+    from ckptlint.ops.vocabulary import OPERATIONS  # all of them; most migrations only rename
+
     found = OPERATIONS.get(name)
     if found is None or found.arity == "make":
         raise PlanError(f"there is no operation {name!r}", hint=f"there are {', '.join(sorted(OPERATIONS))}")

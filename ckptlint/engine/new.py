@@ -13,8 +13,6 @@ from ckptlint.engine.params import filled
 from ckptlint.engine.words import in_words
 from ckptlint.engine.work import Work
 from ckptlint.errors import CkptlintError, PlanError, ShapeError
-from ckptlint.ops.fill import Fill
-from ckptlint.ops.init import Init
 
 
 def make_new(work: Work, new: New) -> list[Edge]:
@@ -51,6 +49,9 @@ def _captures(work: Work, new: New) -> Iterator[Captures]:
 
 
 def _made(work: Work, new: New, captures: Captures) -> Edge:
+    from ckptlint.ops.fill import Fill
+    from ckptlint.ops.init import Init
+
     key = filled(work.params, new.key, captures)
     shape, dtype = _shape(work, new, captures), _dtype(work, new, captures)
     op = Fill(shape, dtype, new.fill) if new.init is None else Init(key, shape, dtype, new.init)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ckptlint.core.checkpoint import Checkpoint, Section, SectionKind
 from ckptlint.core.plan import Edge, Plan
@@ -18,7 +19,9 @@ from ckptlint.engine.held import held
 from ckptlint.engine.ledger import AnyTensor, Ledger
 from ckptlint.engine.state_dicts import state_dict, unchanged
 from ckptlint.engine.tree_editor import TreeEditor
-from ckptlint.engine.tree_plane import TreeChange
+
+if TYPE_CHECKING:
+    from ckptlint.engine.tree_plane import TreeChange
 
 _NO_NAMES: Mapping[str, str] = {}
 

@@ -16,8 +16,6 @@ from ckptlint.engine.params import resolve_params
 from ckptlint.engine.passage import Passage
 from ckptlint.engine.planner import Draft
 from ckptlint.engine.tree_editor import TreeEditor
-from ckptlint.engine.tree_inverse import invert_tree
-from ckptlint.engine.tree_plane import TreeRun
 
 _CURE = "`default` and `if: absent` can be undone, and `set` where the migration's own `when` says what stood there"
 Drafts: TypeAlias = Sequence[tuple[Section, Draft]]
@@ -60,6 +58,8 @@ def undo_steps(passage: Passage, migration: Migration, drafts: Drafts, facts: He
 
 def inverted(migration: Migration, steps: Sequence[TreeStep], scene: Scene) -> Sequence[TreeStep]:
     """Return the steps of the way back; `PlanFaults` names each that loses something."""
+    from ckptlint.engine.tree_inverse import invert_tree
+
     way = invert_tree(steps, migration.when, scene.params.values, migration.lookups)
     faults = Faults()
     for loss in way.losses:
@@ -77,6 +77,8 @@ def _run(
     passage: Passage, editor: TreeEditor, steps: Iterable[TreeStep], places: Sequence[Place], alone: Scene
 ) -> None:
     for step in steps:
+        from ckptlint.engine.tree_plane import TreeRun  # most migrations have no step, and do not pay for it
+
         meant = list(places) if step.relative else list(places[:1]) or [((), alone)]
         if not meant:
             raise fault(BAD_PLACE, "the file has no state dict that `./` could mean", where=step.where)

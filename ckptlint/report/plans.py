@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
 from ckptlint.core.families import fold
 from ckptlint.core.operation import Grade
 from ckptlint.core.plan import Edge, Plan
-from ckptlint.engine.invert import approximations, undo
-from ckptlint.engine.tree_plane import TreeChange
 from ckptlint.report.escape import escape
+
+if TYPE_CHECKING:
+    from ckptlint.engine.tree_plane import TreeChange
 
 _SHOWN = 4  # patterns of one side of a rewrite; more are counted
 
@@ -35,6 +37,8 @@ def text(path: str, plan: Plan) -> Iterator[str]:
 
 def _undone(plan: Plan) -> str:
     """How the way back would be, and how much an undo file would have to keep."""
+    from ckptlint.engine.invert import approximations, undo
+
     undone = undo(plan)
     if undone.losses:
         keys = ", ".join(family.pattern for family in fold([loss.key for loss in undone.losses]))

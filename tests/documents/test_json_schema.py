@@ -11,7 +11,7 @@ import pytest
 from ckptlint.documents import json_schema
 from ckptlint.documents.json_schema import migration_schema
 from ckptlint.documents.yaml_nodes import parse
-from ckptlint.ops import OPERATIONS
+from ckptlint.ops.vocabulary import OPERATIONS
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = migration_schema()

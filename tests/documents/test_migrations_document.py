@@ -28,7 +28,7 @@ from ckptlint.core.migration import (
 from ckptlint.core.template import Selector, Target, Template
 from ckptlint.documents.migrations import read_migration
 from ckptlint.errors import DocumentError
-from ckptlint.ops import OPERATIONS
+from ckptlint.ops.vocabulary import OPERATIONS
 
 GRAMMAR = (Path(__file__).parent / "grammar.yaml").read_text()
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ckptlint.core.dtype import DType
 from ckptlint.errors import ShapeError
-from ckptlint.ops import OPERATIONS
 from ckptlint.ops.numbers import FLOATS
+from ckptlint.ops.vocabulary import OPERATIONS
 
 torch = pytest.importorskip("torch")
 from ckptlint.kits.torch_kit import TorchKit, as_array, as_tensor  # noqa: E402  torch must be there first

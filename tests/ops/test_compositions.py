@@ -10,7 +10,6 @@ from ckptlint.core.operation import Grade
 from ckptlint.core.spec import TensorSpec
 from ckptlint.errors import CkptlintError
 from ckptlint.kits.numpy_kit import Array
-from ckptlint.ops import OPERATIONS
 from ckptlint.ops.join import Concat, Split
 from ckptlint.ops.layout_kit import LayoutKit
 from ckptlint.ops.layout_values import whole
@@ -19,6 +18,7 @@ from ckptlint.ops.repeat import Repeat, Same
 from ckptlint.ops.rows import Flip, Index
 from ckptlint.ops.spec_kit import SpecKit
 from ckptlint.ops.stack import Stack, Unstack
+from ckptlint.ops.vocabulary import OPERATIONS
 from ckptlint.runners.gather import Gatherer
 
 SPECS = SpecKit()

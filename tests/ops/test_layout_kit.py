@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from ckptlint.core.dtype import DType
 from ckptlint.core.spec import TensorSpec
-from ckptlint.ops import OPERATIONS
 from ckptlint.ops.layout_kit import LayoutKit
 from ckptlint.ops.layout_runs import bases, blocks, runs, shortest_run, simplified, stretch
 from ckptlint.ops.layout_values import Converted, Filled, Gathered, Joined, Taken, View, whole
 from ckptlint.ops.strides import Box, aligned_groups, places
+from ckptlint.ops.vocabulary import OPERATIONS
 
 LAYOUT = LayoutKit()
 layouts = pytest.mark.parametrize("name", [name for name, op in OPERATIONS.items() if op.layout])

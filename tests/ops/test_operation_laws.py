@@ -15,9 +15,9 @@ from ckptlint.core.operation import Grade, Operation
 from ckptlint.errors import ShapeError
 from ckptlint.kits.numpy_cast import numbers_of
 from ckptlint.kits.numpy_kit import Array
-from ckptlint.ops import OPERATIONS
 from ckptlint.ops.numbers import COMPONENTS, FLOATS
 from ckptlint.ops.spec_kit import SpecKit
+from ckptlint.ops.vocabulary import OPERATIONS
 
 INSIDE = [name for name, op in OPERATIONS.items() if not op.opaque]  # the others are tested where they may run
 every_op = pytest.mark.parametrize("name", INSIDE)

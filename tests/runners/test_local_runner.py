@@ -22,13 +22,13 @@ from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec, contiguous
 from ckptlint.core.tree import Storage, Tensor
 from ckptlint.errors import FormatError, PlanError, ShapeError
-from ckptlint.ops import OPERATIONS
 from ckptlint.ops.cast import Cast
 from ckptlint.ops.fill import Fill
 from ckptlint.ops.join import Concat, Split
 from ckptlint.ops.rearrange import Rearrange
 from ckptlint.ops.rows import Flip, Index
 from ckptlint.ops.spec_kit import SpecKit
+from ckptlint.ops.vocabulary import OPERATIONS
 from ckptlint.runners.local import LocalRunner
 
 
