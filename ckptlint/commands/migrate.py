@@ -20,8 +20,7 @@ from ckptlint.core.checkpoint import Checkpoint, SectionKind
 from ckptlint.core.collection import no_collection
 from ckptlint.core.plan import Plan
 from ckptlint.core.schema import Schema
-from ckptlint.core.selector import Selector
-from ckptlint.core.tree import Node, Tensor
+from ckptlint.core.tree import Node
 from ckptlint.engine.passage import Outcome
 from ckptlint.engine.positional import stale_lists
 from ckptlint.errors import UsageError
@@ -29,7 +28,6 @@ from ckptlint.formats.atomic import check_output
 from ckptlint.report import plans
 
 if TYPE_CHECKING:
-    from ckptlint.engine.optimizers import Wishes
     from ckptlint.engine.tree_plane import TreeChange
 
 AS_IS = "as-is"  # the shipped migration that is meant where none is named: another format, and nothing else
@@ -224,13 +222,10 @@ def _with_optimizers(
     """The outcome with what is computed for optimizers, and what stands in the place of their nodes."""
     if all(each.kind is not SectionKind.OPTIMIZER for each in outcome.checkpoint.sections):
         return outcome, {}
-    from ckptlint.engine.optimizers import carry_optimizers
+    from ckptlint.commands.carrying import Asked, with_optimizers  # few files pay for it
 
-    wishes = _wishes(request, checkpoint)
-    carried = carry_optimizers(outcome.checkpoint.sections, way.migrations, outcome.placed, wishes)
-    for line in carried.said:
-        talk(line)
-    return carried.added_to(outcome), carried.replaced
+    asked = Asked(request.model, request.arguments, strict=request.strict_state, groups=request.param_groups)
+    return with_optimizers(outcome, checkpoint, way.migrations, asked)
 
 
 def _undo_in_words(
@@ -332,22 +327,6 @@ def _planned(request: Request, checkpoint: Checkpoint, leg: Leg) -> Outcome:
     if not leg.back:
         return plan_up(checkpoint, going)
     return plan_down(checkpoint, going, _old(request) if request.source is not None else None)
-
-
-def _wishes(request: Request, checkpoint: Checkpoint) -> Wishes:
-    """How optimizers are to be carried; a model says the order of its parameters."""
-    from ckptlint.engine.optimizers import Wishes
-
-    def read(tensor: Tensor) -> bytes:
-        size = tensor.dtype.nbytes(1)
-        return checkpoint.read(tensor.storage, tensor.offset * size, size)
-
-    order: Sequence[str] | None = None
-    if request.model is not None and any(each.kind is SectionKind.OPTIMIZER for each in checkpoint.sections):
-        schema = sources.schema(request.model, sources.Building(arguments=request.arguments))
-        order = schema.parameters if schema.parameters is not None else tuple(schema.tensors)
-    groups = tuple(map(Selector.parse, request.param_groups))
-    return Wishes(order, read, strict=request.strict_state, groups=groups)
 
 
 def _old(request: Request) -> Callable[[str], Schema]:

@@ -1,0 +1,51 @@
+"""Carry the state of optimizers along with the weights that migrations change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ckptlint.commands import sources
+from ckptlint.commands.talk import talk
+from ckptlint.core.checkpoint import Checkpoint, SectionKind
+from ckptlint.core.migration import Migration
+from ckptlint.core.selector import Selector
+from ckptlint.core.tree import Node, Tensor
+from ckptlint.engine.optimizers import Wishes, carry_optimizers
+from ckptlint.engine.passage import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the user says of it: the new `model` with its `arguments`, whether state may be lost, selectors of the groups of weights."""
+
+    model: str | None
+    arguments: str | None
+    strict: bool
+    groups: Sequence[str]
+
+
+def with_optimizers(
+    outcome: Outcome, checkpoint: Checkpoint, migrations: Sequence[Migration], asked: Asked
+) -> tuple[Outcome, Mapping[int, Node]]:
+    """The outcome with what is computed for optimizers, and what stands in the place of their nodes."""
+    wishes = _wishes(asked, checkpoint)
+    carried = carry_optimizers(outcome.checkpoint.sections, migrations, outcome.placed, wishes)
+    for line in carried.said:
+        talk(line)
+    return carried.added_to(outcome), carried.replaced
+
+
+def _wishes(asked: Asked, checkpoint: Checkpoint) -> Wishes:
+    """How optimizers are to be carried; a model says the order of its parameters."""
+
+    def read(tensor: Tensor) -> bytes:
+        size = tensor.dtype.nbytes(1)
+        return checkpoint.read(tensor.storage, tensor.offset * size, size)
+
+    order: Sequence[str] | None = None
+    if asked.model is not None and any(each.kind is SectionKind.OPTIMIZER for each in checkpoint.sections):
+        schema = sources.schema(asked.model, sources.Building(arguments=asked.arguments))
+        order = schema.parameters if schema.parameters is not None else tuple(schema.tensors)
+    groups = tuple(map(Selector.parse, asked.groups))
+    return Wishes(order, read, strict=asked.strict, groups=groups)
