@@ -70,6 +70,7 @@ def found(run, *more, code=1):
 def test_all_get_to_the_head_and_nothing_is_left_behind(run):
     before = sorted(Path().rglob("*"))
     assert found(run, code=0) == []
+    assert "the chain is whole, and 3 golden files with it" in run("check", "ckpt")
     assert sorted(Path().rglob("*")) == before
     assert Path("ckpt/golden.sum").read_text().splitlines()[1:] == [
         line for line in Path("ckpt/golden.sum").read_text().splitlines() if line.startswith("golden/")

@@ -121,6 +121,33 @@ def test_what_only_one_variant_needs_is_a_case_of_its_own(run):
     run("log", "ckpt")
 
 
+def test_an_answer_holds_for_every_variant_that_has_its_keys_and_must_for_one(run):
+    lock(small=model(2, 8), large={**model(4, 16), "old.weight": [3, 3]})
+    commit()
+    lock(small=model(2, 8, embed="tok"), large={**model(4, 16, embed="tok"), "new.weight": [3, 3]})
+    Path("answers.yaml").write_text("rename: {embed: tok, old: new}\n")
+    make(run, "--answers", "answers.yaml")
+    run("check", "ckpt", "--against", "HEAD")
+    lock("base.lock", small=model(2, 8), large=model(4, 16))
+    Path("answers.yaml").write_text("rename: {embed: tok, older: new}\n")
+    arguments = ("make", "base.lock", "ckpt/schema.lock", "--chain", "other", "--answers", "answers.yaml")
+    assert "'older' fits no key of any variant" in run(*arguments, code=2)
+
+
+def test_three_variants_of_which_one_changes(run):
+    three = {name: model(depth, width) for name, depth, width in (("small", 2, 8), ("large", 4, 16), ("huge", 6, 16))}
+    lock(**three)
+    commit()
+    lock(**{**three, "large": model(4, 16, head=12)})
+    Path("answers.yaml").write_text("drop: {head.weight: other classes}\nnew: {head.weight: zeros}\n")
+    make(run, "--answers", "answers.yaml")
+    run("check", "ckpt", "--against", "HEAD")
+    for name, shapes in three.items():
+        save("old.safetensors", shapes)
+        run("migrate", "old.safetensors", "--chain", "ckpt", "--from", "base", "-o", f"{name}.safetensors")
+        run("lint", f"{name}.safetensors", "--lock", f"ckpt/schema.lock::{name}")
+
+
 def test_the_gate_says_which_variant_a_migration_does_not_hold_for(run):
     lock(small=model(2, 8), large=model(4, 16))
     commit()

@@ -51,7 +51,7 @@ def run(*, form: str, baseline: Baselining, **given: object) -> tuple[Iterable[s
     if not request.since and (request.level or request.forward):
         hint = "--against origin/main, or --base LOCK"
         raise UsageError("--level and --forward judge a change, and need what it starts from", hint=hint)
-    gated = Gated(request.chain, _lock(request), request.since)
+    gated = Gated(request.chain, _lock(request), request.since, _golden_count(request.chain))
     left = _accepted(request, _findings(request))
     findings, found = settled(gated, left, baseline, request.against or "")
     failed = any(finding.severity is Severity.ERROR for finding in findings)
@@ -134,9 +134,22 @@ def _sealed(folder: str, chain: Chain, base: Base | None) -> tuple[Finding, ...]
     return deleted(where) if base is not None and base.sealed else ()
 
 
+def _golden_count(folder: str) -> int:
+    """How many golden files there are, recorded or not."""
+    if not (_any_golden(folder) and Path(folder).is_dir()):
+        return 0
+    from ckptlint.commands.golden_files import present, recorded
+
+    return len({*present(folder), *recorded(folder)})
+
+
+def _any_golden(folder: str) -> bool:
+    return (Path(folder) / GOLDEN_SUM).exists() or (Path(folder) / GOLDEN).exists()
+
+
 def _golden(folder: str, chain: Chain, head: tuple[Variants, Wanted], base: Base | None) -> tuple[Finding, ...]:
     """What is wrong with the golden files, and which of the base's are recorded no more; without any, no reader is imported."""
-    if not ((Path(folder) / GOLDEN_SUM).exists() or (Path(folder) / GOLDEN).exists() or (base and base.golden)):
+    if not (_any_golden(folder) or (base and base.golden)):
         return ()
     from ckptlint.commands.golden_files import Fixtures, forgotten, judged
 

@@ -31,6 +31,7 @@ class Gated:
     chain: str
     lock: str
     base: str = ""
+    golden: int = 0  # old files that were brought to the head
 
 
 def placed(
@@ -105,7 +106,8 @@ def text(gated: Gated, findings: Sequence[Finding]) -> Iterator[str]:
             yield escape(f"  hint: {finding.hint}")
     if not findings:
         beyond = f", and leads from {gated.base} to the lock" if gated.base else ""
-        yield escape(f"{gated.chain}: the chain is whole{beyond}")
+        files = f", and {gated.golden} golden file{'s' if gated.golden > 1 else ''} with it" if gated.golden else ""
+        yield escape(f"{gated.chain}: the chain is whole{beyond}{files}")
 
 
 def as_json(gated: Gated, findings: Sequence[Finding]) -> Iterator[str]:

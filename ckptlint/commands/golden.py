@@ -9,7 +9,7 @@ from pathlib import Path
 from ckptlint.commands import sources
 from ckptlint.commands.chain_folder import GOLDEN, LOCK
 from ckptlint.commands.chaining import begun
-from ckptlint.commands.golden_files import Fixtures, becomes, digest, present
+from ckptlint.commands.golden_files import Fixtures, becomes, digest, present, recorded
 from ckptlint.commands.texts import put
 from ckptlint.core.severity import Severity
 from ckptlint.documents.golden_sum import Golden, write_golden
@@ -23,7 +23,7 @@ def run(chain: str, files: Sequence[str], *, lock: str | None, start: str | None
     linked = begun(chain)
     fixtures = Fixtures(chain, linked, sources.variants(_lock(chain, lock)))
     start = None if start is None else linked.name(linked.place(start))
-    known = {name: golden for name, (golden, _) in fixtures.recorded().items() if (Path(chain) / name).exists()}
+    known = {name: golden for name, (golden, _) in recorded(chain).items() if (Path(chain) / name).exists()}
     named = [_name(chain, each) for each in files]
     wanted = dict.fromkeys([*known, *present(chain), *named])
     if not wanted:

@@ -48,9 +48,11 @@ class Fixtures:
     def sum(self) -> str:
         return str(Path(self.folder) / GOLDEN_SUM)
 
-    def recorded(self) -> dict[str, tuple[Golden, int]]:
-        """What the sum says, with line numbers; nothing where there is none."""
-        return read_golden(sources.read_text(self.sum), self.sum) if Path(self.sum).is_file() else {}
+
+def recorded(folder: str) -> dict[str, tuple[Golden, int]]:
+    """What the folder's sum says, with line numbers; nothing where there is none."""
+    path = Path(folder) / GOLDEN_SUM
+    return read_golden(sources.read_text(str(path)), str(path)) if path.is_file() else {}
 
 
 def present(folder: str) -> list[str]:
@@ -74,7 +76,7 @@ def digest(path: Path) -> str:
 
 def judged(fixtures: Fixtures) -> tuple[Finding, ...]:
     """What is wrong with the fixtures that are recorded or lie there."""
-    known = fixtures.recorded()
+    known = recorded(fixtures.folder)
     found: list[Finding] = []
     for name in sorted({*known, *present(fixtures.folder)}):
         golden, line = known.get(name, (None, 0))
@@ -90,7 +92,7 @@ def judged(fixtures: Fixtures) -> tuple[Finding, ...]:
 def forgotten(fixtures: Fixtures, before: Sequence[str]) -> tuple[Finding, ...]:
     """The files that the base records, and the head no more: that can be meant, and is said."""
     faults = Faults()
-    known = fixtures.recorded()
+    known = recorded(fixtures.folder)
     for name in before:
         if name not in known:
             hint = f"ckptlint golden {fixtures.folder} records it again, if the file is there"

@@ -35,7 +35,7 @@ from ckptlint.engine.compare import compare
 from ckptlint.engine.exchanged import exchanged
 from ckptlint.engine.prove import prove
 from ckptlint.engine.source_renames import SourceRenames, with_source
-from ckptlint.engine.suggest.answers import Answers, narrowed
+from ckptlint.engine.suggest.answers import Answers, both, narrowed
 from ckptlint.engine.suggest.asking import Asked, Question, ask
 from ckptlint.engine.variants import digests, joined
 from ckptlint.errors import UsageError
@@ -151,13 +151,13 @@ def _asking(request: Request, sides: Sides, known: Pairs, *, talking: bool) -> A
     from ckptlint.documents.evidence import shipped_synonyms
 
     synonyms = shipped_synonyms()
-    given = _answers(request)
+    given = [_answers(request)]  # the last are all so far
     if len(known) > 1:
-        _check_answers(given, known)
+        _check_answers(given[0], known)
 
     def asked(old: Schema, new: Schema) -> Asked:
         shown = renames_since(sides.since, Path(sides.chain), old, new) if sides.since else SourceRenames()
-        own = narrowed(given, old, new) if len(known) > 1 else given
+        own = narrowed(given[-1], old, new) if len(known) > 1 else given[-1]
 
         def again(answers: Answers) -> Asked:
             found = ask(old, new, synonyms, answers)
@@ -165,7 +165,9 @@ def _asking(request: Request, sides: Sides, known: Pairs, *, talking: bool) -> A
 
         answers = replace(own, seen=shown.certain)
         if talking and sys.stdin.isatty() and sys.stderr.isatty():
-            return settle(again, answers, _read, talk)[0]
+            found, said = settle(again, answers, _read, talk)
+            given.append(both(given[-1], said))
+            return found
         return again(answers)
 
     return asked

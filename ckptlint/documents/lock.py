@@ -32,7 +32,7 @@ from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.listing import Line, escape, listing, parts, quote
 from ckptlint.documents.listing_reader import MOST_KEYS
 from ckptlint.documents.lock_classes import SECTION
-from ckptlint.documents.lock_reader import FIRST_LINE, REFRESH, Lock, parse_lock, read_lock
+from ckptlint.documents.lock_reader import FIRST_LINE, MOST_ROWS, REFRESH, Lock, parse_lock, read_lock
 from ckptlint.documents.lock_variants import Marked, grouped, together, variant_name, written
 from ckptlint.errors import DocumentError
 
@@ -71,6 +71,8 @@ def write_locks(variants: Mapping[str, Schema], *, model: str, factory: str = ""
     for each in schemas.values():
         if max(map(len, (each.tensors, each.unsaved, each.modules))) > MOST_KEYS:
             raise DocumentError(f"a lock holds no more than {MOST_KEYS:,} keys", where=model)
+    if len(schemas) * max(len(each.tensors) + len(each.modules) for each in schemas.values()) > MOST_ROWS:
+        raise DocumentError(f"a lock holds no more than {MOST_ROWS:,} keys of variants", where=model)
     name = quote(model)
     command = "".join(each if each.isprintable() else "?" for each in refresh or f"ckptlint lock {name}")
     head = [f"{FIRST_LINE} — generated; do not edit. {REFRESH}{command}", f"model {name}"]

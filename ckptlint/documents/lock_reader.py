@@ -22,6 +22,9 @@ _FIELDS: Final = ("model", "factory", "digest", "variant")
 _SECTIONS: Final = ("keys", "order", "unsaved", "modules", "classes")
 _CONFLICT: Final = ("<<<<<<<", "|||||||", ">>>>>>>")
 _WORD: Final = re.compile(r"([PBT-]) ([^ ]+)(?: = (?:\{-([1-9][0-9]?)\}\.)?([^ ]+))?")
+MOST_ROWS: Final = (
+    2_000_000  # keys of all variants together: a short text must not ask for more memory than any model needs
+)
 _LONGEST_SPEC: Final = 1000
 
 W = TypeVar("W")
@@ -198,6 +201,8 @@ class _File:
             self.origin, lambda text: {name: parse(word) for name, word in read_marked(text, names).items()}
         )
         rows = reader.rows(lines)
+        if len(rows) * len(names) > MOST_ROWS:
+            raise self.fail(self.lines_of[section], f"more than {MOST_ROWS:,} keys of variants")
         one = ListingReader(self.origin, parse)
         return {
             name: one.once([Row(row.key, row.word[name], row.line) for row in rows if name in row.word])

@@ -125,6 +125,8 @@ def test_what_is_wrong_has_its_line() -> None:
     refused("variant small", "variant sm,all", "no name of a variant")
     refused("variant small", "digest", "a digest of all|'digest")
     refused("layers.2.scale  @large", "layers.2.scale  @large P f32[1]\nlayers.2.scale  @large", "twice")
+    many = "".join(f"variant v{number} s1:0\n" for number in range(100))
+    refused(text[text.index("variant") :], f"{many}\n[keys]\n{{0..99999}}  P f32[1]\n", "more than 2,000,000 keys")
     with pytest.raises(DocumentError, match="holds 2 variants") as told:
         read_lock(text, "m.lock")
     assert told.value.hint == "name it so: m.lock::large, m.lock::small"

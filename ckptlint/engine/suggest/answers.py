@@ -39,6 +39,16 @@ class Decided:
     filled: Mapping[str, float]
 
 
+def both(one: Answers, other: Answers) -> Answers:
+    """The answers of two, where both have one the second's."""
+    return Answers(
+        {**one.rename, **other.rename},
+        {**one.drop, **other.drop},
+        {**one.new, **other.new},
+        tuple(dict.fromkeys((*one.accept, *other.accept))),
+    )
+
+
 def narrowed(answers: Answers, old: Schema, new: Schema) -> Answers:
     """The answers that are about some key of two schemas, of a model with variants, where one may be about another variant."""
 
