@@ -234,3 +234,23 @@ def test_keys_and_dtypes_that_a_format_cannot_hold_are_named(tmp_path):
         migrated_file(tmp_path, tmp_path / "six.safetensors", keep)
     output = migrated_file(tmp_path, tmp_path / "six.safetensors", keep, suffix=".safetensors")
     assert output.read_bytes().endswith(b"abc")
+
+
+@pytest.mark.parametrize("tie", ["", ", as: tie"])
+def test_a_copy_in_a_scope_that_moves_goes_with_it_and_comes_back(tie, tmp_path):
+    old = {f"a.{i}.{name}": torch.randn(2) for i in range(2) for name in "xz"}
+    torch.save(old, tmp_path / "old.pt")
+    body = f'rewrites: [{{scope: {{"a.{{i:int}}": "b.{{i+1}}"}}, rewrites: [{{copy: {{x: y{tie}}}}}, {{keep: z}}]}}]'
+    (tmp_path / "m.yaml").write_text(f"ckptlint: 1\n{body}\n")
+    places = [str(tmp_path / name) for name in ("old.pt", "m.yaml", "new.pt", "back.pt")]
+    migrate(Request(places[0], (places[1],), places[2]))
+    new = torch.load(places[2])
+    assert list(new) == [f"b.{i}.{name}" for i in (1, 2) for name in "xyz"]
+    assert all(
+        torch.equal(new[f"b.{i + 1}.{name}"], old[f"a.{i}.{own}"]) for i in (0, 1) for name, own in ("xx", "yx", "zz")
+    )
+    assert (new["b.1.x"].data_ptr() == new["b.1.y"].data_ptr()) == bool(tie)
+    migrate(Request(places[2], (places[1],), places[3], reverse=True))
+    back = torch.load(places[3])
+    assert list(back) == list(old)
+    assert all(torch.equal(back[key], old[key]) for key in old)

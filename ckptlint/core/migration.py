@@ -83,11 +83,15 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """`copy`: one source claimed for its own name and for the target's; `tie` makes them one tensor in the output."""
+    """`copy`: one source claimed for its own name and for the target's; `tie` makes them one tensor in the output.
+
+    `first` is what its own name becomes within a path that moves.
+    """
 
     source: Template
     target: Target
     tie: bool = False
+    first: Target | None = None
     when: Guard | None = None
     optional: bool = False
     where: str = ""

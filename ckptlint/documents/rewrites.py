@@ -185,14 +185,12 @@ def _renames(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewri
 
 
 def _copies(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:
-    if scope.moves:
-        hint = "let the scope move first, and copy in a later stage, or say both keys outside of the scope"
-        raise node.fail("leaves a key where it is, below a path that moves", hint=hint)
     tie = node.find("as") is not None and node.get("as").choice(("tie", "copy")) == "tie"
     for key, value in _filled(node, "as"):
         source = scope.template(key)
         target = scope.within(key, (source,)).target(value)
-        yield Copy(source, target, tie, where=key.where, **beside)
+        first = _moved(key, scope, source) if scope.moves else None
+        yield Copy(source, target, tie, first, where=key.where, **beside)
 
 
 def _filled(node: Node, *skip: str) -> list[Entry]:
@@ -210,11 +208,15 @@ def _keep(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]
 
 def _kept(node: Node, scope: Scope, beside: dict[str, Any]) -> Move:
     """A key that keeps its name below a path that becomes another one."""
-    old, new = node.read(as_rename)
-    source = node.located(Template.parse, scope.before + old)
-    target = node.located(Target.parse, scope.after + new)
+    source = node.located(Template.parse, scope.before + node.read(as_rename)[0])
+    return Move((source,), (_moved(node, scope, source),), where=node.where, **beside)
+
+
+def _moved(node: Node, scope: Scope, source: Template) -> Target:
+    """The same name below the path that a scope's becomes."""
+    target = node.located(Target.parse, scope.after + node.read(as_rename)[1])
     scope.within(node, (source,)).check_fills(node, target.fills)
-    return Move((source,), (target,), where=node.where, **beside)
+    return target
 
 
 def _drop(node: Node, scope: Scope, beside: dict[str, Any]) -> Iterable[Rewrite]:

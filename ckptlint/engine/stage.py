@@ -169,11 +169,12 @@ def _copied(work: Work, copy: Copy, matches: Iterable[Match]) -> list[Edge]:
         work.became(key, (value,))
         try:
             target = filled(work.params, copy.target, captures)
+            own = filled(work.params, copy.first, captures) if copy.first else key
         except CkptlintError as error:
             work.faults.add(BAD_VALUE, error.message, keys=[key], where=error.where or copy.where, hint=error.hint)
             continue
         (second,) = (value,) if copy.tie else work.board.fresh(CLONE, (value,), copy.where)
-        work.made.put(key, value, work.places[key], copy.where)
+        work.made.put(own, value, work.places[key], copy.where)
         work.made.put(target, second, work.places[key], copy.where)
-        edges.append(Edge((key,), (key, target), ("tie" if copy.tie else "copy",), copy.where))
+        edges.append(Edge((key,), (own, target), ("tie" if copy.tie else "copy",), copy.where))
     return edges

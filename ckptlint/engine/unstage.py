@@ -72,6 +72,7 @@ class _Unstage:
             if isinstance(rewrite, Move):
                 self._unmove(rewrite, [found.get(slot, []) for slot in range(len(rewrite.targets))])
             elif isinstance(rewrite, Copy):
+                self._return(rewrite, found.get(1, []))
                 self._uncopy(rewrite, found.get(0, []))
             elif isinstance(rewrite, Keep):
                 self._stay(key for matches in found.values() for key, _ in matches)
@@ -121,7 +122,8 @@ class _Unstage:
                 {name: kind for each in rewrite.sources for name, kind in each.kinds.items()},
             )
         elif isinstance(rewrite, Copy):
-            targets, kinds = (rewrite.target,), dict(rewrite.source.kinds)
+            firsts = (rewrite.first,) if rewrite.first else ()
+            targets, kinds = (rewrite.target, *firsts), dict(rewrite.source.kinds)
         elif isinstance(rewrite, New):
             targets, kinds = (rewrite.key,), dict(rewrite.each.kinds) if rewrite.each else {}
         elif isinstance(rewrite, Keep):
@@ -137,7 +139,7 @@ class _Unstage:
             self._put(key, (self._places[key], 0, 0), self.keys[key], "")
 
     def _rest(self, keys: Sequence[str], active: Mapping[int, Rewrite]) -> None:
-        copied = [rewrite.source for rewrite in active.values() if isinstance(rewrite, Copy)]
+        copied = [rewrite.source for rewrite in active.values() if isinstance(rewrite, Copy) and not rewrite.first]
         named = {key for each in active.values() if isinstance(each, Tie | Untie) for key in each.keys}
         for key in keys:
             if self.stage.rest == "keep" or key in named or any(each.match(key) is not None for each in copied):
@@ -150,13 +152,21 @@ class _Unstage:
             self._undecided("would have been there twice", [key], where)
         self._before[key] = (place, known)
 
+    def _return(self, copy: Copy, found: Sequence[Found]) -> None:
+        """Give what was copied, and moved with its scope, its old name."""
+        for key, captures in found:
+            if set(copy.source.names) <= captures.keys():
+                self._put(written(copy.source, captures), (self._places[key], 0, 0), self.keys[key], copy.where)
+            else:
+                self._undecided(f"does not tell what of {copy.source} it was", [key], copy.where)
+
     def _uncopy(self, copy: Copy, found: Sequence[Found]) -> None:
         if not found and not copy.optional:
             self._undecided(f"the new file has no {copy.target}", (), copy.where)
         for key, captures in found:
             if not set(copy.source.names) <= captures.keys():
                 self._undecided(f"does not tell what of {copy.source} it is a copy of", [key], copy.where)
-            elif written(copy.source, captures) not in self.keys:
+            elif written(copy.source, captures) not in (self._before if copy.first else self.keys):
                 self._undecided(f"is a copy of {copy.source}, which is not there", [key], copy.where)
 
     def _retie(self, rewrite: Tie | Untie) -> None:

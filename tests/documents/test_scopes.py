@@ -12,7 +12,9 @@ def patterns(body):
 
 
 def _said(rewrite):
-    told = (str(getattr(rewrite, name)) for name in ("source", "target", "key", "each") if hasattr(rewrite, name))
+    told = (
+        str(getattr(rewrite, name)) for name in ("source", "target", "first", "key", "each") if hasattr(rewrite, name)
+    )
     many = (str(each) for name in ("sources", "targets", "keys") for each in getattr(rewrite, name, ()))
     return type(rewrite).__name__, *told, *many
 
@@ -55,6 +57,11 @@ SAME = {
 }
 
 
+def test_a_copy_below_a_path_that_moves_goes_with_it():
+    (said,) = patterns('- {scope: {"a.{i:int}": "b.{i+1}"}, rewrites: [copy: {"x.{t}": "y.{t}"}]}')
+    assert said == ("Copy", "a.{i:int}.x.{t}", "b.{i+1}.y.{t}", "b.{i+1}.x.{t}")
+
+
 @pytest.mark.parametrize("scoped", SAME)
 def test_a_scope_is_a_path_before_every_key(scoped):
     assert patterns(scoped) == patterns(SAME[scoped])
@@ -65,7 +72,6 @@ def test_a_scope_is_a_path_before_every_key(scoped):
     [
         ("- {scope: a}", "lacks 'rewrites'"),
         ("- {scope: {a: b, c: d}, rewrites: []}", "should be one path"),
-        ("- {scope: {a: b}, rewrites: [copy: {x: y}]}", "leaves a key where it is"),
         ("- {scope: a, keep: x}", "unknown key 'keep'"),
         ("- {scope: 'a.{i', rewrites: []}", "a.{i"),
         ("- {scope: {a: 'b.{i}'}, rewrites: [rename: {x: y}]}", "'i' is no param"),
