@@ -6,6 +6,7 @@ torch = pytest.importorskip("torch")
 
 from migrating import migrated, migrated_file  # noqa: E402  needs torch
 
+from ckptlint.commands.migrate import Request, migrate  # noqa: E402
 from ckptlint.errors import OutputError, PlanError, UsageError  # noqa: E402
 
 RENAME = 'rewrites:\n- rename: {"{x}": "new_{x}"}\n'
