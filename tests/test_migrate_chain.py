@@ -4,6 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import ckptlint  # noqa: E402  needs torch
 from ckptlint.cli import main  # noqa: E402  needs torch
 from ckptlint.core.chain import revision_id  # noqa: E402
 from ckptlint.documents.migrations import read_migration  # noqa: E402
@@ -65,3 +66,22 @@ def test_use_that_means_nothing_is_refused(folder, capsys):
     torch.save({"model": {"a": torch.ones(2)}}, "other.pt")
     assert main(["migrate", "other.pt", "--chain", "chain", "-o", "x.pt"]) == 1
     assert "nothing tells where in the chain" in capsys.readouterr().err
+
+
+def test_the_lock_beside_a_chain_says_the_order_of_an_optimizers_parameters(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "chain").mkdir()
+    body = "rewrites:\n- rename: {head: out}\n- new: {key: norm, shape: [2], dtype: f32, fill: ones}\nrest: keep\n"
+    (tmp_path / "chain" / "0001_norm.yaml").write_text(f"ckptlint: 1\n{body}")
+    old = torch.nn.ParameterDict({"stem": torch.ones(3), "head": torch.ones(2)})
+    optimizer = torch.optim.AdamW(old.parameters())
+    sum((each**2).sum() for each in old.parameters()).backward()
+    optimizer.step()
+    torch.save({"model": old.state_dict(), "optimizer": optimizer.state_dict()}, "old.pt")
+    new = torch.nn.ParameterDict({"stem": torch.ones(3), "norm": torch.ones(2), "out": torch.ones(2)})
+    main(["migrate", "old.pt", "--chain", "chain", "-o", "unknown.pt"])
+    assert "numbered as the new state dict" in capsys.readouterr().err
+    (tmp_path / "chain" / "schema.lock").write_text(ckptlint.write_lock(new, model="net"))
+    main(["migrate", "old.pt", "--chain", "chain", "-o", "new.pt"])
+    assert "numbered" not in capsys.readouterr().err
+    assert sorted(torch.load("new.pt")["optimizer"]["state"]) == [0, 2]

@@ -223,8 +223,10 @@ def _with_optimizers(
     if all(each.kind is not SectionKind.OPTIMIZER for each in outcome.checkpoint.sections):
         return outcome, {}
     from ckptlint.commands.carrying import Asked, with_optimizers  # few files pay for it
+    from ckptlint.commands.chain_folder import LOCK
 
-    asked = Asked(request.model, request.arguments, strict=request.strict_state, groups=request.param_groups)
+    beside = None if request.chain is None else os.path.join(request.chain, LOCK)
+    asked = Asked(request.model, request.arguments, request.strict_state, request.param_groups, beside)
     return with_optimizers(outcome, checkpoint, way.migrations, asked)
 
 
