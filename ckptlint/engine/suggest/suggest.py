@@ -18,6 +18,7 @@ from ckptlint.engine.suggest.names import Names, Synonyms
 from ckptlint.engine.suggest.numbering import Block, blocks
 from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
+from ckptlint.engine.suggest.partial import cut_to
 from ckptlint.engine.suggest.relating import doubted
 from ckptlint.engine.suggest.resizing import resized
 from ckptlint.engine.suggest.spelling import Reader, readers
@@ -90,7 +91,7 @@ def _sources_of(found: Suggestion) -> dict[str, tuple[str, ...]]:
 
 def _found(old: Sequence[Family], new: Sequence[Family], names: Names, options: SuggestOptions) -> Suggestion:
     """What is suggested for keys that are read in one way."""
-    told, mine, theirs = by_values(old, new, options.twins)
+    told, mine, theirs = by_values(old, cut_to(old, new), options.twins)
     search = _Search(mine, theirs, names, options)
     search.take(told)
     matches = told + search.run()
