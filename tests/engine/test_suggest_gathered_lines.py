@@ -22,14 +22,18 @@ def written(old, new):
 
 
 def test_transposed_siblings_are_one_rewrite():
-    shapes = {f"h.{i}.mlp.{name}.weight": shape for i in range(2) for name, shape in (("up", (8, 32)), ("down", (5, 8)))}
+    shapes = {
+        f"h.{i}.mlp.{name}.weight": shape for i in range(2) for name, shape in (("up", (8, 32)), ("down", (5, 8)))
+    }
     text = written(PLAIN | shapes, PLAIN | {key: shape[::-1] for key, shape in shapes.items()})
     assert text.count("rearrange") == 1
     assert "h.{i:int}.mlp.{t:one(up|down)}.weight" in text
 
 
 def test_what_else_is_beside_them_is_not_taken():
-    shapes = {f"h.{i}.mlp.{name}.weight": shape for i in range(2) for name, shape in (("up", (8, 32)), ("down", (5, 8)))}
+    shapes = {
+        f"h.{i}.mlp.{name}.weight": shape for i in range(2) for name, shape in (("up", (8, 32)), ("down", (5, 8)))
+    }
     kept = {f"h.{i}.mlp.mid.weight": (7, 9) for i in range(2)}
     text = written(PLAIN | kept | shapes, PLAIN | kept | {key: shape[::-1] for key, shape in shapes.items()})
     assert "{t:one(up|down)}" in text

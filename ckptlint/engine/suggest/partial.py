@@ -25,7 +25,9 @@ def cut_to(old: Sequence[Family], new: Sequence[Family]) -> tuple[Family, ...]:
         others = [key for index, key in family.members.items() if index[0] not in ranks]
         inside = without(family, others)
         if inside is not None:
-            places = tuple((ranks[index[0]], *place[1:]) for index, place in zip(inside.members, inside.places, strict=True))
+            places = tuple(
+                (ranks[index[0]], *place[1:]) for index, place in zip(inside.members, inside.places, strict=True)
+            )
             found.append(replace(inside, places=places))
         found += [one for one in unfolded([family]) if one.keys[0] in set(others)]
     return tuple(found)
