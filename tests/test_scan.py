@@ -9,7 +9,7 @@ import sys
 
 import pytest
 from cli import ckptlint
-from formats.joblib_file import JOBLIB
+from formats.joblib_file import JOBLIB, JOBLIB_OBJECTS
 from hostile.assemble import Build, Call, Name, New, dump, tensor
 from hostile.containers import torch_zip
 
@@ -148,6 +148,16 @@ def test_joblib_is_followed_behind_the_arrays_that_it_writes_between_operations(
     assert "posix.system('true')" in ckptlint(folder, "scan", "late.joblib", code=1).stdout
     (folder / "cut.joblib").write_bytes(JOBLIB[:-40])
     ckptlint(folder, "scan", "cut.joblib", code=3)
+
+
+def test_arrays_of_objects_that_joblib_wrote_are_followed_as_the_pickles_that_they_are(folder):
+    (folder / "o.joblib").write_bytes(JOBLIB_OBJECTS)
+    assert "bytes behind" not in ckptlint(folder, "scan", "o.joblib").stdout
+    start = JOBLIB_OBJECTS.index(b"\x80\x05")
+    stop = start + 11 + JOBLIB_OBJECTS[start + 3]
+    evil = JOBLIB_OBJECTS[:start] + b"cposix\nsystem\n(S'true'\ntR." + JOBLIB_OBJECTS[stop:]
+    (folder / "evil.joblib").write_bytes(evil)
+    assert "posix.system('true')" in ckptlint(folder, "scan", "evil.joblib", code=1).stdout
 
 
 def test_a_pickle_that_is_only_a_value_with_a_pickle_in_it_is_opened(folder):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from ckptlint.core.checkpoint import ByteSource
 from ckptlint.core.tree import Opaque
 from ckptlint.errors import FormatError
 from ckptlint.formats.cursor import Cursor
 from ckptlint.formats.left_in_file import Behind, Left
-from ckptlint.formats.pickled_arrays import describes_array, joblib_array
+from ckptlint.formats.pickled_arrays import describes_array, holds_objects, joblib_array
 from ckptlint.formats.pickles import opcodes as op
 from ckptlint.formats.pickles.limits import DEFAULT, Limits
 from ckptlint.formats.pickles.machine import HANDLERS, Pickle, finish
@@ -52,23 +52,35 @@ def read_apart(
         raise FormatError("the pickle needs more memory than there is", where=source.name) from None
 
 
-def arrays_between(source: ByteSource, limits: Limits = DEFAULT) -> list[tuple[int, int]]:
-    """The places, as (first byte, the one behind), of the arrays that joblib wrote between the operations; none where it cannot be read."""
+class Between(NamedTuple):
+    """What joblib wrote between the operations, as (first byte, the one behind): arrays, and the pickles that are arrays of objects."""
+
+    arrays: tuple[tuple[int, int], ...] = ()
+    pickles: tuple[tuple[int, int], ...] = ()
+
+
+def written_between(source: ByteSource, limits: Limits = DEFAULT) -> Between:
+    """Find what joblib wrote between the operations of a pickle; nothing where it cannot be read."""
     reading = _Reading(source, limits)
     try:
         reading.run()
     except (FormatError, MemoryError):
-        return []  # what is wrong with it is for others to say
-    return reading.passed
+        return Between()  # what is wrong with it is for others to say
+    return Between(tuple(reading.passed), tuple(reading.pickles))
 
 
 class _Reading:
-    def __init__(self, source: ByteSource, limits: Limits) -> None:
-        self.cursor = Cursor(source, most=limits.size, portion=_PORTION)
+    """A run over a pickle; one `within` another goes on from its place, and is of plain objects."""
+
+    def __init__(self, source: ByteSource, limits: Limits, within: Cursor | None = None) -> None:
+        self.cursor = within or Cursor(source, most=limits.size, portion=_PORTION)
+        self.within = within is not None
         self.data = bytearray()
         self.state = State(self.data, source.name, limits, 0)
+        self.state.shift = self.cursor.position
         self.behind: dict[int, Behind] = {}
         self.passed: list[tuple[int, int]] = []
+        self.pickles: list[tuple[int, int]] = []
         self._frame_end = 0
 
     def run(self) -> Pickle:
@@ -139,13 +151,16 @@ class _Reading:
             HANDLERS[code](state, at + 1)
         except (IndexError, struct.error):
             raise state.short(at) from None
-        if code == op.BUILD:
+        if code == op.BUILD and not self.within:
             described = state.stack[-1]
             if isinstance(described, Opaque) and describes_array(described):
                 self._pass_array(described)
 
     def _pass_array(self, described: Opaque) -> None:
         """Pass over an array behind the object that describes it."""
+        if holds_objects(described):
+            self._pass_pickle()
+            return
         length, aligned = joblib_array(self.state, described, len(self.data))
         before = self.cursor.position
         if aligned:
@@ -154,3 +169,10 @@ class _Reading:
         self.cursor.skip(length)
         self.state.shift += self.cursor.position - before
         self.passed.append((before, self.cursor.position))
+
+    def _pass_pickle(self) -> None:
+        """Pass over an array of Python objects, which is a pickle: follow it to its end; its objects stay where they are."""
+        before = self.cursor.position
+        _Reading(self.cursor.source, self.state.limits, self.cursor).run()
+        self.state.shift += self.cursor.position - before
+        self.pickles.append((before, self.cursor.position))

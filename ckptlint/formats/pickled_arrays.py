@@ -15,6 +15,7 @@ from ckptlint.core.dtype import BY_TORCH, DType
 from ckptlint.core.spec import contiguous
 from ckptlint.core.tree import Bytes, Dict, Global, List, Node, Opaque, Set, Storage, Tensor, Tuple, Value
 from ckptlint.errors import FormatError
+from ckptlint.formats.attributes import attributes
 from ckptlint.formats.left_in_file import Behind, Left
 from ckptlint.formats.pickles.machine import children
 from ckptlint.formats.pickles.names import modern
@@ -37,6 +38,7 @@ _JAX: Final = {
 }
 _ARRAY_CLASSES: Final = {("numpy", "ndarray")}
 _MOST_AXES: Final = 64
+_REFERENCES: Final = 1  # flag of a type of numpy's: it holds Python objects
 _STATE = 5  # version, shape, dtype, whether by columns, content
 
 
@@ -75,16 +77,23 @@ def describes_array(value: Opaque) -> bool:
     return _named(value.call.function) == ("joblib.numpy_pickle", "NumpyArrayWrapper")
 
 
+def holds_objects(described: Opaque) -> bool:
+    """Whether joblib's description is of an array of Python objects, or of rows with such: a pickle of its own lies behind it."""
+    dtype = attributes(described).get("dtype")
+    if not isinstance(dtype, Opaque) or _named(dtype.call.function) != ("numpy", "dtype"):
+        return False
+    arguments, state = dtype.call.arguments, dtype.state()
+    code = arguments.items[0] if isinstance(arguments, Tuple) and arguments.items else None
+    flags = state.items[7] if isinstance(state, Tuple) and len(state.items) > 7 else 0
+    return (isinstance(code, str) and code[:1] == "O") or (type(flags) is int and flags & _REFERENCES != 0)
+
+
 def joblib_array(state: State, described: Opaque, position: int) -> tuple[int, bool]:
     """Return how many bytes lie behind joblib's description of an array, and whether a padding stands before them."""
-    fields = described.state()
-    dtype = fields.get("dtype") if isinstance(fields, Dict) else None
-    shape = _shape(fields.get("shape")) if isinstance(fields, Dict) else None
-    width = _width(dtype)
-    if width is None or shape is None or not isinstance(fields, Dict):
-        raise state.fail(
-            "joblib stored an array of Python objects, or one of an unknown type, whose end nobody knows", position
-        )
+    fields = attributes(described)
+    width, shape = _width(fields.get("dtype")), _shape(fields.get("shape"))
+    if width is None or shape is None:
+        raise state.fail("joblib stored an array of an unknown type, whose end nobody knows", position)
     return prod(shape) * width, fields.get("numpy_array_alignment_bytes") is not None
 
 

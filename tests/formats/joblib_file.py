@@ -10,3 +10,13 @@ _PACKED = (
     "jbsAO7MCSjZxujcPDXJhxWcPTv/g3y8ReVP5eD"
 )
 JOBLIB = zlib.decompress(base64.b64decode("".join(_PACKED)))
+
+# joblib.dump({"w": arange(3, float32), "o": array(["x", None], object), "b": ones(2)}, FILE)
+_OBJECTS = (
+    "eNqFUc1Kw0AQbpqWllp/imgFX6BecvLgQajSky5E8OJJwm66daObHzYJNVChHootLHhw8m4+hm9QN4ktwYLOYXZmmJ/v+3ZaSz8rhb1AT2pjkP"
+    "uPPuEOMbzYDRIrcOwnTkF2zCy9FAIndwIHARXwASevkE01w5jYHIchyHo+BbLhDXHWq5pkPWQ4oID0mYp9MVSjUhuoeBglqs6aq0j1VkensJi/"
+    "wS30kC61czBN83qpLHeoEgGRLcy5P7ZcFwcwl8cFzvyahbnz4LnUiyySRDQEtBeT9rJkBdVpX7mLFP0wl5oPrFaQYQ3WYluoOgO2zXbYLuvI6s"
+    "1ZGdPkF6a+wsS6C3aUHZvW0/fV1sMcmWHZvqCGG/PIKSSRbUtQ2/fCSMR2lCu0qRqqzGCgESjOajkgvSzU/6AW99mPPoNJVWKkV2u25E+2o9Ji"
+    "drCpP+vOC676Ws+v/uqNjW+DG+uy"
+)
+JOBLIB_OBJECTS = zlib.decompress(base64.b64decode("".join(_OBJECTS)))

@@ -4,7 +4,7 @@ import collections
 import pickle
 
 import pytest
-from formats.joblib_file import JOBLIB
+from formats.joblib_file import JOBLIB, JOBLIB_OBJECTS
 from formats.sources import Counted
 
 from ckptlint import inspect, migrate
@@ -185,3 +185,14 @@ def test_every_cut_is_a_format_error(protocol):
     for length in range(2, len(content), 3):
         with pytest.raises(FormatError):
             bare_pickle.read(Counted(content[:length]))
+
+
+def test_an_array_of_objects_that_joblib_wrote_is_passed_over_as_the_pickle_that_it_is():
+    checkpoint, _ = read(JOBLIB_OBJECTS)
+    found = {key: type(value) for key, value in checkpoint.root.items}
+    assert found == {"w": Tensor, "o": Opaque, "b": Tensor}
+    elements = b"".join(bytes(block) for block in tensor_blocks(checkpoint, checkpoint.root.get("b")))
+    assert elements == np.ones(2).tobytes()
+    for length in range(20, len(JOBLIB_OBJECTS), 7):
+        with pytest.raises(FormatError):
+            read(JOBLIB_OBJECTS[:length])

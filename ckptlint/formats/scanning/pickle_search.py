@@ -6,7 +6,7 @@ import re
 from typing import NamedTuple
 
 from ckptlint.core.survey import Import, Odd
-from ckptlint.formats.pickle_streaming import arrays_between
+from ckptlint.formats.pickle_streaming import written_between
 from ckptlint.formats.scanning.blobs import MOST_IN_MEMORY, Blob, Finds
 from ckptlint.formats.scanning.trace_ops import trace
 from ckptlint.formats.scanning.tracer import Trace
@@ -86,19 +86,28 @@ def _is_wrapping(found: Trace, blob: Blob) -> bool:
 
 def _through_arrays(first: Trace, data: bytes, blob: Blob, finds: Finds, *, main: bool) -> Trace:
     """The pickle as joblib.load follows it, which passes over the arrays between operations; as it is where that does not help."""
-    if not first.broken or not any((each.module, each.name) == _DESCRIBES for each in first.imports):
+    whole = not first.broken and first.end == blob.length
+    if whole or not any((each.module, each.name) == _DESCRIBES for each in first.imports):
         return first
+    between = written_between(blob.source_of_all())
     parts, done = [], 0
-    for start, end in arrays_between(blob.source_of_all()):
+    for start, end in sorted((*between.arrays, *between.pickles)):
         parts.append(data[done:start])
         done = end
     bare = b"".join([*parts, data[done:]])
     found = trace(bare, blob.place, nested=blob.nested) if parts else first
-    if found.broken:
+    inner = [trace(data, blob.place, start=start, nested=blob.nested) for start, _ in between.pickles]
+    ends = [end for _, end in between.pickles]
+    if found.broken or [each.end for each in inner] != ends or any(each.broken for each in inner):
         return first
-    finds.take(first, main=main)  # as far as pickle.load comes
+    finds.take(
+        first._replace(imports=tuple(filter(_is_dangerous, first.imports))), main=main
+    )  # as far as pickle.load comes
     _between_numbers(data, first.end, blob, finds)
-    return found._replace(end=found.end + len(data) - len(bare))
+    for each in inner:
+        finds.take(each, main=main)
+    pieces = tuple(piece for each in (found, *inner) for piece in each.pieces)
+    return found._replace(end=found.end + len(data) - len(bare), pieces=pieces)
 
 
 def _plausible(found: Trace) -> bool:
