@@ -11,7 +11,7 @@ _PACKED = (
 )
 JOBLIB = zlib.decompress(base64.b64decode("".join(_PACKED)))
 
-# joblib.dump({"w": arange(3, float32), "o": array(["x", None], object), "b": ones(2)}, FILE)
+# of {"w": three numbers, "o": an array of two Python objects, "b": two ones}, in the same way
 _OBJECTS = (
     "eNqFUc1Kw0AQbpqWllp/imgFX6BecvLgQajSky5E8OJJwm66daObHzYJNVChHootLHhw8m4+hm9QN4ktwYLOYXZmmJ/v+3ZaSz8rhb1AT2pjkP"
     "uPPuEOMbzYDRIrcOwnTkF2zCy9FAIndwIHARXwASevkE01w5jYHIchyHo+BbLhDXHWq5pkPWQ4oID0mYp9MVSjUhuoeBglqs6aq0j1VkensJi/"
