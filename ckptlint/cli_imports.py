@@ -19,8 +19,8 @@ from ckptlint.cli_options import finish, model_options, section_option, text_or_
 @click.option(
     "--as",
     "reading",
-    type=click.Choice(["exact", "prefix", "substring", "regex"]),
-    help="How the entries of a plain table are meant.  [default: whole names, where one of them is a key of SOURCE]",
+    type=click.Choice(["exact", "prefix", "substring", "first", "regex"]),
+    help="How the entries of a plain table or list are meant, where several ways give other names.",
 )
 @click.option("-o", "--output", metavar="FILE", help="Migration file to write, instead of printing it.")
 @model_options

@@ -26,9 +26,12 @@ from ckptlint.engine.adopting.mapping import (
 )
 from ckptlint.errors import DocumentError, UsageError
 
-Reading = Literal["exact", "prefix", "substring", "regex"]
-READINGS: Final[tuple[Reading, ...]] = ("exact", "prefix", "substring", "regex")
+Reading = Literal["exact", "prefix", "substring", "first", "regex"]
 
+_FIRST: Final = (
+    "_checkpoint_conversion_mapping",
+    "key_mapping",
+)  # what transformers calls those of which the first that fits counts
 _REGEX: Final = re.compile(r"[\\^$(\[*+?|]")
 _TRANSFORMS: Final = frozenset({"WeightRenaming", "WeightConverter", "GroupWeightRename", "PrefixChange"})
 _CAPTURE: Final = re.compile(r"\{(?:(\w+)|\(([^()]+)\))\}")
@@ -81,7 +84,7 @@ def _is_pair(value: object) -> bool:
 
 def _chosen(found: AnyMapping[str, object], name: str | None, every: AnyMapping[str, object], path: str) -> str:
     if name is None:
-        return _only(found, path)
+        return _only(found, every, path)
     seen: list[str] = []
     while name not in seen:
         seen.append(name)
@@ -103,7 +106,12 @@ def _chosen(found: AnyMapping[str, object], name: str | None, every: AnyMapping[
     raise UsageError(f"has no mapping {seen[0]!r}", where=path, hint=f"there are: {_some(found)}" if found else "")
 
 
-def _only(found: AnyMapping[str, object], path: str) -> str:
+def _only(found: AnyMapping[str, object], every: AnyMapping[str, object], path: str) -> str:
+    unread = next(filter(None, map(_unknown_in, every.values())), None)
+    if not found and unread is not None:
+        raise DocumentError(
+            f"states no mapping: `{unread.text}` is only told by running it", where=f"{path}:{unread.line}"
+        )
     if not found:
         known = "no table of names, list of (pattern, replacement), WeightsMapper or list of WeightRenaming"
         raise DocumentError(f"states no mapping: {known}", where=path)
@@ -117,10 +125,22 @@ def _unread(every: AnyMapping[str, object], name: str) -> Unknown | None:
     for full, value in every.items():
         entries = value if isinstance(value, dict) else {}
         whole = value if full.rpartition(".")[2] == name else entries.get(name)
-        for part in (whole, *(whole if isinstance(whole, list) else ())):
-            if isinstance(part, Unknown):
-                return part
+        unknown = _unknown_in(whole)
+        if unknown is not None:
+            return unknown
     return None
+
+
+def _unknown_in(value: object) -> Unknown | None:
+    """The first part of a value that could not be read."""
+    if isinstance(value, Unknown):
+        return value
+    parts: list[object] = []
+    if isinstance(value, list):
+        parts = value
+    elif isinstance(value, dict):
+        parts = [*value, *value.values()]
+    return next((found for part in parts if (found := _unknown_in(part)) is not None), None)
 
 
 def _some(found: AnyMapping[str, object]) -> str:
@@ -132,38 +152,76 @@ def _of_value(name: str, value: object, path: str, reading: Reading | None, keys
     if isinstance(value, Called):
         return Mapping("WeightsMapper", tuple(_weights_mapper(value, path)))
     if isinstance(value, dict) and _is_mapping(value):
-        return _of_table(list(value.items()), name or "entry", reading, keys)
+        rows = list(value.items())
+        return _agreed(rows, name or "entry", [reading] if reading else _meant(rows, name, keys, listed=False), keys)
     if isinstance(value, list) and any(isinstance(item, Called) for item in value):
         return _of_transforms(value, path)
     if isinstance(value, list) and value and _is_mapping(value):
-        return _of_pairs([(pair[0], pair[1]) for pair in value], name or "entry", reading or "regex")
+        rows = [(pair[0], pair[1]) for pair in value]
+        return _agreed(rows, name or "entry", [reading] if reading else _meant(rows, name, keys, listed=True), keys)
     raise DocumentError("is no table of names and no list of pairs", where=path)
 
 
-def _of_table(
-    rows: Sequence[tuple[str, str | None]], name: str, reading: Reading | None, keys: AnyMapping[str, object]
+def _meant(
+    rows: Sequence[tuple[str, str | None]], name: str, keys: AnyMapping[str, object], *, listed: bool
+) -> list[Reading]:
+    """How a table or list can be meant, the likeliest first: scripts use tables of patterns alike, each in a way of its own."""
+    if any(_REGEX.search(old) for old, _ in rows):
+        if listed:
+            return ["regex"]  # as mmengine's revise_keys
+        return ["first"] if name.endswith(_FIRST) else ["first", "regex"]
+    if any(old in keys for old, _ in rows):
+        return ["exact", "regex"] if listed else ["exact", "substring"]
+    return ["regex"] if listed else ["substring"]
+
+
+def _agreed(
+    rows: Sequence[tuple[str, str | None]], name: str, readings: Sequence[Reading], keys: AnyMapping[str, object]
 ) -> Mapping:
-    if reading is None:
-        whole = any(old in keys for old, _ in rows)
-        reading = "exact" if whole else "regex" if any(_REGEX.search(old) for old, _ in rows) else "substring"
+    """The mapping, where all ways in which it can be meant come to the same for these keys; `UsageError` where they do not."""
+    first, *others = (_of_rows(rows, name, reading) for reading in readings)
+    for reading, other in zip(readings[1:], others, strict=True):
+        for key in keys:
+            one, two = _applied(first, key), _applied(other, key)
+            if one != two:
+                raise UsageError(
+                    f"{name} can be meant in two ways: {key} becomes {one or 'nothing'} by {_FORMS[readings[0]]}, "
+                    f"and {two or 'nothing'} by {_FORMS[reading]}",
+                    hint=f"--as {readings[0]} or --as {reading} says which; the loop that uses it tells",
+                )
+    return first
+
+
+def _applied(mapping: Mapping, key: str) -> str | None:
+    for step in mapping.steps:
+        new = step.apply(key)
+        if new is None:
+            return None
+        key = new
+    return key
+
+
+_FORMS: Final[AnyMapping[Reading, str]] = {
+    "exact": "whole names",
+    "prefix": "prefixes, all in order",
+    "substring": "parts of names, all in order",
+    "first": "patterns, the first that fits",
+    "regex": "patterns, all in order",
+}
+
+
+def _of_rows(rows: Sequence[tuple[str, str | None]], name: str, reading: Reading) -> Mapping:
     if reading == "exact":
-        return Mapping("table of whole names", (Exact(name, dict(rows)),))
-    if reading == "regex":  # transformers' key_mapping: the first pattern that is found is the only one that counts
-        steps = tuple(_pattern(f"{name}[{old!r}]", old, _unanchored(new)) for old, new in rows)
-        return Mapping("table of patterns, the first that fits", (First(name, steps),))
-    return _of_pairs(rows, name, reading)
+        return Mapping(_FORMS[reading], (Exact(name, dict(rows)),))
+    if reading == "first":  # as transformers' key_mapping
+        patterns = tuple(_pattern(f"{name}[{old!r}]", old, _unanchored(new)) for old, new in rows)
+        return Mapping(_FORMS[reading], (First(name, patterns),))
+    steps = tuple(_step(f"{name}[{number}]", old, new, reading) for number, (old, new) in enumerate(rows))
+    return Mapping(_FORMS[reading], steps)
 
 
 def _unanchored(new: str | None) -> str | None:
     return None if new is None else new.lstrip("^")
-
-
-def _of_pairs(rows: Sequence[tuple[str, str | None]], name: str, reading: Reading) -> Mapping:
-    if reading == "exact":
-        return Mapping("list of whole names", (Exact(name, dict(rows)),))
-    words = {"regex": "patterns", "prefix": "prefixes", "substring": "parts of names"}
-    steps = tuple(_step(f"{name}[{number}]", old, new, reading) for number, (old, new) in enumerate(rows))
-    return Mapping(f"list of {words[reading]}, all in order", steps)
 
 
 def _step(where: str, old: str, new: str | None, reading: Reading) -> Substitution:
@@ -174,6 +232,12 @@ def _step(where: str, old: str, new: str | None, reading: Reading) -> Substituti
 
 
 def _pattern(where: str, old: str, new: str | None, count: int = 0) -> Substitution:
+    if "\n" in old or r"\n" in old.replace(r"\\", ""):
+        raise DocumentError(
+            f"{old!r} looks for a line break, and no key has one",
+            where=where,
+            hint="its tool joins all keys with line breaks; write ^ in its place",
+        )
     try:
         return Substitution(where, re.compile(old), new, count)
     except (re.error, OverflowError, RecursionError) as error:

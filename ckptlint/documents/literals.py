@@ -1,13 +1,15 @@
 """Read the values that Python source states outright, without running it: constants, tables, lists, and calls by name with their arguments.
 
-Names are followed to what was assigned to them before, tables and lists may be copied, joined and added to. Anything else is
-`Unknown`, with its line: what only running the code would tell is never guessed.
+Names are followed to what was assigned to them before, tables and lists may be copied, joined and added to, also in loops and
+comprehensions over what is stated outright (`for i in range(12)`). Anything else is `Unknown`, with its line: what only running the code
+would tell is never guessed, and what such code may have changed is not known any more.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +19,15 @@ _MOST: Final = 4_000_000  # bytes of source
 _COPIES: Final = frozenset({"copy", "deepcopy"})
 _TABLES: Final = frozenset({"dict", "OrderedDict"})
 _LISTS: Final = frozenset({"list", "tuple"})
+_CHANGES: Final = frozenset(
+    {"insert", "pop", "popitem", "remove", "clear", "setdefault", "sort", "reverse", "appendleft"}
+)
+_TURNS: Final = 100_000  # of all loops of a file
+_ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[int, int], int]]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,10 @@ class _Scope:
     prefix: str
     outer: _Scope | None
     names: dict[str, object] = field(default_factory=dict)
+    turns: list[None] = field(default_factory=list)  # of the loops so far
+
+    def inner(self, prefix: str) -> _Scope:
+        return _Scope(prefix, self, turns=self.turns)
 
     def find(self, name: str) -> object | None:
         scope: _Scope | None = self
@@ -77,7 +92,7 @@ def _run(statements: Iterable[ast.stmt], scope: _Scope) -> Iterator[tuple[str, o
     inner: list[tuple[str, object]] = []
     for statement in statements:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            below = _Scope(f"{scope.prefix}{statement.name}.", scope)
+            below = scope.inner(f"{scope.prefix}{statement.name}.")
             inner += _run(statement.body, below)
         else:
             _follow(statement, scope)
@@ -94,11 +109,95 @@ def _follow(statement: ast.stmt, scope: _Scope) -> None:
         _assign(statement.target, _value(statement.value, scope), scope)
     elif isinstance(statement, ast.AugAssign):
         _assign(statement.target, _joined(statement, statement.target, statement.value, scope), scope)
-    elif isinstance(statement, ast.If):
-        for branch in (*statement.body, *statement.orelse):
+    elif isinstance(statement, (ast.If, ast.With)):
+        for branch in (*statement.body, *getattr(statement, "orelse", ())):
             _follow(branch, scope)
     elif isinstance(statement, ast.Return) and statement.value is not None and scope.prefix:
         scope.names.setdefault("return", _value(statement.value, scope))
+    elif isinstance(statement, ast.For):
+        _loop(statement, scope)
+    elif isinstance(statement, ast.Expr):
+        _change(statement, scope)
+    elif isinstance(statement, (ast.While, ast.Try, ast.Match, ast.AsyncFor, ast.Delete)):
+        _forget(statement, scope)
+
+
+def _loop(statement: ast.For, scope: _Scope) -> None:
+    """Follow the body for each item of what is stated outright; else, or where a turn may be left early, forget what it changes."""
+    items = _items(statement.iter, scope)
+    early = any(isinstance(each, (ast.Break, ast.Continue, ast.Return)) for each in ast.walk(statement))
+    if items is None or early or statement.orelse:
+        _forget(statement, scope)
+        return
+    for item in items:
+        _assign(statement.target, item, scope)
+        for each in statement.body:
+            _follow(each, scope)
+
+
+def _items(node: ast.expr, scope: _Scope) -> list[object] | None:
+    """What a loop runs over, where that is stated outright and short enough."""
+    found = _value(node, scope)
+    if isinstance(found, Called):
+        found = _counted(found)
+    if isinstance(found, dict):
+        found = list(found)
+    if not isinstance(found, list) or len(scope.turns) + len(found) > _TURNS:
+        return None
+    scope.turns.extend([None] * len(found))
+    return list(found)
+
+
+def _counted(call: Called) -> list[object] | None:
+    numbers = [each for each in call.arguments if isinstance(each, int)]
+    if call.name == "range" and 1 <= len(numbers) == len(call.arguments) <= 3 and not call.options:
+        if len(numbers) == 3 and numbers[2] == 0:
+            return None
+        counted = range(*numbers)
+        return list(counted) if len(counted) <= _TURNS else None
+    lists = [each for each in call.arguments if isinstance(each, list)]
+    if len(lists) < len(call.arguments) or not lists or call.options:
+        return None
+    if call.name == "enumerate" and len(lists) == 1:
+        return [[number, each] for number, each in enumerate(lists[0])]
+    return [list(each) for each in zip(*lists, strict=False)] if call.name == "zip" else None
+
+
+def _change(statement: ast.Expr, scope: _Scope) -> None:
+    """What a call does to the list or table that it is a method of."""
+    call = statement.value
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+        return
+    owner = _value(call.func.value, scope)
+    given = _value(call.args[0], scope) if len(call.args) == 1 and not call.keywords else None
+    if call.func.attr == "append" and isinstance(owner, list):
+        owner.append(_unknown(statement) if given is None and len(call.args) != 1 else given)
+    elif call.func.attr == "extend" and isinstance(owner, list) and isinstance(given, list):
+        owner.extend(given)
+    elif call.func.attr == "update" and isinstance(owner, dict) and isinstance(given, dict):
+        owner.update(given)
+    elif call.func.attr in {*_CHANGES, "extend", "update"} and isinstance(owner, (list, dict)):
+        _forget(statement, scope)
+
+
+def _forget(statement: ast.stmt, scope: _Scope) -> None:
+    """Know no more what a statement may have changed: what it assigns, and what it calls a method of."""
+    for node in ast.walk(statement):
+        name = ""
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
+            name = _last(node.value)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name = _last(node.func.value) if node.func.attr in {*_CHANGES, "append", "extend", "update"} else ""
+        if name and scope.find(name) is not None:
+            scope.names[name] = _unknown(statement)
+
+
+def _last(node: ast.expr) -> str:
+    while isinstance(node, ast.Subscript):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 
 def _assign(target: ast.expr, value: object, scope: _Scope) -> None:
@@ -110,6 +209,16 @@ def _assign(target: ast.expr, value: object, scope: _Scope) -> None:
         table, key = _value(target.value, scope), _value(target.slice, scope)
         if isinstance(table, dict) and isinstance(key, (str, int)):
             table[key] = value
+        elif isinstance(table, (dict, list)) and _last(target):
+            scope.names[_last(target)] = _unknown(target)  # nobody knows under which name
+    elif isinstance(target, (ast.Tuple, ast.List)):
+        values = (
+            value
+            if isinstance(value, list) and len(value) == len(target.elts)
+            else [_unknown(target)] * len(target.elts)
+        )
+        for each, its in zip(target.elts, values, strict=True):
+            _assign(each, its, scope)
 
 
 def _value(node: ast.expr, scope: _Scope) -> object:
@@ -119,13 +228,80 @@ def _value(node: ast.expr, scope: _Scope) -> object:
         return _table(node, scope)
     if isinstance(node, (ast.List, ast.Tuple)) and not any(isinstance(item, ast.Starred) for item in node.elts):
         return [_value(item, scope) for item in node.elts]
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.BitOr)):
-        return _joined(node, node.left, node.right, scope)
+    if isinstance(node, (ast.BinOp, ast.JoinedStr, ast.ListComp, ast.DictComp)):
+        return _made(node, scope)
     if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
         return _looked_up(node, scope)
     if isinstance(node, ast.Call):
         return _called(node, scope)
     return _unknown(node)
+
+
+def _made(node: ast.BinOp | ast.JoinedStr | ast.ListComp | ast.DictComp, scope: _Scope) -> object:
+    if isinstance(node, ast.BinOp):
+        return _combined(node, scope)
+    return _formatted(node, scope) if isinstance(node, ast.JoinedStr) else _comprehended(node, scope)
+
+
+def _combined(node: ast.BinOp, scope: _Scope) -> object:
+    one, other = _value(node.left, scope), _value(node.right, scope)
+    if type(one) is int and type(other) is int and type(node.op) in _ARITHMETIC and max(abs(one), abs(other)) < 2**31:
+        return _ARITHMETIC[type(node.op)](one, other)
+    if isinstance(node.op, (ast.Add, ast.BitOr)):
+        return _joined(node, node.left, node.right, scope)
+    return _unknown(node)
+
+
+def _formatted(node: ast.JoinedStr, scope: _Scope) -> object:
+    """The text of an f-string of texts and whole numbers."""
+    parts: list[str] = []
+    for each in node.values:
+        plain = (
+            each.value
+            if isinstance(each, ast.FormattedValue) and each.format_spec is None and each.conversion == -1
+            else each
+        )
+        value = _value(plain, scope)
+        if isinstance(plain, ast.FormattedValue) or type(value) not in (str, int):
+            return _unknown(node)
+        parts.append(str(value))
+    return "".join(parts)
+
+
+def _comprehended(node: ast.ListComp | ast.DictComp, scope: _Scope) -> object:
+    """The list or table of a comprehension over what is stated outright."""
+    inner = scope.inner(scope.prefix)
+    rows: list[tuple[object, object]] = []
+    if not _each_turn(node, node.generators, inner, rows):
+        return _unknown(node)
+    if isinstance(node, ast.ListComp):
+        return [value for _, value in rows]
+    table = {key: value for key, value in rows if isinstance(key, (str, int))}
+    return table if all(isinstance(key, (str, int)) for key, _ in rows) else _unknown(node)
+
+
+def _each_turn(
+    node: ast.ListComp | ast.DictComp,
+    generators: list[ast.comprehension],
+    scope: _Scope,
+    rows: list[tuple[object, object]],
+) -> bool:
+    """Add the entries of all turns; false where something of them is not stated outright."""
+    if not generators:
+        if isinstance(node, ast.ListComp):
+            rows.append((None, _value(node.elt, scope)))
+        else:
+            rows.append((_value(node.key, scope), _value(node.value, scope)))
+        return True
+    first, *others = generators
+    items = None if first.ifs or first.is_async else _items(first.iter, scope)
+    if items is None:
+        return False
+    for item in items:
+        _assign(first.target, item, scope)
+        if not _each_turn(node, others, scope, rows):
+            return False
+    return True
 
 
 def _table(node: ast.Dict, scope: _Scope) -> object:
@@ -170,8 +346,12 @@ def _looked_up(node: ast.Name | ast.Attribute | ast.Subscript, scope: _Scope) ->
 def _called(node: ast.Call, scope: _Scope) -> object:
     function = node.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if isinstance(function, ast.Attribute) and name in _COPIES and not node.args:
-        return _copy(_value(function.value, scope))
+    if isinstance(function, ast.Attribute) and not node.args and name in {*_COPIES, "items", "keys", "values"}:
+        owner = _value(function.value, scope)
+        if name in _COPIES:
+            return _copy(owner)
+        if isinstance(owner, dict):
+            return [list(each) for each in owner.items()] if name == "items" else list(getattr(owner, name)())
     starred = any(isinstance(item, ast.Starred) for item in node.args) or any(not word.arg for word in node.keywords)
     if not name or starred:
         return _unknown(node)
@@ -199,4 +379,4 @@ def _copy(value: object) -> object:
 
 
 def _unknown(node: ast.expr | ast.stmt) -> Unknown:
-    return Unknown(node.lineno, ast.unparse(node)[:80])
+    return Unknown(node.lineno, ast.unparse(node).partition("\n")[0][:80])

@@ -42,3 +42,45 @@ def test_what_only_running_tells_is_unknown(value):
 def test_what_is_no_python_is_refused(source):
     with pytest.raises(DocumentError, match=r"is no Python|is nested too deeply"):
         literals(source, "m.py")
+
+
+LOOPS = """
+names = ["q", "k"]
+pairs = []
+for i in range(2):
+    pairs.append((f"h.{i}.ln", f"layers.{i + 1}.norm"))
+    for number, name in enumerate(names):
+        pairs += [(f"h.{i}.{name}", f"layers.{i}.{number}")]
+table = {f"x.{i}.{name}": f"y.{name}.{2 * i}" for i in range(1, 3) for name in names}
+table.update({old: new for old, new in zip(["a", "b"], ("c", "d"))})
+for old, new in dict(e="f").items():
+    table[old] = new
+"""
+
+
+def test_loops_over_what_is_stated_are_followed_as_python_does():
+    real = {}
+    exec(LOOPS, real)
+    found = read(LOOPS)
+    assert found["pairs"] == [list(pair) for pair in real["pairs"]]
+    assert found["table"] == real["table"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "for i in range(n):\n    x['b'] = 'c'",
+        "for i in range(10 ** 9):\n    x['b'] = 'c'",
+        "for i in range(3):\n    if i: continue\n    x[str(i)] = 'c'",
+        "while go():\n    x.update(b='c')",
+        "try:\n    x['b'] = 'c'\nexcept KeyError:\n    pass",
+        "x.update(load())",
+        "x.pop('a')",
+        "del x['a']",
+        "x[load()] = 'c'",
+    ],
+)
+def test_what_code_may_have_changed_is_not_known_any_more(change):
+    found = read(f"x = {{'a': 'b'}}\n{change}\n")["x"]
+    assert isinstance(found, Unknown)
+    assert found.line > 1

@@ -72,7 +72,26 @@ def test_of_a_table_of_patterns_the_first_that_fits_counts():
                 return new
         return key
 
-    assert moved(f"mapping = {mapping!r}") == {key: first(key) for key in OLD.tensors}
+    expected = {key: first(key) for key in OLD.tensors}
+    assert moved(f"mapping = {mapping!r}", reading="first") == expected
+    assert moved(f"_checkpoint_conversion_mapping = {mapping!r}", name=None) == expected
+
+
+def test_what_can_be_meant_in_two_ways_is_asked():
+    """Scripts use tables of patterns either way: the first that fits, or all in order."""
+    chained = r"mapping = {r'^model\.': '', r'^layers\.': 'blocks.'}"
+    with pytest.raises(UsageError, match=r"can be meant in two ways: model\.layers\.0\.attn\.qkv\.weight becomes"):
+        read(chained)
+    assert moved(chained, reading="regex")["model.layers.0.attn.gamma"] == "blocks.0.attn.gamma"
+    alone = r"mapping = {r'^model\.layers\.': 'blocks.', r'gone\.': 'x.'}"
+    assert moved(alone)["model.layers.0.attn.gamma"] == "blocks.0.attn.gamma"
+    with pytest.raises(UsageError, match=r"by whole names, and .* by parts of names"):
+        read("mapping = {'a.w': 'b.w'}", schema=Schema.of("a.w: f32[1]", "a.a.w: f32[1]"))
+
+
+def test_a_pattern_over_all_keys_at_once_is_refused():
+    with pytest.raises(DocumentError, match="looks for a line break"):
+        read("mapping = {r'\\nmodel.': 'm.', r'(x)': 'y'}")
 
 
 def test_a_weights_mapper_goes_by_substring_then_prefix_then_suffix_and_drops():
