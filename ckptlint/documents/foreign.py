@@ -11,7 +11,8 @@ from collections.abc import Mapping as AnyMapping
 from typing import Final, Literal
 
 from ckptlint.core.expression import Expression
-from ckptlint.documents.literals import Called, Unknown, literals
+from ckptlint.documents.literals import literals
+from ckptlint.documents.plain_values import Called, Unknown
 from ckptlint.documents.yaml_nodes import parse
 from ckptlint.engine.adopting.mapping import (
     Call,

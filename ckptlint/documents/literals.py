@@ -13,39 +13,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from ckptlint.documents.plain_values import OF_TABLES, TURNS, Called, Unknown, counted, made, part
 from ckptlint.errors import DocumentError
 
 _MOST: Final = 4_000_000  # bytes of source
-_COPIES: Final = frozenset({"copy", "deepcopy"})
-_TABLES: Final = frozenset({"dict", "OrderedDict"})
-_LISTS: Final = frozenset({"list", "tuple"})
 _CHANGES: Final = frozenset(
-    {"insert", "pop", "popitem", "remove", "clear", "setdefault", "sort", "reverse", "appendleft"}
+    ["append", "extend", "update", "insert", "pop", "popitem", "remove", "clear", "setdefault", "sort", "reverse"]
 )
-_TURNS: Final = 100_000  # of all loops of a file
 _ARITHMETIC: Final[Mapping[type[ast.operator], Callable[[int, int], int]]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """A value that only running the code would tell."""
-
-    line: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """A call that is not made: the last part of the name that is called, and its arguments."""
-
-    name: str
-    arguments: tuple[object, ...]
-    options: Mapping[str, object]
-    line: int
 
 
 @dataclass(slots=True)
@@ -101,14 +80,8 @@ def _run(statements: Iterable[ast.stmt], scope: _Scope) -> Iterator[tuple[str, o
 
 
 def _follow(statement: ast.stmt, scope: _Scope) -> None:
-    if isinstance(statement, ast.Assign):
-        value = _value(statement.value, scope)
-        for target in statement.targets:
-            _assign(target, value, scope)
-    elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
-        _assign(statement.target, _value(statement.value, scope), scope)
-    elif isinstance(statement, ast.AugAssign):
-        _assign(statement.target, _joined(statement, statement.target, statement.value, scope), scope)
+    if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+        _store(statement, scope)
     elif isinstance(statement, (ast.If, ast.With)):
         for branch in (*statement.body, *getattr(statement, "orelse", ())):
             _follow(branch, scope)
@@ -120,6 +93,15 @@ def _follow(statement: ast.stmt, scope: _Scope) -> None:
         _change(statement, scope)
     elif isinstance(statement, (ast.While, ast.Try, ast.Match, ast.AsyncFor, ast.Delete)):
         _forget(statement, scope)
+
+
+def _store(statement: ast.Assign | ast.AnnAssign | ast.AugAssign, scope: _Scope) -> None:
+    if isinstance(statement, ast.AugAssign):
+        _assign(statement.target, _joined(statement, statement.target, statement.value, scope), scope)
+    elif statement.value is not None:
+        value = _value(statement.value, scope)
+        for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+            _assign(target, value, scope)
 
 
 def _loop(statement: ast.For, scope: _Scope) -> None:
@@ -139,28 +121,13 @@ def _items(node: ast.expr, scope: _Scope) -> list[object] | None:
     """What a loop runs over, where that is stated outright and short enough."""
     found = _value(node, scope)
     if isinstance(found, Called):
-        found = _counted(found)
+        found = counted(found)
     if isinstance(found, dict):
         found = list(found)
-    if not isinstance(found, list) or len(scope.turns) + len(found) > _TURNS:
+    if not isinstance(found, list) or len(scope.turns) + len(found) > TURNS:
         return None
     scope.turns.extend([None] * len(found))
     return list(found)
-
-
-def _counted(call: Called) -> list[object] | None:
-    numbers = [each for each in call.arguments if isinstance(each, int)]
-    if call.name == "range" and 1 <= len(numbers) == len(call.arguments) <= 3 and not call.options:
-        if len(numbers) == 3 and numbers[2] == 0:
-            return None
-        counted = range(*numbers)
-        return list(counted) if len(counted) <= _TURNS else None
-    lists = [each for each in call.arguments if isinstance(each, list)]
-    if len(lists) < len(call.arguments) or not lists or call.options:
-        return None
-    if call.name == "enumerate" and len(lists) == 1:
-        return [[number, each] for number, each in enumerate(lists[0])]
-    return [list(each) for each in zip(*lists, strict=False)] if call.name == "zip" else None
 
 
 def _change(statement: ast.Expr, scope: _Scope) -> None:
@@ -168,16 +135,26 @@ def _change(statement: ast.Expr, scope: _Scope) -> None:
     call = statement.value
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
         return
-    owner = _value(call.func.value, scope)
-    given = _value(call.args[0], scope) if len(call.args) == 1 and not call.keywords else None
-    if call.func.attr == "append" and isinstance(owner, list):
-        owner.append(_unknown(statement) if given is None and len(call.args) != 1 else given)
-    elif call.func.attr == "extend" and isinstance(owner, list) and isinstance(given, list):
-        owner.extend(given)
-    elif call.func.attr == "update" and isinstance(owner, dict) and isinstance(given, dict):
-        owner.update(given)
-    elif call.func.attr in {*_CHANGES, "extend", "update"} and isinstance(owner, (list, dict)):
+    owner, name = _value(call.func.value, scope), call.func.attr
+    if isinstance(owner, (list, dict)) and name in _CHANGES and not _filled(owner, name, call, scope):
         _forget(statement, scope)
+
+
+def _filled(owner: list[object] | dict[object, object], name: str, call: ast.Call, scope: _Scope) -> bool:
+    """Add what is stated outright; false where a call does anything else."""
+    if len(call.args) != 1 or call.keywords:
+        return False
+    given = _value(call.args[0], scope)
+    if isinstance(owner, dict):
+        known = name == "update" and isinstance(given, dict)
+        owner.update(given if known and isinstance(given, dict) else {})
+        return known
+    if name == "append":
+        owner.append(given)
+        return True
+    known = name == "extend" and isinstance(given, list)
+    owner.extend(given if known and isinstance(given, list) else [])
+    return known
 
 
 def _forget(statement: ast.stmt, scope: _Scope) -> None:
@@ -189,9 +166,15 @@ def _forget(statement: ast.stmt, scope: _Scope) -> None:
         elif isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
             name = _last(node.value)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            name = _last(node.func.value) if node.func.attr in {*_CHANGES, "append", "extend", "update"} else ""
-        if name and scope.find(name) is not None:
+            name = _last(node.func.value) if node.func.attr in _CHANGES else ""
+        known = scope.find(name) if name else None
+        if known is not None and not _is_registry(known):
             scope.names[name] = _unknown(statement)
+
+
+def _is_registry(value: object) -> bool:
+    """Whether a table has mappings as its entries: code that adds another leaves these as they are."""
+    return isinstance(value, dict) and any(isinstance(each, (list, dict, Called)) for each in value.values())
 
 
 def _last(node: ast.expr) -> str:
@@ -206,19 +189,21 @@ def _assign(target: ast.expr, value: object, scope: _Scope) -> None:
     elif isinstance(target, ast.Attribute):
         scope.names[target.attr] = value
     elif isinstance(target, ast.Subscript):
-        table, key = _value(target.value, scope), _value(target.slice, scope)
-        if isinstance(table, dict) and isinstance(key, (str, int)):
-            table[key] = value
-        elif isinstance(table, (dict, list)) and _last(target):
-            scope.names[_last(target)] = _unknown(target)  # nobody knows under which name
+        _put(target, value, scope)
     elif isinstance(target, (ast.Tuple, ast.List)):
-        values = (
-            value
-            if isinstance(value, list) and len(value) == len(target.elts)
-            else [_unknown(target)] * len(target.elts)
-        )
+        fits = isinstance(value, list) and len(value) == len(target.elts)
+        values = value if fits and isinstance(value, list) else [_unknown(target)] * len(target.elts)
         for each, its in zip(target.elts, values, strict=True):
             _assign(each, its, scope)
+
+
+def _put(target: ast.Subscript, value: object, scope: _Scope) -> None:
+    """`table[key] = value`; under a key that nobody knows, the table is not known any more."""
+    table, key = _value(target.value, scope), _value(target.slice, scope)
+    if isinstance(table, dict) and isinstance(key, (str, int)):
+        table[key] = value
+    elif isinstance(table, (dict, list)) and _last(target) and not _is_registry(table):
+        scope.names[_last(target)] = _unknown(target)
 
 
 def _value(node: ast.expr, scope: _Scope) -> object:
@@ -346,36 +331,17 @@ def _looked_up(node: ast.Name | ast.Attribute | ast.Subscript, scope: _Scope) ->
 def _called(node: ast.Call, scope: _Scope) -> object:
     function = node.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if isinstance(function, ast.Attribute) and not node.args and name in {*_COPIES, "items", "keys", "values"}:
-        owner = _value(function.value, scope)
-        if name in _COPIES:
-            return _copy(owner)
-        if isinstance(owner, dict):
-            return [list(each) for each in owner.items()] if name == "items" else list(getattr(owner, name)())
+    if isinstance(function, ast.Attribute) and not node.args and name in OF_TABLES:
+        given = part(name, _value(function.value, scope))
+        if given is not None:
+            return given
     starred = any(isinstance(item, ast.Starred) for item in node.args) or any(not word.arg for word in node.keywords)
     if not name or starred:
         return _unknown(node)
     arguments = tuple(_value(item, scope) for item in node.args)
     options = {word.arg: _value(word.value, scope) for word in node.keywords if word.arg}
-    known = _known(name, arguments, options)
+    known = made(name, arguments, options)
     return Called(name, arguments, options, node.lineno) if known is None else known
-
-
-def _known(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object | None:
-    """What a call is that builds a plain value or a pattern; None where it is any other."""
-    if name in _TABLES and not arguments:
-        return options
-    if len(arguments) != 1 or options:
-        return None
-    if name in _COPIES or name in _TABLES or name in _LISTS:
-        return _copy(arguments[0])
-    return arguments[0] if name == "compile" and isinstance(arguments[0], str) else None
-
-
-def _copy(value: object) -> object:
-    if isinstance(value, dict):
-        return dict(value)
-    return list(value) if isinstance(value, list) else value
 
 
 def _unknown(node: ast.expr | ast.stmt) -> Unknown:

@@ -1,6 +1,7 @@
 import pytest
 
-from ckptlint.documents.literals import Called, Unknown, literals
+from ckptlint.documents.literals import literals
+from ckptlint.documents.plain_values import Called, Unknown
 from ckptlint.errors import DocumentError
 
 

@@ -1,0 +1,79 @@
+"""The values that Python source can state outright, beside texts, numbers, lists and tables; and what calls of its own make of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_COPIES: Final = frozenset({"copy", "deepcopy"})
+OF_TABLES: Final = frozenset({*_COPIES, "items", "keys", "values"})
+_TABLES: Final = frozenset({"dict", "OrderedDict"})
+_LISTS: Final = frozenset({"list", "tuple"})
+TURNS: Final = 100_000  # of all loops of a file
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A value that only running the code would tell."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call that is not made: the last part of the name that is called, and its arguments."""
+
+    name: str
+    arguments: tuple[object, ...]
+    options: Mapping[str, object]
+    line: int
+
+
+def counted(call: Called) -> list[object] | None:
+    """What `range`, `enumerate` and `zip` give for what is stated outright."""
+    if call.options or not call.arguments:
+        return None
+    if call.name == "range":
+        return _range([each for each in call.arguments if isinstance(each, int)], len(call.arguments))
+    lists = [each for each in call.arguments if isinstance(each, list)]
+    if len(lists) < len(call.arguments):
+        return None
+    if call.name == "enumerate" and len(lists) == 1:
+        return [[number, each] for number, each in enumerate(lists[0])]
+    return [list(each) for each in zip(*lists, strict=False)] if call.name == "zip" else None
+
+
+def _range(numbers: list[int], given: int) -> list[object] | None:
+    if len(numbers) < given or given > 3 or numbers[2:] == [0]:
+        return None
+    counted = range(*numbers)
+    return list(counted) if len(counted) <= TURNS else None
+
+
+def part(name: str, owner: object) -> object | None:
+    """What a method of a table gives, `items` of one or a copy; None where it is none of these."""
+    if name in _COPIES:
+        return copied(owner)
+    if not isinstance(owner, dict):
+        return None
+    return [list(each) for each in owner.items()] if name == "items" else list(getattr(owner, name)())
+
+
+def made(name: str, arguments: tuple[object, ...], options: dict[str, object]) -> object | None:
+    """What a call is that builds a plain value or a pattern; None where it is any other."""
+    if name in _TABLES and not arguments:
+        return options
+    if len(arguments) != 1 or options:
+        return None
+    if name in _COPIES or name in _TABLES or name in _LISTS:
+        return copied(arguments[0])
+    return arguments[0] if name == "compile" and isinstance(arguments[0], str) else None
+
+
+def copied(value: object) -> object:
+    """A list or table of its own."""
+    if isinstance(value, dict):
+        return dict(value)
+    return list(value) if isinstance(value, list) else value
