@@ -152,14 +152,12 @@ def _some(found: AnyMapping[str, object]) -> str:
 def _of_value(name: str, value: object, path: str, reading: Reading | None, keys: AnyMapping[str, object]) -> Mapping:
     if isinstance(value, Called):
         return Mapping("WeightsMapper", tuple(_weights_mapper(value, path)))
-    if isinstance(value, dict) and _is_mapping(value):
-        rows = list(value.items())
-        return _agreed(rows, name or "entry", [reading] if reading else _meant(rows, name, keys, listed=False), keys)
     if isinstance(value, list) and any(isinstance(item, Called) for item in value):
         return _of_transforms(value, path)
-    if isinstance(value, list) and value and _is_mapping(value):
-        rows = [(pair[0], pair[1]) for pair in value]
-        return _agreed(rows, name or "entry", [reading] if reading else _meant(rows, name, keys, listed=True), keys)
+    if isinstance(value, (dict, list)) and value and _is_mapping(value):
+        rows = list(value.items()) if isinstance(value, dict) else [(old, new) for old, new in value]
+        meant = _meant(rows, name, keys, listed=isinstance(value, list))
+        return _agreed(rows, name or "entry", [reading] if reading else meant, keys)
     raise DocumentError("is no table of names and no list of pairs", where=path)
 
 

@@ -160,13 +160,9 @@ def _filled(owner: list[object] | dict[object, object], name: str, call: ast.Cal
 def _forget(statement: ast.stmt, scope: _Scope) -> None:
     """Know no more what a statement may have changed: what it assigns, and what it calls a method of."""
     for node in ast.walk(statement):
-        name = ""
-        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, (ast.Store, ast.Del)):
-            name = node.id if isinstance(node, ast.Name) else node.attr
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
-            name = _last(node.value)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            name = _last(node.func.value) if node.func.attr in _CHANGES else ""
+        name = _last(node) if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)) else ""
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CHANGES:
+            name = _last(node.func.value)
         known = scope.find(name) if name else None
         if known is not None and not _is_registry(known):
             scope.names[name] = _unknown(statement)
@@ -177,7 +173,8 @@ def _is_registry(value: object) -> bool:
     return isinstance(value, dict) and any(isinstance(each, (list, dict, Called)) for each in value.values())
 
 
-def _last(node: ast.expr) -> str:
+def _last(node: ast.AST) -> str:
+    """The last part of the name of a variable, or of that whose entry this is; '' of anything else."""
     while isinstance(node, ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
