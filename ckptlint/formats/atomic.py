@@ -160,6 +160,16 @@ def move_in(temporary: str, path: str, *, replace: bool) -> None:
     os.replace(temporary, path)
 
 
+def also_name(path: str, other: str) -> None:
+    """Give a file a second name, or, where files can have but one, that name instead."""
+    try:
+        os.link(path, other)
+    except OSError as error:
+        if error.errno not in _NO_LINKS or os.path.exists(other):
+            raise
+        os.replace(path, other)
+
+
 def sync_folder(folder: str) -> None:
     """Make the names in a folder durable."""
     if os.name != "posix":

@@ -12,7 +12,7 @@ import json
 import os
 from typing import NamedTuple
 
-from ckptlint.formats.atomic import keep_owner, move_in, sync_folder
+from ckptlint.formats.atomic import also_name, keep_owner, move_in, sync_folder
 from ckptlint.formats.leftovers import MOVING, OLD, remove
 
 
@@ -40,19 +40,29 @@ class Moving(NamedTuple):
 
     def finish(self) -> None:
         """Do what is still to be done."""
-        if self.old and not os.path.isdir(self.aside):
-            os.mkdir(self.aside)
-        for name in self.old:
-            new, aside = self._new(name), os.path.join(self.aside, name)
-            if not os.path.lexists(aside) or _one(self._place(name), aside):
-                _move(self._place(name), aside)
-            if os.path.exists(new) and os.path.exists(aside):
-                _keep_owner(new, os.stat(aside))
+        if self.old:
+            self._set_aside()
         for name in self.names:
             _move(self._new(name), self._place(name))
         sync_folder(self.folder)
         _move(self._new(self.last), self._place(self.last))
         sync_folder(self.folder)
+
+    def _set_aside(self) -> None:
+        """Take the old files away once they can be had from elsewhere for sure: a power cut may undo one half of a move alone."""
+        if not os.path.isdir(self.aside):
+            os.mkdir(self.aside)
+        pairs = [(self._place(name), os.path.join(self.aside, name)) for name in self.old]
+        for place, aside in pairs:
+            if os.path.lexists(place) and not os.path.lexists(aside):
+                also_name(place, aside)
+        sync_folder(self.aside)
+        sync_folder(self.folder)
+        for name, (place, aside) in zip(self.old, pairs, strict=True):
+            if _one(place, aside):
+                os.unlink(place)
+            if os.path.exists(self._new(name)) and os.path.exists(aside):
+                _keep_owner(self._new(name), os.stat(aside))
 
     def forget(self) -> None:
         """All is in place: what was set aside is of no use from here on."""
