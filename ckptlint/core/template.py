@@ -49,6 +49,7 @@ _NOTHING: Final[Captures] = MappingProxyType({})
 _TYPED: Final = re.compile(
     r"""([^:{}"']*):(.*)"""
 )  # an expression with a colon of its own has braces or quotes before it
+_WHOLE: Final = re.compile("0|[1-9][0-9]*")
 
 
 class PaddedInt(int):
@@ -161,6 +162,9 @@ def _with_kinds(text: str, tokens: tuple[Token, ...]) -> tuple[Token, ...]:
 
 
 def _reader(kind: Kind) -> Callable[[str], Value]:
+    """What reads a captured text: whole numbers to choose from, `{i:one(2|3|4)}`, are numbers that can be computed with."""
+    if kind.name == "one" and all(_WHOLE.fullmatch(word) for word in kind.options):
+        return int
     if kind.name != "int":
         return str
     return PaddedInt.of if kind.width else int

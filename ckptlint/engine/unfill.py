@@ -24,6 +24,7 @@ class Unfiller:
     template: Template
     equations: tuple[tuple[str, Expression], ...]
     params: Params
+    kinds: Kinds
 
     def captures(self, key: str) -> Captures | None:
         """Return the captures that give this key; None where it is not the target's, or no captures can have given it."""
@@ -38,7 +39,12 @@ class Unfiller:
                 return None
             known.update(solved)
             open_ = self._left(open_, known)
-        return known if self._agrees(found, known) else None
+        return known if self._agrees(found, known) and self._may_be(known) else None
+
+    def _may_be(self, known: Captures) -> bool:
+        """Whether the source has holes that take these: a number that was computed may be none to choose from."""
+        chosen = ((self.kinds[name], value) for name, value in known.items() if name in self.kinds)
+        return all(kind.name != "one" or str(value) in kind.options for kind, value in chosen)
 
     def _left(self, open_: list[Equation], known: Captures) -> list[Equation]:
         """The equations that still have an unknown."""
@@ -91,7 +97,7 @@ def unfiller(target: Target, kinds: Kinds, params: Params) -> Unfiller:
     reason = ambiguity(template.segments)
     if reason:
         raise PlanError(f"a key that {target} wrote does not tell its parts: {reason}")
-    return Unfiller(template, tuple(equations), params)
+    return Unfiller(template, tuple(equations), params, kinds)
 
 
 def _kind(target: Target, fill: Fill, params: Params) -> Kind:

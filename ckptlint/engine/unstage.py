@@ -61,6 +61,9 @@ class _Unstage:
     faults: Faults = field(default_factory=Faults)
     _before: dict[str, tuple[tuple[int, int, int], Known]] = field(default_factory=dict)  # with place, member, slot
     _places: dict[str, int] = field(default_factory=dict)
+    _unsolved: dict[int, str] = field(
+        default_factory=dict
+    )  # by rewrite: a key of its form that does not tell its captures
 
     def walk(self, active: Mapping[int, Rewrite]) -> None:
         self._places = {key: place for place, key in enumerate(self.keys)}
@@ -105,6 +108,8 @@ class _Unstage:
                 solved = output.pattern.captures(key) if isinstance(output.pattern, Unfiller) else captures
                 if solved is not None:
                     found.append((output, solved))
+                elif isinstance(output.pattern, Unfiller):
+                    self._unsolved.setdefault(id(active[output.rewrite]), key)
             made = [each for each in found if isinstance(each[0].pattern, Unfiller)] or found[:1]
             if len(made) > 1:
                 others = " or ".join(dict.fromkeys(active[output.rewrite].where for output, _ in made[1:]))
@@ -180,7 +185,10 @@ class _Unstage:
 
     def _unmove(self, move: Move, found: Sequence[Sequence[Found]]) -> None:
         if not any(found):
-            if not move.optional:
+            if not move.optional and id(move) in self._unsolved:
+                sources = " and ".join(map(str, move.sources))
+                self._undecided(f"does not tell what of {sources} it was", [self._unsolved[id(move)]], move.where)
+            elif not move.optional:
                 self._undecided(f"the new file has no {' or '.join(map(str, move.targets))}", (), move.where)
             return
         calls = [PreparedCall(call, Workshop(self.params)) for call in move.ops]

@@ -187,7 +187,19 @@ def test_optional_rewrites_may_have_done_nothing():
             "x.3.5: f32[1]",
             '- rename: {"a.{i:int}": "x.{i}.{i+1}"}',
             "rewrites[0].rename['a.{i:int}']",
-            "the new file has no x.{i}.{i+1}",
+            "x.3.5: does not tell what of a.{i:int} it was",
+        ),
+        (
+            "s.0: f32[1]",
+            '- rename: {"a.{i:int}": "s.{i//2}"}',
+            "rewrites[0].rename['a.{i:int}']",
+            "s.0: does not tell what of a.{i:int} it was",
+        ),
+        (
+            "s.0: f32[1]",
+            '- rename: {"a{n:one(2|3)}": "s.{n-1}"}',
+            "rewrites[0].rename['a{n:one(2|3)}']",
+            "s.0: does not tell what of a{n:one(2|3)} it was",
         ),
         (
             "x.0: f32[1]",
