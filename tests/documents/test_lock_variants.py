@@ -12,6 +12,7 @@ from ckptlint.documents.lock import parse_lock, read_lock, write_lock, write_loc
 from ckptlint.documents.lock_classes import read_classes
 from ckptlint.errors import DocumentError
 
+TAKEN = NASTY | st.sampled_from(["@small", "@large x", "@", "a | @large b", " | @0"])  # texts that look like names
 NAMES = st.sampled_from(["large", "small", "v1.5", "0", "x-y_z"])
 
 
@@ -31,7 +32,8 @@ def related(draw: st.DrawFn) -> dict[str, Schema]:
             tensors={key: schema.tensors[key] for key in kept},
             parameters=schema.parameters if draw(st.booleans()) else None,
             ties=tuple(sorted((each for each in ties if len(each) > 1), key=lambda each: kept.index(each[0]))),
-            classes=draw(st.dictionaries(NASTY, NASTY, max_size=2)),
+            modules=draw(st.dictionaries(NASTY, TAKEN, max_size=2)),
+            classes=draw(st.dictionaries(NASTY, TAKEN, max_size=2)),
         )
     return found
 
@@ -133,3 +135,10 @@ def test_what_is_wrong_has_its_line() -> None:
     with pytest.raises(DocumentError, match="has no variant 'huge'"):
         read_lock(text, "m.lock", "huge")
     assert read_lock(text, "m.lock", "small").tensors == transformer(2, 8).tensors
+
+
+@pytest.mark.parametrize("text", ["@small", "@large x", "@", "a | @large b", "|"])
+def test_a_text_of_all_that_looks_like_a_name_is_none(text: str) -> None:
+    one = replace(transformer(1, 4), modules={"": text}, classes={"m.Net": text}, origin="")
+    read = parse_lock(write_locks({"small": one, "large": replace(one, ties=())}, model="m"), "m.lock")
+    assert [(each.modules, each.classes) for each in read.variants.values()] == [({"": text}, {"m.Net": text})] * 2
