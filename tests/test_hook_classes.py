@@ -219,3 +219,26 @@ def test_containers_of_what_has_no_parameters_have_none(project, capsys):
     assert hook(capsys, "nets/blocks.py")[1] == []
     change(path, "nn.Sequential(nn.ReLU(), ", "nn.Sequential(nn.Linear(d, d), ")
     assert [each[0] for each in hook(capsys, "nets/blocks.py")[1]] == ["CKS102"]
+
+
+def test_names_that_are_computed_now_are_made_otherwise_and_not_gone(project, capsys):
+    change(
+        project / "nets/blocks.py",
+        "        self.fc = nn.Linear(d, d)\n",
+        "        for n in range(1):\n            setattr(self, f'fc{n or str()}', nn.Linear(d, d))\n",
+    )
+    assert [each[0] for each in hook(capsys, "nets/blocks.py")[1]] == ["CKS103"]
+
+
+def test_a_buffer_that_is_no_longer_saved_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ckpt/net").mkdir(parents=True)
+    text = CONDITIONAL + "        self.register_buffer('scale', torch.ones(1), persistent=True)\n"
+    modules = {"": "net.Net"}
+    plain = Schema.of("scale: f32[1]", modules=modules)
+    known = Schema(plain.tensors, modules=modules, classes=fingerprints(plain, Library([texts({"net.py": text})])))
+    (tmp_path / "ckpt/net/schema.lock").write_text(write_lock(known, model="net"))
+    (tmp_path / "net.py").write_text(text)
+    assert hook(capsys, "net.py")[1] == []
+    (tmp_path / "net.py").write_text(text.replace("persistent=True", "persistent=False"))
+    assert [each[0] for each in hook(capsys, "net.py")[1]] == ["CKS103"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ckptlint.source.where.fingerprints import Attribute, Fingerprint, Printer, maker, makers_of
 from ckptlint.source.where.library import Library
 from ckptlint.source.where.modules import ModuleCode
+from ckptlint.source.where.registrations import Registration
 
 
 class Change(NamedTuple):
@@ -49,10 +50,13 @@ def _changed(printer: Printer, name: str, before: Fingerprint) -> Iterator[Chang
     makers = makers_of((each.made, each.free) for each in before.attributes)
     kind = printer.kind
     start = kind.methods["__init__"].node if "__init__" in kind.methods else kind.node
+    again: set[str] = set()  # computed names that stand for some that were written out
     for each in before.attributes:
         if not each.free and each.name not in groups:
-            yield Change("registration-gone", start, f"{name}.{each.name}")
+            yield from _missing(each, groups, again, (name, start))
     for attribute, group in groups.items():
+        if attribute in again:
+            continue
         if attribute in known:
             yield from _remade(printer, name, known[attribute])
         elif any(printer.bears(each, makers) for each in group):
@@ -60,6 +64,26 @@ def _changed(printer: Printer, name: str, before: Fingerprint) -> Iterator[Chang
     if printer.bases != before.bases:
         was, now = (" ".join(each) or "nothing" for each in (before.bases, printer.bases))
         yield Change("bases-changed", kind.node, f"{name} inherited from {was}, and now from {now}")
+
+
+def _missing(
+    attribute: Attribute, groups: Mapping[str, list[Registration]], again: set[str], where: tuple[str, ast.stmt]
+) -> Iterator[Change]:
+    """A name that is not written any more: gone, or made under a computed name, which is told once and added to `again`."""
+    name, start = where
+    computed = (one for one, group in groups.items() if _is_computed(group))
+    cover = next((one for one in computed if groups[one][0].path[0].matches(attribute.name)), "")
+    if not cover:
+        yield Change("registration-gone", start, f"{name}.{attribute.name}")
+    elif cover not in again:
+        again.add(cover)
+        yield Change("registration-remade", groups[cover][0].statement, f"{name}.{attribute.name} (now as {cover})")
+
+
+def _is_computed(group: Sequence[Registration]) -> bool:
+    """Whether a name is computed, and some of it is written down."""
+    name = group[0].path[0]
+    return name.literal is None and name.exactness > 0
 
 
 def _remade(printer: Printer, name: str, before: Attribute) -> Iterator[Change]:

@@ -184,6 +184,10 @@ class Printer:
 
     def _branches(self, registration: Registration) -> Iterator[str]:
         yield from (branch for branch, _ in self._around(registration))
+        call = getattr(registration.statement, "value", None)
+        if registration.kind == "buffer" and isinstance(call, ast.Call):
+            given = [*call.args[2:3], *(each.value for each in call.keywords if each.arg == "persistent")]
+            yield from (f"persistent={ast.unparse(each)}" for each in given if ast.unparse(each) != "True")
 
     def _used(self, registration: Registration) -> list[ast.AST]:
         """An expression, what the local names in it are made of, and the helper functions that it calls."""
