@@ -14,6 +14,7 @@ from ckptlint.core.schema import Schema
 from ckptlint.documents.resized import resized_lines
 from ckptlint.engine.suggest.families import Family
 from ckptlint.engine.suggest.gathered_lines import Moved
+from ckptlint.engine.suggest.names import words
 from ckptlint.engine.suggest.rewriting import Line, rewritten
 from ckptlint.engine.suggest.spelling import back as turned_back
 from ckptlint.engine.suggest.suggestion import Ambiguity, Match, Suggestion
@@ -124,6 +125,7 @@ def _moved(moved: Moved, new: Schema, said: Said) -> Iterator[str]:
         yield from (_new(key, new, said) for key in targets)
         return
     yield f"  # {_evidence(moved.matches)}"
+    yield from _of_heads(match)
     yield f"  - from: {_sequence(sources)}"
     yield f"    to: {_sequence(targets)}"
     if match.way == "stack":
@@ -132,6 +134,19 @@ def _moved(moved: Moved, new: Schema, said: Said) -> Iterator[str]:
     yield from (f"      - {operation}" for operation in _operations(match))
 
 
+def _of_heads(match: Match) -> Iterator[str]:
+    """A comment where attention's projections are fused: some models keep them head by head, which has the same shape."""
+    whole, parts = (match.targets, match.sources) if match.way == "concat" else (match.sources, match.targets)
+    named = {word for family in parts for segment in family.template[-2:] for word in words(segment)}
+    equal = len({family.shape for family in parts}) == 1
+    if equal and match.way in {"concat", "split"} and match.dim == 0 and len(named & _ATTENTION) > 1:
+        pattern, back = "(h t d) ... -> (t h d) ...", "(t h d) ... -> (h t d) ..."
+        place, said = ("behind", back) if match.way == "concat" else ("before", pattern)
+        yield f"  # No shape tells whether {whole[0]} holds its {len(parts)} parts head by head (as Megatron, GPT-NeoX, BLOOM do). If it does, add {place}"
+        yield f'  # the others, with the number of heads: - {{rearrange: "{said}", t: {len(parts)}, h: HEADS}}'
+
+
+_ATTENTION: Final = frozenset(("q", "k", "v", "query", "key", "value"))
 _TURNED: Final = 'rearrange: "a b -> b a"'
 
 
