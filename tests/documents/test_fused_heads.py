@@ -36,4 +36,6 @@ def test_of_other_fusions_nothing_is_said():
     old = {f"h.{i}.mlp.{part}_proj.weight": (8, 8) for i in range(2) for part in ("gate", "up")}
     new = {f"h.{i}.mlp.gate_up_proj.weight": (16, 8) for i in range(2)}
     sides = schema(BESIDE | old), schema(BESIDE | new)
-    assert "head by head" not in migration_yaml(suggest(*sides, Synonyms(joined=(("gate", "up"),)), SuggestOptions()), *sides)
+    assert "head by head" not in migration_yaml(
+        suggest(*sides, Synonyms(joined=(("gate", "up"),)), SuggestOptions()), *sides
+    )
