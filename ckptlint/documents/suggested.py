@@ -142,8 +142,8 @@ def _of_heads(match: Match) -> Iterator[str]:
     if equal and match.way in {"concat", "split"} and match.dim == 0 and len(named & _ATTENTION) > 1:
         pattern, back = "(h t d) ... -> (t h d) ...", "(t h d) ... -> (h t d) ..."
         place, said = ("behind", back) if match.way == "concat" else ("before", pattern)
-        yield f"  # No shape tells whether {whole[0]} holds its {len(parts)} parts head by head (as Megatron, GPT-NeoX, BLOOM do). If it does, add {place}"
-        yield f'  # the others, with the number of heads: - {{rearrange: "{said}", t: {len(parts)}, h: HEADS}}'
+        yield f"  # No shape tells whether {whole[0]} holds its {len(parts)} parts head by head (as Megatron, GPT-NeoX, BLOOM do)."
+        yield f'  # If it does, add {place} the others, with the number of heads: - {{rearrange: "{said}", t: {len(parts)}, h: HEADS}}'
 
 
 _ATTENTION: Final = frozenset(("q", "k", "v", "query", "key", "value"))
