@@ -96,7 +96,9 @@ def _end_record(tail: bytes, source: ByteSource) -> int:
 
 def _places(tail: bytes) -> Iterator[int]:
     """Yield where an end record could begin, the last first."""
-    at, first = tail.rfind(b"PK\5\6", 0, len(tail) - _END.size + 4), max(0, len(tail) - _END.size - _LONGEST_COMMENT)
+    last = len(tail) - _END.size
+    first = max(0, last - _LONGEST_COMMENT)
+    at = tail.rfind(b"PK\5\6", 0, last + 4) if last >= 0 else -1
     while at >= first:
         yield at
         at = tail.rfind(b"PK\5\6", first, at + 3)

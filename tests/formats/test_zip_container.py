@@ -144,6 +144,11 @@ def test_every_truncation_is_refused():
             Archive(Counted(whole[:length]))
 
 
+def test_a_file_that_ends_within_its_first_end_record_is_cut_off():
+    with pytest.raises(FormatError, match="is cut off|ends"):
+        Archive(Counted(b"PK\3\4\0PK\5\6\0\0\x08\0\0\0\x08\0"))
+
+
 def test_every_flipped_byte_gives_the_same_records_or_an_error():
     whole = archive(A, replace(B, method=8), zip64=True)
     good = {"r/a": b"first", "r/b": b"second record"}
