@@ -145,7 +145,7 @@ def test_every_truncation_is_refused():
 
 
 def test_a_file_that_ends_within_its_first_end_record_is_cut_off():
-    with pytest.raises(FormatError, match="is cut off|ends"):
+    with pytest.raises(FormatError, match="is cut off"):
         Archive(Counted(b"PK\3\4\0PK\5\6\0\0\x08\0\0\0\x08\0"))
 
 
