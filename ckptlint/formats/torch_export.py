@@ -1,7 +1,8 @@
 """Read a `torch.export` archive (PT2) for its weights: `models/M.json` is its graph, a config beside the weights says where they are.
 
 Of the graph nothing is read. A weight is a view of a raw record, or, where it is no plain tensor, a torch zip inside the archive. Archives
-of torch 2.6 and before hold one such zip for the whole state dict. What else is in there (sample inputs, compiled code) is left alone.
+of torch 2.6 and before hold one such zip for the whole state dict. Constants (buffers that are not saved, lifted tensors) are no part of
+torch's own state dict either: they are named, and not read. What else is in there (sample inputs, compiled code) is left alone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ _DTYPES = {  # torch/_export/serde/schema.py, ScalarType
 _STRIDED = 7
 _MOST_CONFIG = 100_000_000  # bytes; what safetensors allows its header
 _WEIGHTS, _CONFIG, _MODELS = "data/weights/", "_weights_config.json", "models/"
+_CONSTANTS, _CONSTANTS_CONFIG = "data/constants/", "_constants_config.json"
+_SHOWN = 20  # constants that are named
 _OLD = "serialized_state_dict.pt"
 
 
@@ -80,6 +83,9 @@ class _Reading:
         found: list[tuple[Value, Value]] = [(name, self._state_dict(name)) for name in models]
         for storage in self._storages.values():
             storage.swapped = notes["byteorder"] == "big" and storage.dtype.bits > 8
+        constants = [key for name in models for key in self._constants(name)]
+        if constants:
+            notes["constants"] = ", ".join(constants[:_SHOWN]) + (" ..." if len(constants) > _SHOWN else "")
         inner = {place: sum_ for each in self._inner for place, sum_ in each.checksums.items()}
         return Checkpoint(
             root=found[0][1] if len(found) == 1 else Dict(found),
@@ -97,6 +103,18 @@ class _Reading:
         return [
             name[len(home) : -5] for name in self._records.records if name.startswith(home) and name.endswith(".json")
         ]
+
+    def _constants(self, model: str) -> list[str]:
+        """Names of what the program needs beside its state dict: buffers that are not saved, lifted tensors, objects."""
+        name = f"{_CONSTANTS}{model}{_CONSTANTS_CONFIG}"
+        if not self._records.has(name):
+            return []
+        where = self._records.where(name)
+        config = _mapping(parse(self._records.content(name, _MOST_CONFIG), where), "constants config", where)
+        keys = list(_mapping(config.get("config"), "constants config", where))
+        for key in keys:
+            check_text(key, where)
+        return keys
 
     def _state_dict(self, model: str) -> Value:
         old = f"{_WEIGHTS}{model}.pt"

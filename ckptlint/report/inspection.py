@@ -78,7 +78,7 @@ def _noted(checkpoint: Checkpoint) -> str:
     shown = {
         name: note
         for name, note in checkpoint.notes.items()
-        if name in ("protocol", "unpacked") or (name, note) == ("byteorder", "big")
+        if name in ("protocol", "unpacked", "constants") or (name, note) == ("byteorder", "big")
     }
     return "".join(f", {name} {note}" for name, note in shown.items())
 

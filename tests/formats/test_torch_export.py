@@ -87,6 +87,13 @@ def test_an_exported_program_holds_its_state_dict(exported):
     assert len(checkpoint.checksums) == len(checkpoint.storages)
 
 
+def test_constants_are_named_and_not_read(exported):
+    program = torch.export.load(io.BytesIO(exported))
+    assert read(exported).notes["constants"].split(", ") == list(program.constants)
+    with pytest.raises(FormatError, match="constants config"):
+        read(changed(exported, "_constants_config.json", lambda _: b"[]"))
+
+
 def test_a_weight_that_is_pickled_is_read_where_it_lies(exported):
     inside = io.BytesIO()
     torch.save(torch.nn.Parameter(torch.arange(3.0)), inside)
