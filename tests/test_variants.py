@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -272,3 +273,20 @@ def test_related_schemas_are_told_apart_under_a_wrapper():
     }
     assert nearest(variants, Schema.of("module.a: f32[8]")) == "wide"
     assert nearest(variants, Schema.of("module.a: f32[4]", "module.b: f32[4]")) == "deep"
+
+
+def test_what_was_squashed_is_not_moved_by_a_rebase(run):
+    steps = [model(2, 8), model(2, 8, mlp="ffn"), model(2, 8, mlp="net")]
+    for before, after in pairwise(steps):
+        lock("old.lock", m=before)
+        lock(m=after)
+        run("make", "old.lock", "ckpt/schema.lock", "--chain", "ckpt")
+    run("squash", "ckpt", "1..2")
+    lock("old.lock", m=steps[0])
+    lock("new.lock", m=model(2, 8, embed="tok"))
+    run("make", "old.lock", "new.lock", "--chain", "other")
+    theirs = run("log", "other").split()[0]
+    for path in Path("other").glob("0001_*"):
+        path.rename(f"ckpt/{path.name}")
+    said = run("rebase", "ckpt", "--onto", theirs, "--source", "old.lock", code=2)
+    assert "stands for migrations that would move" in said
