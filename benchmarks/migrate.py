@@ -1,8 +1,9 @@
-"""Migrate a 1.5 GB checkpoint: ckptlint against `cp` with sync, and against the script one would write by hand.
+"""Migrate checkpoints: ckptlint against `cp` with sync, and against the script one would write by hand.
 
-    python benchmarks/migrate.py [--rounds 7] [--megabytes 1500] [--kinds rename,cast] [--folder DIR]
+    python benchmarks/migrate.py [--megabytes 100,1500] [--kinds rename,cast] [--suffixes .pt]
+                                 [--rounds 7] [--naive-rounds 1] [--folder DIR]
 
-Migrations that rename, split, cast and transpose, in place and into shards, on two formats.
+Migrations that rename, split, cast and transpose, in place and into shards, on two formats and of three sizes.
 Every contender starts as a process and ends with synced data.
 """
 
@@ -13,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from functools import partial
+from itertools import cycle, product
 from pathlib import Path
 
 from measure import Contender, interleaved, table
@@ -34,6 +37,12 @@ rewrites:
     to: blocks.{i}.down.weight
     ops: [rearrange: "o i -> i o"]
   - rename: {"layers.{i:int}.{n:one(up|norm)}.weight": "blocks.{i}.{n}.weight"}
+"""
+BACK = """\
+ckptlint: 1
+summary: layers renamed back
+rewrites:
+  - rename: {"blocks.{i:int}.{p:path}": "layers.{i}.{p}"}
 """
 SPLIT = """\
 ckptlint: 1
@@ -66,6 +75,7 @@ KINDS = {
     "shards": RENAME,
     "in-place": RENAME,
 }
+TOOL = [sys.executable, "-m", "ckptlint"]
 NAIVE = """\
 import os, sys, torch
 source, output, kind, mmap = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4] == "mmap"
@@ -98,20 +108,25 @@ os.fsync(descriptor)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--megabytes", type=int, default=1500)
+    parser.add_argument("--naive-rounds", type=int, help="fewer rounds for the scripts that one would write by hand")
+    parser.add_argument("--megabytes", default="100,1500,6000")
     parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--suffixes", default=".pt,.safetensors")
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.make:
-        _make(given.make, given.megabytes)
+        _make(given.make, int(given.megabytes))
         return
+    naive = given.rounds if given.naive_rounds is None else given.naive_rounds
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        for suffix in (".pt", ".safetensors"):
-            source = make(Path(folder) / f"old{suffix}", given.megabytes)
+        for megabytes, suffix in product(map(int, given.megabytes.split(",")), given.suffixes.split(",")):
+            source = make(Path(folder) / f"old{suffix}", megabytes)
             for kind in given.kinds.split(","):
-                title = f"{kind}, {suffix}, {given.megabytes} MB"
-                print(table(title, compare(source, kind, KINDS[kind], given.rounds), "cp + sync"), flush=True)
+                compared = compare if kind != "in-place" else compare_in_place
+                runs = interleaved(compared(source, kind, naive), given.rounds, warm=2)
+                print(table(f"{kind}, {suffix}, {megabytes} MB", runs, "cp + sync"), flush=True)
+                _clean(source.parent)
             source.unlink()
 
 
@@ -141,44 +156,57 @@ def _make(path: Path, megabytes: int) -> None:
         save_file(tensors, path)
 
 
-def compare(source: Path, kind: str, text: str, rounds: int) -> dict[str, list[object]]:
+def compare(source: Path, kind: str, naive: int) -> list[Contender]:
+    """Everybody who writes a new file; the scripts that one would write by hand run `naive` times."""
     folder = source.parent
-    migration, naive = folder / f"{kind}.yaml", folder / "naive.py"
-    migration.write_text(text)
-    naive.write_text(NAIVE)
+    migration, script = folder / f"{kind}.yaml", folder / "naive.py"
+    migration.write_text(KINDS[kind])
+    script.write_text(NAIVE)
     output = folder / f"new{source.suffix}"
-
-    def clean() -> None:
-        for path in folder.glob("new*"):
-            path.unlink()
-        if kind == "in-place":  # each run changes names that the one before it has not changed
-            shutil.copyfile(source, folder / f"newest{source.suffix}")
-
-    ours = [sys.executable, "-m", "ckptlint", "migrate", str(source), "-m", str(migration), "-o", str(output)]
+    clean = partial(_clean, folder)
+    ours = [*TOOL, "migrate", str(source), "-m", str(migration), "-o", str(output)]
     if kind == "shards":
         whole = output.with_suffix(".bin") if source.suffix == ".pt" else output
         ours = [*ours[:-1], f"{whole}.index.json", "--max-shard-size", str(source.stat().st_size // 5)]
-    if kind == "in-place":
-        ours = [*ours[:4], str(folder / f"newest{source.suffix}"), "-m", str(migration), "--in-place"]
-    copy = f"cp --reflink=never {source} {output} && sync {output}"
     contenders = [
-        Contender("cp + sync", ["sh", "-c", copy], clean),
+        _copying(source, output),
         Contender("ckptlint migrate", ours, clean),
         Contender("ckptlint migrate --no-verify", [*ours, "--no-verify"], clean),
-        Contender(
-            "torch.load + torch.save" if source.suffix == ".pt" else "load_file + save_file",
-            _naive(naive, source, output, kind),
-            clean,
-        ),
     ]
+    by_hand = _naive(script, source, output, kind)
     if source.suffix == ".pt":
-        contenders.append(
-            Contender("torch.load(mmap) + torch.save", [*_naive(naive, source, output, kind)[:-1], "mmap"], clean)
-        )
-    runs = interleaved(contenders, rounds, warm=1)
+        mapped = [*by_hand[:-1], "mmap"]
+        contenders.append(Contender("torch.load + torch.save", by_hand, clean, naive))
+        contenders.append(Contender("torch.load(mmap) + torch.save", mapped, clean, naive))
+    else:
+        contenders.append(Contender("load_file + save_file", by_hand, clean, naive))
+    return contenders
+
+
+def compare_in_place(source: Path, kind: str, _: int) -> list[Contender]:
+    """A rename of the file itself, there and back in turn, beside a copy of it."""
+    folder = source.parent
+    migration, own, output = folder / f"{kind}.yaml", folder / f"own{source.suffix}", folder / f"new{source.suffix}"
+    made = [*TOOL, "migrate", str(source), "-o", str(own), "--force"]  # with room in its header
+    subprocess.run(made, check=True, stdout=subprocess.DEVNULL)
+    turns = cycle((KINDS[kind], BACK))
+    start = [sys.executable, "-c", "pass"]
+    ours = [*TOOL, "migrate", str(own), "-m", str(migration), "--in-place"]
+    return [
+        _copying(source, output),
+        Contender("ckptlint migrate --in-place", ours, lambda: migration.write_text(next(turns)) and None),
+        Contender("python -c pass", start),
+    ]
+
+
+def _copying(source: Path, output: Path) -> Contender:
+    command = f"cp --reflink=never {source} {output} && sync {output}"
+    return Contender("cp + sync", ["sh", "-c", command], partial(_clean, source.parent))
+
+
+def _clean(folder: Path) -> None:
     for path in folder.glob("new*"):
         path.unlink()
-    return runs
 
 
 def _naive(script: Path, source: Path, output: Path, kind: str) -> list[str]:
