@@ -85,7 +85,8 @@ def test_a_kernel_whose_shape_the_other_of_its_kind_has_is_turned_all_the_same()
 
 
 def test_where_both_have_kernels_none_is_turned():
-    assert not any(reader.framework for reader in readers(["a.kernel", "b.kernel"], ["c.kernel", "d.kernel"]))
+    both = readers({"a.kernel": (2, 3), "b.kernel": (2, 3)}, {"c.kernel": (3, 2), "d.kernel": (3, 2)})
+    assert not any(reader.framework for reader in both)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +147,15 @@ def test_every_key_is_in_one_family_whose_text_is_the_key(parts, framework):
                 text = text.replace("#", str(each), 1)
             assert text == key
             assert prod(family.shape_at(number)) == prod(shapes[key])
+
+
+def test_a_square_kernel_is_as_its_like_where_the_target_keeps_kernels_as_they_are():
+    shapes = {"a": (8, 24), "b": (8, 32), "c": (32, 8), "square": (8, 8)}
+    old = schema({"embed": (50, 8)} | {f"h/{name}/kernel": shape for name, shape in shapes.items()})
+    new = schema({"embed": (50, 8)} | {f"h.{name}.weight": shape for name, shape in shapes.items()})
+    made = {edge.targets[0]: edge for edge in suggest(old, new, Synonyms(), SuggestOptions()).edges()}
+    assert {target: edge.sources[0] for target, edge in made.items() if target != "embed"} == {
+        f"h.{name}.weight": f"h/{name}/kernel" for name in shapes if f"h.{name}.weight" in made
+    }
+    ways = {len(edge.ops) for target, edge in made.items() if target != "embed"}
+    assert ways == {0}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Final, NamedTuple
@@ -91,13 +91,18 @@ def _by_points(key: str, shape: Shape) -> Read:
     return Read(segments, ("", *["."] * (len(segments) - 1), ""), segments, shape)
 
 
-def readers(old: Iterable[str], new: Iterable[str]) -> tuple[Reader, Reader]:
-    """How two schemas are read besides: one as another framework's where it alone has kernels."""
-    mine, theirs = (sum(_leaf(key) in _KERNELS for key in side) for side in (old, new))
-    return (
-        Reader(plain=False, framework=mine >= _FEWEST_KERNELS and not theirs),
-        Reader(plain=False, framework=theirs >= _FEWEST_KERNELS and not mine),
-    )
+def readers(old: Mapping[str, Shape], new: Mapping[str, Shape]) -> tuple[Reader, Reader]:
+    """How two schemas are read besides: one as another framework's where it alone has kernels, and these fit once they are turned."""
+    return Reader(plain=False, framework=_foreign(old, new)), Reader(plain=False, framework=_foreign(new, old))
+
+
+def _foreign(mine: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> bool:
+    kernels = [shape for key, shape in mine.items() if _leaf(key) in _KERNELS]
+    if len(kernels) < _FEWEST_KERNELS or any(_leaf(key) in _KERNELS for key in theirs):
+        return False
+    matrices = [shape for shape in kernels if len(shape) == 2]
+    known = set(theirs.values())
+    return sum(shape[::-1] in known for shape in matrices) >= sum(shape in known for shape in matrices)
 
 
 def _leaf(key: str) -> str:

@@ -60,7 +60,7 @@ def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOption
     """
     names = Names(synonyms)
     mine, theirs = _folded(old, Reader()), _folded(new, Reader())
-    one, other = readers(old.tensors, new.tensors)
+    one, other = readers(*({key: spec.shape for key, spec in side.tensors.items()} for side in (old, new)))
     foreign = one.framework or other.framework
     if options.points_alone or not foreign:
         first = _found(mine, theirs, names, options)

@@ -43,7 +43,7 @@ def with_squares(matches: Sequence[Match]) -> list[Match]:
 
 
 def _is_square(match: Match) -> bool:
-    if match.way != "rename" or match.turns:
+    if match.way != "rename":
         return False
     shape = match.sources[0].shape
     return match.sources[0].uniform and len(shape) == 2 and shape[0] == shape[1] > 1
