@@ -208,6 +208,7 @@ def test_a_squash_does_what_its_migrations_do_and_every_old_id_stays_known(strai
     first = span[0]
     Path("source.json").write_text(json.dumps(shapes[int(first) - 1]))
     assert "proved" in repo.run("squash", "chain", span, "--source", "source.json")
+    assert "squashed before" in repo.run("squash", "chain", span, "--source", "source.json", code=2)
     chain = read_chain("chain")
     assert [link.revision for link in chain.links] == revisions
     assert len(chain.between(0, 3)) == 3 - len(range(int(first), int(span[-1])))

@@ -59,6 +59,8 @@ def _span(chain: Chain, span: str) -> list[Link]:
             f"{names[0]} to {names[1]} is no span of two migrations or more", hint="FIRST is the earlier one"
         )
     links = [link for link in chain.links if start <= link.number <= end]
+    if all(Path(link.migration.origin).parent.name == SQUASHED for link in links):
+        raise UsageError(f"{names[0]} to {names[1]} were squashed before", where=links[0].migration.origin)
     _check_straight(links)
     inside = {link.number for link in links[:-1]}
     beside = next((each for each in chain.links if each.number > end and inside & {*each.follows}), None)

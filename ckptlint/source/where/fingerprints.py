@@ -13,8 +13,6 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ckptlint.source.where.free import PARAMETER_FREE
@@ -26,7 +24,6 @@ if TYPE_CHECKING:  # the hook compares classes, and has no schema
     from ckptlint.core.schema import Schema
 
 _DIGITS = 6
-_LEAN = ("_sha2", "_sha256")  # since Python 3.12, before it; a build may have neither
 _MARK = "ckptlint: param-free"
 _CONTAINERS = ("Sequential", "ModuleList")
 _ODD = re.compile(r"[\s;|=]")  # in a name that is computed
@@ -319,10 +316,14 @@ def maker(value: ast.expr | None) -> str:
 
 def _sha256(text: bytes) -> str:
     """SHA-256 in hex, of Python's own module for it, as `random` does: `hashlib` loads OpenSSL, a good part of a hook's time."""
-    for name in _LEAN:
-        if name in sys.builtin_module_names or find_spec(name) is not None:
-            return str(import_module(name).sha256(text).hexdigest())
-    return str(import_module("hashlib").sha256(text).hexdigest())
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found]  # since Python 3.12
+    except ImportError:
+        try:
+            from _sha256 import sha256  # type: ignore[import-not-found]  # before it
+        except ImportError:  # a build may have neither
+            from hashlib import sha256
+    return str(sha256(text).hexdigest())
 
 
 def _written(node: ast.AST, names: Mapping[str, str]) -> str:
