@@ -85,12 +85,14 @@ class ResizedOptions:
 def resized(seen: Comparison, options: ResizedOptions) -> Iterator[Explained]:
     """Tensors with one axis of another size: a vocabulary, a head, a table of positions."""
     named = _named(seen.mismatched, options.names) if options.names else seen.mismatched
+    shapes = Counter(pair.actual.shape for pair in seen.mismatched.values()) if options.layers != "any" else None
     for pair in named.values():
         axis = _only_difference(pair.actual.shape, pair.expected.shape)
-        if axis is None:
+        if axis is None or options.axis not in ("any", _place(axis, len(pair.actual.shape))):
             continue
-        layers = "any" if options.layers == "any" else _layers(pair, seen.mismatched)
-        if options.axis in ("any", _place(axis, len(pair.actual.shape))) and layers == options.layers:
+        alone = shapes is not None and shapes[pair.actual.shape] == 1  # no need to look for it in other layers
+        layers = "any" if shapes is None else "one" if alone else _layers(pair, seen.mismatched)
+        if layers == options.layers:
             have, want = pair.actual.shape[axis], pair.expected.shape[axis]
             yield _explain(pair, axis=str(axis), have=str(have), want=str(want))
 
