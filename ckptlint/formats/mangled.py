@@ -16,6 +16,7 @@ from ckptlint.errors import FormatError
 
 RULE = "CKC108"
 _KNOWN = (b"PK\3\4", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46", b"\x1f\x8b\x08")  # torch's two formats, and gzip
+_BINARY = (b"PK\3\4", b"\x80", b"\xc2\x80", b"\x1f")  # of whose bytes most are no text; `\xc2\x80` is a pickle's first one as UTF-8
 _SAMPLE = 1 << 20  # bytes that are looked at for what befell all of a file
 _FEW = 3  # line ends, each of which would be alike in one of 256 cases by chance
 _LETTERS = 8  # characters beyond ASCII, which no other bytes spell by chance
@@ -61,9 +62,11 @@ def refuse_behind(head: bytes, source: ByteSource) -> None:
 
 def changed_on_the_way(source: ByteSource, error: FormatError) -> FormatError:
     """Return a better error for a file that begins as a checkpoint and cannot be read, where it is clear what befell it; else the same."""
-    if error.rule not in ("", "CKC103"):
-        return error
+    if error.rule not in ("", "CKC103") or not error.where.startswith(source.name):
+        return error  # of another file, such as a shard that this one names
     sample = source.read(0, min(source.size, _SAMPLE))
+    if not sample.startswith(_BINARY):
+        return error
     if _is_text(sample):
         lost = _LOST in sample
         message = "was read as text and written as UTF-8: " + (

@@ -72,14 +72,16 @@ def find_directory(source: ByteSource) -> Directory:
 def _end_record(tail: bytes, source: ByteSource) -> int:
     """Place of the end record in the tail: the last one, whose comment reaches exactly to the end of the file.
 
-    A comment may hold the signature, too; where two records end with the file, readers would differ in which they take.
+    Torch takes the last signature with room for a record behind it, whatever its comment says, others the one that fits: where that is not
+    one and the same, they would read two archives.
     """
     last = tail.rfind(b"PK\5\6")
     if last < 0:
         raise cut_off_zip(source)
-    found = [at for at in _places(tail) if at + _END.size + _END.unpack_from(tail, at)[7] == len(tail)]
-    if len(found) > 1:
-        raise damaged("the archive has two end records", f"{source.name}: byte {source.size - len(tail) + found[0]}")
+    places = list(_places(tail))
+    found = [at for at in places if at + _END.size + _END.unpack_from(tail, at)[7] == len(tail)]
+    if found and found != places[:1]:
+        raise damaged("the archive has two end records", f"{source.name}: byte {source.size - len(tail) + found[-1]}")
     if found:
         return found[0]
     if last + _END.size > len(tail):

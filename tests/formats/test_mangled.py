@@ -83,12 +83,13 @@ def commented(comment: bytes) -> bytes:
     return out.getvalue()
 
 
-def test_a_comment_may_hold_the_signature_of_an_end(tmp_path):
-    (tmp_path / "m.pt").write_bytes(commented(b"made by hand PK\5\6 and so on, for more than twenty-two bytes"))
+def test_a_comment_may_hold_the_signature_of_an_end_where_no_reader_could_take_it_for_one(tmp_path):
+    (tmp_path / "m.pt").write_bytes(commented(b"made by hand, PK\5\6 and no more"))
     open_checkpoint(tmp_path / "m.pt").close()
-    (tmp_path / "m.pt").write_bytes(commented(b"x" + b"PK\5\6" + bytes(18)))
-    with pytest.raises(FormatError, match="two end records"):
-        open_checkpoint(tmp_path / "m.pt")
+    for comment in (b"PK\5\6 and so on, for more than twenty-two bytes", b"x" + b"PK\5\6" + bytes(18)):
+        (tmp_path / "m.pt").write_bytes(commented(comment))  # torch looks for the last signature alone
+        with pytest.raises(FormatError, match="two end records"):
+            open_checkpoint(tmp_path / "m.pt")
 
 
 def test_a_method_that_torch_does_not_read_is_named(tmp_path):
@@ -99,3 +100,20 @@ def test_a_method_that_torch_does_not_read_is_named(tmp_path):
     (tmp_path / "m.pt").write_bytes(out.getvalue())
     with pytest.raises(FormatError, match=r"compressed with bzip2 \(12\)"):
         open_checkpoint(tmp_path / "m.pt")
+
+
+def test_what_befell_an_index_is_not_said_of_its_shards(tmp_path):
+    header = b'{"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
+    (tmp_path / "m-1.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    index = '{\r\n"metadata": {"größe": "ÄÖÜäöüßé"},\r\n"weight_map": {\r\n"w": "m-1.safetensors"\r\n}\r\n}\r\n'
+    (tmp_path / "model.safetensors.index.json").write_bytes(index.encode())
+    with pytest.raises(FormatError, match="is cut off") as caught:
+        open_checkpoint(tmp_path / "model.safetensors.index.json")
+    assert "m-1.safetensors" in caught.value.where
+
+
+def test_a_cut_off_file_of_names_that_are_no_ascii_is_cut_off(tmp_path):
+    header = '{"größe_ÄÖÜäöüé":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'.encode()
+    (tmp_path / "m.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(FormatError, match="is cut off"):
+        open_checkpoint(tmp_path / "m.safetensors")

@@ -278,6 +278,14 @@ IN_CONTAINERS: dict[str, Attack] = {
         )[-1],
         frozenset({"CKC221"}),
     ),
+    "template-spread": Attack(
+        lambda f, m: (
+            put(f, "t/chat_template.jinja", ("{{ ''|" + " " * 21 + "attr('__cla'~'ss__') }}{# %s #}" % m).encode()),
+            put(f, "t/model.safetensors", safetensors(b"{}      ", b"")),
+            f / "t",
+        )[-1],
+        frozenset({"CKC221"}),
+    ),
     "template-jinja": Attack(
         lambda f, m: (
             put(f, "t/chat_template.jinja", (TEMPLATE % m).encode()),

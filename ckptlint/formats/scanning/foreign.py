@@ -19,7 +19,7 @@ _GRAPH = re.compile(b"|".join(b"\x12%c%b" % (len(name), name.encode()) for name 
 _TEMPLATE = re.compile(rb"\{[{%][^}]*")
 _REACHING = re.compile(
     rb"__class__|__globals__|__subclasses__|__builtins__|__import__|popen\("
-    rb"|\|\s{0,20}attr\s{0,20}\(|\\x5f|\\u005f|\b(?:cycler|lipsum|joiner)\b"
+    rb"|\|\s*+attr\s*+\(|\\x5f|\\u005f|\b(?:cycler|lipsum|joiner)\b"
 )
 _EXPRESSION_LENGTH = 2000  # bytes from where a template's expression begins; further off it is other text
 _SCRIPT = re.compile(rb"\btorch\.(from_file|save|load)\(|\bops\.prim\.PythonOp\b")
