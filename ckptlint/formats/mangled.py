@@ -16,7 +16,12 @@ from ckptlint.errors import FormatError
 
 RULE = "CKC108"
 _KNOWN = (b"PK\3\4", b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46", b"\x1f\x8b\x08")  # torch's two formats, and gzip
-_BINARY = (b"PK\3\4", b"\x80", b"\xc2\x80", b"\x1f")  # of whose bytes most are no text; `\xc2\x80` is a pickle's first one as UTF-8
+_BINARY = (
+    b"PK\3\4",
+    b"\x80",
+    b"\xc2\x80",
+    b"\x1f",
+)  # of whose bytes most are no text; `\xc2\x80` is a pickle's first one as UTF-8
 _SAMPLE = 1 << 20  # bytes that are looked at for what befell all of a file
 _FEW = 3  # line ends, each of which would be alike in one of 256 cases by chance
 _LETTERS = 8  # characters beyond ASCII, which no other bytes spell by chance
