@@ -12,6 +12,7 @@ from hostile.second_look_parts import (
     DANGER,
     QUIET_TEMPLATE,
     SCRIPT,
+    SPREAD_TEMPLATE,
     TEMPLATE,
     Attack,
     bomb,
@@ -280,7 +281,7 @@ IN_CONTAINERS: dict[str, Attack] = {
     ),
     "template-spread": Attack(
         lambda f, m: (
-            put(f, "t/chat_template.jinja", ("{{ ''|" + " " * 21 + "attr('__cla'~'ss__') }}{# %s #}" % m).encode()),
+            put(f, "t/chat_template.jinja", (SPREAD_TEMPLATE + m).encode()),
             put(f, "t/model.safetensors", safetensors(b"{}      ", b"")),
             f / "t",
         )[-1],

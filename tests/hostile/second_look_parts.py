@@ -240,6 +240,7 @@ def remote(folder: Path, marker: str) -> Path:
 
 
 TEMPLATE = "{{ cycler.__init__.__globals__.os.mkdir('%s') }}"
+SPREAD_TEMPLATE = "{{ ''|" + " " * 21 + "attr('__cla'~'ss__') }}"
 QUIET_TEMPLATE = "{{ cycler|attr('\\x5f\\x5finit\\x5f\\x5f')|attr('\\x5f\\x5fglobals\\x5f\\x5f') }}{# %s #}"
 SCRIPT = (
     "class M(Module):\n  __parameters__ = []\n  __buffers__ = []\n"
