@@ -290,3 +290,35 @@ def test_what_was_squashed_is_not_moved_by_a_rebase(run):
         path.rename(f"ckpt/{path.name}")
     said = run("rebase", "ckpt", "--onto", theirs, "--source", "old.lock", code=2)
     assert "stands for migrations that would move" in said
+
+
+def test_what_the_settings_accept_for_one_variant_hides_no_other_that_is_gone(run):
+    three = {name: model(depth, 8) for name, depth in (("small", 1), ("large", 2), ("huge", 3))}
+    lock(**three)
+    commit()
+    lock(small=model(1, 8, head=12), large=model(2, 8))
+    settings = "[models.toy]\nlock = 'ckpt/schema.lock'\n[[ignore]]\ncode = 'CKB101'\nkeys = 'head.weight'\nreason = 'r'\n"
+    Path("ckptlint.toml").write_text(settings)
+    ((code, said),) = found(run("check", "ckpt", "--against", "HEAD", "--format", "json", code=1))
+    assert (code, said[:42]) == ("CKB101", "variant huge: the lock no longer has it, a")
+    lock(small=model(1, 8, head=12), large=model(2, 8, embed="tok"), huge=model(3, 8))
+    said = found(run("check", "ckpt", "--against", "HEAD", "--format", "json", code=1))
+    assert {message.partition(":")[0] for _, message in said} == {"variant large"}
+
+
+def test_variants_that_all_have_other_names_are_compared(run):
+    lock("old.lock", small=model(1, 8), large=model(2, 16))
+    lock(tiny=model(1, 8, mlp="ffn"), big=model(2, 16, mlp="ffn"))
+    assert "proved" in run("make", "old.lock", "ckpt/schema.lock", "--chain", "ckpt", "--no-input")
+    assert run("check", "ckpt", "--base", "old.lock")
+    lock("new.lock", one=model(2, 16))
+    assert "nothing to migrate" in run("make", "old.lock", "new.lock", "--chain", "other", "--no-input")
+
+
+def test_a_variant_that_a_migration_leaves_alone_does_not_hide_it_from_the_gate(run):
+    lock("old.lock", large={"w": [3, 3]}, small={"v": [5], "mlp.up": [2]})
+    lock(large={"w": [3, 3]}, small={"v": [5], "ffn.up": [2]})
+    run("make", "old.lock", "ckpt/schema.lock", "--chain", "ckpt", "--no-input")
+    run("check", "ckpt", "--base", "old.lock")
+    lock("third.lock", large={"w": [3, 3]}, small={"v": [5], "up": [2]})
+    assert "variant small: " in run("check", "ckpt", "--base", "third.lock", code=1)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ckptlint.commands.ignoring import Judging, about_entries, relevant
 from ckptlint.commands.projects import model_of
 from ckptlint.core.families import fold
-from ckptlint.core.finding import Finding, Report, Severity
+from ckptlint.core.finding import SHOWN_BY, VARIANT, Finding, Report, Severity
 from ckptlint.core.selection import Selection
 from ckptlint.core.selector import Selector
 from ckptlint.documents.config import Accepted, Config
@@ -115,10 +115,14 @@ def left_by_entries(
 
 
 def without_empty_way(findings: Sequence[Finding]) -> list[Finding]:
-    """Findings of which some are accepted: that there is no way from the base is none where no key is left in which that shows."""
-    if any(each.rule == OTHER_RESULT for each in findings):
-        return list(findings)
-    return [each for each in findings if each.rule != NO_WAY or each.words.get("where")]
+    """Findings of which some are accepted: that a variant has no way from the base is none where no key of it is left that shows that."""
+    left = {(each.rule, each.words.get(VARIANT, "")) for each in findings}
+
+    def holds(finding: Finding) -> bool:
+        shown_by, own = finding.words.get(SHOWN_BY, ""), finding.words.get(VARIANT, "")
+        return not shown_by or any(rule == shown_by and (not own or of in ("", own)) for rule, of in left)
+
+    return [each for each in findings if holds(each)]
 
 
 def _left(finding: Finding, entries: Iterable[Accepted], used: list[Accepted]) -> Iterator[Finding]:

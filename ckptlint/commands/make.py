@@ -131,11 +131,14 @@ def _nothing(sides: Sides, known: Pairs, form: str) -> list[str]:
 
 
 def _note_others(sides: Sides, known: Pairs) -> None:
-    """Say which variants have nothing before or after, which the migration is not for."""
-    if len(known) == len(sides.old) == len(sides.new):
-        return
-    for name in sorted({*sides.old, *sides.new} - {*known, ""}):
-        what = "new, and has no files yet" if name in sides.new else "gone, and files of it are not migrated"
+    """Say which variants have another name since, and which have nothing before or after, which the migration is not for."""
+    before, after = ({id(schema): name for name, schema in side.items()} for side in (sides.old, sides.new))
+    for old, new in known.values():
+        was, now = before.pop(id(old), ""), after.pop(id(new), "")
+        if was != now and was and now:
+            talk(f"note: the variant {now!r} is taken for what was {was!r}, which it is most like")
+    for name in sorted({*before.values(), *after.values()} - {""}):
+        what = "new, and has no files yet" if name in after.values() else "gone, and files of it are not migrated"
         talk(f"note: the variant {name!r} is {what}")
 
 

@@ -13,7 +13,7 @@ from ckptlint.documents.suggested_cases import Case, cases_yaml
 from ckptlint.engine.compare import compare
 from ckptlint.engine.prove import prove
 from ckptlint.engine.suggest.asking import Asked, Question
-from ckptlint.engine.variants import Variants, nearest
+from ckptlint.engine.variants import Variants, distance, nearest
 
 Pairs: TypeAlias = Mapping[str, tuple[Schema, Schema]]
 Ask: TypeAlias = Callable[[Schema, Schema], Asked]
@@ -32,14 +32,27 @@ class Text:
 
 
 def pairs(old: Variants, new: Variants) -> dict[str, tuple[Schema, Schema]]:
-    """The variants that are there before and after, the largest first; where one side has no names, with the one it is most like."""
+    """The variants that are there before and after, the largest first; where no name is there twice, by what they are."""
     names = {name: name for name in old if name in new}
     if not names and "" in old:
         names = {"": nearest(new, old[""])}
     elif not names and "" in new:
         names = {nearest(old, new[""]): ""}
+    elif not names:
+        names = _renamed(old, new)
     found = {other or name: (old[name], new[other]) for name, other in names.items()}
     return dict(sorted(found.items(), key=lambda each: -len(each[1][0].tensors)))
+
+
+def _renamed(old: Variants, new: Variants) -> dict[str, str]:
+    """Variants that all have other names since: one after the other the two that are most alike."""
+    left, found = dict(new), dict[str, str]()
+    while left and len(found) < len(old):
+        apart = {name: nearest(left, schema) for name, schema in old.items() if name not in found}
+        name = min(apart, key=lambda each: distance(left[apart[each]], old[each]))
+        found[name] = apart[name]
+        del left[apart[name]]
+    return found
 
 
 def decided(known: Pairs, ask: Ask, said: Said) -> Text:

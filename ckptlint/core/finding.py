@@ -11,6 +11,8 @@ from ckptlint.core.place import Definition
 from ckptlint.core.severity import Severity as Severity  # noqa: PLC0414  who has findings has severities
 
 _NO_WORDS: Mapping[str, str] = MappingProxyType({})
+SHOWN_BY = "shown_by"  # word of a finding: the rule of the findings about keys without which it is none
+VARIANT = "variant"  # word of a finding: which of several variants it is about
 
 
 @dataclass(frozen=True, slots=True)

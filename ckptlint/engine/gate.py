@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ckptlint.core.chain import NOT_RECORDED, number_of
 from ckptlint.core.digest import k1, short
-from ckptlint.core.finding import Finding, Severity
+from ckptlint.core.finding import SHOWN_BY, Finding, Severity
 from ckptlint.core.level import Level
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
@@ -23,6 +23,7 @@ from ckptlint.engine.faults import (
     LINKS_APART,
     LOCK_NOT_HEAD,
     NUMBER_WRONG,
+    OTHER_RESULT,
     Faults,
     PlanFaults,
 )
@@ -175,11 +176,20 @@ def _behind(chain: Chain, base: Chain) -> int:
 
 
 def _start(chain: Chain, base: Variants) -> int | None:
-    """The latest place whose keys are those of the base; 0 for a chain without a migration."""
-    own = [k1(schema) for schema in base.values()]
-    places = range(len(chain.links) + 1)
-    found = [place for place in places if not chain.links or any(map(chain.digests(place).holds, own))]
-    return max(found, default=None)
+    """The latest of the places that record the keys of most of the base's variants; 0 for a chain without a migration.
+
+    One variant does not tell: what a migration leaves alone stands before it and behind it.
+    """
+    if not chain.links:
+        return 0
+    own = digests(base)
+    places = [(chain.digests(place), place) for place in range(len(chain.links) + 1)]
+    found = [
+        (-sum(1 for _ in recorded.against(own)), place)
+        for recorded, place in places
+        if any(recorded.holds(digest) for _, digest in own.by_variant)
+    ]
+    return max(found)[1] if found else None
 
 
 def _led(way: Way, base: Schema, lock: Schema) -> Iterator[Finding]:
@@ -226,7 +236,7 @@ def _composed(way: Way, base: Schema, lock: Schema) -> Iterator[Finding]:
     found = differs.findings()
     if any(each.severity is Severity.ERROR for each in found):
         several = f"the {len(migrations)} new migrations do not lead from the base to the lock"
-        yield from _unreached(several if migrations else "the model changed, and no migration leads to it")
+        yield from _shown_by_keys(several if migrations else "the model changed, and no migration leads to it")
     yield from found
 
 
@@ -244,3 +254,9 @@ def _unreached(text: str, where: str = "") -> tuple[Finding, ...]:
         BASE_UNREACHED, text, where=where, hint="`ckptlint make` writes a migration from the base's lock to this one"
     )
     return faults.findings()
+
+
+def _shown_by_keys(text: str) -> Iterator[Finding]:
+    """That there is no way, where findings about keys beside it show that: who accepts all of these keys accepts it."""
+    for each in _unreached(text):
+        yield each._replace(words={**each.words, SHOWN_BY: OTHER_RESULT.code})

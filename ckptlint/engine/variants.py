@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ckptlint.core.chain import KeyDigests
 from ckptlint.core.digest import k1
-from ckptlint.core.finding import Finding
+from ckptlint.core.finding import VARIANT, Finding
 from ckptlint.core.migration import Migration
 from ckptlint.core.schema import Schema
 from ckptlint.engine.faults import PlanFaults
@@ -41,7 +41,10 @@ def each(variants: Variants, change: Callable[[Schema], Schema]) -> dict[str, Sc
 
 def labelled(findings: Iterable[Finding], name: str) -> tuple[Finding, ...]:
     """Findings with the variant that they are about."""
-    return tuple(each._replace(message=f"variant {name}: {each.message}") if name else each for each in findings)
+    return tuple(
+        each._replace(message=f"variant {name}: {each.message}", words={**each.words, VARIANT: name}) if name else each
+        for each in findings
+    )
 
 
 def joined(findings: Mapping[str, Sequence[Finding]]) -> tuple[Finding, ...]:
@@ -71,11 +74,11 @@ def union(variants: Variants) -> Schema:
 
 def nearest(variants: Variants, schema: Schema) -> str:
     """The variant whose shapes, under whatever names, are most like those of a schema; of equals the one with most of its keys."""
-    return min(variants, key=lambda name: _apart(variants[name], schema))
+    return min(variants, key=lambda name: distance(variants[name], schema))
 
 
-def _apart(one: Schema, other: Schema) -> tuple[int, int]:
-    """How many shapes differ, and how many keys."""
+def distance(one: Schema, other: Schema) -> tuple[int, int]:
+    """How far two schemas are apart: how many shapes differ, under whatever names, and how many keys."""
     pairs = [{(key, spec.shape) for key, spec in side.tensors.items()} for side in (one, other)]
     shapes = [Counter(spec.shape for spec in side.tensors.values()) for side in (one, other)]
     return ((shapes[0] - shapes[1]) + (shapes[1] - shapes[0])).total(), len(pairs[0] ^ pairs[1])
