@@ -297,7 +297,9 @@ def test_what_the_settings_accept_for_one_variant_hides_no_other_that_is_gone(ru
     lock(**three)
     commit()
     lock(small=model(1, 8, head=12), large=model(2, 8))
-    settings = "[models.toy]\nlock = 'ckpt/schema.lock'\n[[ignore]]\ncode = 'CKB101'\nkeys = 'head.weight'\nreason = 'r'\n"
+    settings = (
+        "[models.toy]\nlock = 'ckpt/schema.lock'\n[[ignore]]\ncode = 'CKB101'\nkeys = 'head.weight'\nreason = 'r'\n"
+    )
     Path("ckptlint.toml").write_text(settings)
     ((code, said),) = found(run("check", "ckpt", "--against", "HEAD", "--format", "json", code=1))
     assert (code, said[:42]) == ("CKB101", "variant huge: the lock no longer has it, a")
