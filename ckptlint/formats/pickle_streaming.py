@@ -53,20 +53,24 @@ def read_apart(
 
 
 class Between(NamedTuple):
-    """What joblib wrote between the operations, as (first byte, the one behind): arrays, and the pickles that are arrays of objects."""
+    """What joblib wrote between the operations, as (first byte, the one behind): arrays, and the pickles that are arrays of objects.
+
+    `complete` where the pickle was followed to its STOP; else these are what lies before the place where it cannot be read.
+    """
 
     arrays: tuple[tuple[int, int], ...] = ()
     pickles: tuple[tuple[int, int], ...] = ()
+    complete: bool = False
 
 
 def written_between(source: ByteSource, limits: Limits = DEFAULT) -> Between:
-    """Find what joblib wrote between the operations of a pickle; nothing where it cannot be read."""
+    """Find what joblib wrote between the operations of a pickle, as far as it can be read."""
     reading = _Reading(source, limits)
     try:
         reading.run()
     except (FormatError, MemoryError):
-        return Between()  # what is wrong with it is for others to say
-    return Between(tuple(reading.passed), tuple(reading.pickles))
+        pass  # what is wrong with it is for others to say
+    return Between(tuple(reading.passed), tuple(reading.pickles), complete=reading.state.stopped >= 0)
 
 
 class _Reading:

@@ -74,7 +74,7 @@ def find_dtype(value: Value) -> tuple[DType, bool] | None:
 
 def describes_array(value: Opaque) -> bool:
     """Whether an object is joblib's description of an array that lies behind it."""
-    return _named(value.call.function) == ("joblib.numpy_pickle", "NumpyArrayWrapper")
+    return ".".join(_named(value.call.function)) == "joblib.numpy_pickle.NumpyArrayWrapper"  # however it is cut in two
 
 
 def holds_objects(described: Opaque) -> bool:

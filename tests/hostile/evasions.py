@@ -100,6 +100,16 @@ def _joblib_zlib() -> bytes:
     return b"ZF" + hex(len(PICKLE)).ljust(19).encode() + zlib.compress(PICKLE)
 
 
+def _joblib_passes(payload: bytes, name: bytes = b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n", before: bytes = b"") -> bytes:
+    """An array of two bytes in joblib's way, which begin a harmless value for pickle; behind them joblib goes on with what pickle takes for it."""
+    dtype = b"cnumpy\ndtype\n(\x8c\x02u1\x89\x88tR(K\x03\x8c\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+    fields = b"\x8c\x08subclasscnumpy\nndarray\n\x8c\x05shapeK\x02\x85\x8c\x05order\x8c\x01C\x8c\x05dtype" + dtype
+    described = before + name + b")\x81}(" + fields + b"\x8c\nallow_mmap\x89ub"
+    return b"\x80\x04" + described + b"C" + bytes([len(payload)]) + payload + b"00N."
+
+
+_JOBLIB_RUNS = b"0cposix\nmkdir\n\x8c\x06marker\x85R0NN"
+_DOTTED = b"\x8c\x06joblib\x8c\x1enumpy_pickle.NumpyArrayWrapper\x93"
 _SETSTATE = Build(New(Name("functools", "partial"), (Name("builtins", "int"),)), (MKDIR, ("marker",), {}, None))
 _TYPE = Call(Name("torch._tensor", "_rebuild_from_type_v2"), (MKDIR, Name("torch", "Tensor"), ("marker",), {}))
 _LIBRARY = Name("torch.nn.functional", "handle_torch_function")
@@ -114,6 +124,11 @@ EVASIONS: dict[str, tuple[str, bytes]] = {  # name of the file and its content, 
         lzma.compress(PICKLE, lzma.FORMAT_ALONE, filters=[{"id": lzma.FILTER_LZMA1, "dict_size": 1 << 16}]),
     ),
     "joblib's own zlib": ("model.joblib", _joblib_zlib()),
+    "array of joblib's that pickle takes for a value": ("model.joblib", _joblib_passes(_JOBLIB_RUNS)),
+    "the same without lines": ("model.joblib", _joblib_passes(b"0\x8c\x05posix\x8c\x05mkdir\x93\x8c\x06marker\x85R0NN")),
+    "the same, then a fault": ("model.joblib", _joblib_passes(_JOBLIB_RUNS[:-2] + b"\xff")),
+    "the same behind what only Python reads": ("model.joblib", _joblib_passes(_JOBLIB_RUNS, before=b"\x96\x01\0\0\0\0\0\0\0a\x980")),
+    "the same with the dot elsewhere": ("model.joblib", _joblib_passes(_JOBLIB_RUNS, name=_DOTTED)),
     "gzip in gzip": ("model.gz", gzip.compress(gzip.compress(PICKLE))),
     "tar in gzip": ("model.tgz", gzip.compress(tar_of({"a/model.pth": torch_zip(PICKLE)}))),
     # numpy

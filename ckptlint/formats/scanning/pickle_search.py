@@ -16,7 +16,7 @@ _STARTS = frozenset(
 )  # opcodes that take nothing
 _LEGACY = re.compile(rb"\x80[\x02-\x05](\x95.{8})?\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\.", re.DOTALL)
 _PROTO = re.compile(rb"\x80[\x02-\x05][\x80-\x98()\]}.A-Za-z]")
-_DESCRIBES = ("joblib.numpy_pickle", "NumpyArrayWrapper")
+_DESCRIBES = "joblib.numpy_pickle.NumpyArrayWrapper"
 _FEW = 5  # operations from which numbers that happen to end like a pickle are seldom one
 _LEGACY_PICKLES = 5
 _MOST_FOLLOWING = 1000
@@ -85,29 +85,39 @@ def _is_wrapping(found: Trace, blob: Blob) -> bool:
 
 
 def _through_arrays(first: Trace, data: bytes, blob: Blob, finds: Finds, *, main: bool) -> Trace:
-    """The pickle as joblib.load follows it, which passes over the arrays between operations; as it is where that does not help."""
-    whole = not first.broken and first.end == blob.length
-    if whole or not any((each.module, each.name) == _DESCRIBES for each in first.imports):
+    """The pickle as joblib.load follows it, which passes over the arrays between operations; as it is where that does not help.
+
+    What is one pickle to pickle.load can be another to joblib.load, so what either comes to is found.
+    """
+    if not any(f"{each.module}.{each.name}" == _DESCRIBES for each in first.imports):
         return first
     between = written_between(blob.source_of_all())
+    if not between.complete:
+        first = trace(data, blob.place, nested=blob.nested, doubtful=0)  # nobody knows where joblib goes on
     parts, done = [], 0
     for start, end in sorted((*between.arrays, *between.pickles)):
         parts.append(data[done:start])
         done = end
-    bare = b"".join([*parts, data[done:]])
-    found = trace(bare, blob.place, nested=blob.nested) if parts else first
-    inner = [trace(data, blob.place, start=start, nested=blob.nested) for start, _ in between.pickles]
-    ends = [end for _, end in between.pickles]
-    if found.broken or [each.end for each in inner] != ends or any(each.broken for each in inner):
+    if not parts:
         return first
-    finds.take(
-        first._replace(imports=tuple(filter(_is_dangerous, first.imports))), main=main
-    )  # as far as pickle.load comes
+    bare = b"".join([*parts, data[done:]])
+    found = trace(bare, blob.place, nested=blob.nested)
+    inner = [trace(data, blob.place, start=start, nested=blob.nested) for start, _ in between.pickles]
     _between_numbers(data, first.end, blob, finds)
     for each in inner:
         finds.take(each, main=main)
-    pieces = tuple(piece for each in (found, *inner) for piece in each.pieces)
-    return found._replace(end=found.end + len(data) - len(bare), pieces=pieces)
+    ends = [end for _, end in between.pickles]
+    sound = not any(each.broken for each in (found, *inner)) and [each.end for each in inner] == ends
+    plain, behind = (found, first) if sound else (first, found)
+    finds.take(behind if not first.broken else _only_dangerous(behind), main=main)
+    pieces = tuple(piece for each in (plain, behind, *inner) for piece in each.pieces)
+    return plain._replace(end=found.end + len(data) - len(bare) if sound else first.end, pieces=pieces)
+
+
+def _only_dangerous(found: Trace) -> Trace:
+    """What is sure of a trace that may have run through numbers, or lacks what a frame counts."""
+    oddities = tuple(each for each in found.oddities if each.kind is not Odd.FRAME)
+    return found._replace(imports=tuple(filter(_is_dangerous, found.imports)), oddities=oddities)
 
 
 def _plausible(found: Trace) -> bool:

@@ -348,6 +348,12 @@ HANDLERS: Final[dict[int, Handler]] = {
 }  # fmt: skip
 
 
-def trace(data: bytes, place: str, *, start: int = 0, nested: bool = False) -> Trace:
-    """Follow the pickle that begins at `start`. Never raises; linear in the data, and bounded."""
-    return Tracer(data, place, start, nested=nested).run(HANDLERS)
+def trace(data: bytes, place: str, *, start: int = 0, nested: bool = False, doubtful: int | None = None) -> Trace:
+    """Follow the pickle that begins at `start`. Never raises; linear in the data, and bounded.
+
+    From `doubtful` on some reader may begin an operation anywhere, so that names are looked for at every byte.
+    """
+    tracer = Tracer(data, place, start, nested=nested)
+    if doubtful is not None:
+        tracer.doubtful = doubtful
+    return tracer.run(HANDLERS)
