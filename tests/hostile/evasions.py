@@ -100,7 +100,9 @@ def _joblib_zlib() -> bytes:
     return b"ZF" + hex(len(PICKLE)).ljust(19).encode() + zlib.compress(PICKLE)
 
 
-def _joblib_passes(payload: bytes, name: bytes = b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n", before: bytes = b"") -> bytes:
+def _joblib_passes(
+    payload: bytes, name: bytes = b"cjoblib.numpy_pickle\nNumpyArrayWrapper\n", before: bytes = b""
+) -> bytes:
     """An array of two bytes in joblib's way, which begin a harmless value for pickle; behind them joblib goes on with what pickle takes for it."""
     dtype = b"cnumpy\ndtype\n(\x8c\x02u1\x89\x88tR(K\x03\x8c\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
     fields = b"\x8c\x08subclasscnumpy\nndarray\n\x8c\x05shapeK\x02\x85\x8c\x05order\x8c\x01C\x8c\x05dtype" + dtype
