@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from ckptlint.core.checkpoint import ByteSource
@@ -66,10 +67,8 @@ class Between(NamedTuple):
 def written_between(source: ByteSource, limits: Limits = DEFAULT) -> Between:
     """Find what joblib wrote between the operations of a pickle, as far as it can be read."""
     reading = _Reading(source, limits)
-    try:
+    with suppress(FormatError, MemoryError):  # what is wrong with it is for others to say
         reading.run()
-    except (FormatError, MemoryError):
-        pass  # what is wrong with it is for others to say
     return Between(tuple(reading.passed), tuple(reading.pickles), complete=reading.state.stopped >= 0)
 
 
