@@ -86,7 +86,8 @@ def test_a_kernel_whose_shape_the_other_of_its_kind_has_is_turned_all_the_same()
 
 def test_where_both_have_kernels_none_is_turned():
     both = readers({"a.kernel": (2, 3), "b.kernel": (2, 3)}, {"c.kernel": (3, 2), "d.kernel": (3, 2)})
-    assert not any(reader.framework for reader in both)
+    assert not both.old.framework
+    assert not both.new.framework
 
 
 @pytest.mark.parametrize(
@@ -159,3 +160,37 @@ def test_a_square_kernel_is_as_its_like_where_the_target_keeps_kernels_as_they_a
     }
     ways = {len(edge.ops) for target, edge in made.items() if target != "embed"}
     assert ways == {0}
+
+
+FEED_FORWARD = {"fc1": (32, 8), "fc2": (8, 32)}
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize(
+    ("shapes", "leaf"),
+    [
+        ({**dict.fromkeys(("q", "k", "o"), (8, 8)), **FEED_FORWARD}, "weights"),
+        ({"a": (8, 8), "b": (6, 6)}, "weights"),
+        (FEED_FORWARD, "kernel"),
+        ({"a": (8, 3, 3, 3), "b": (16, 8, 3, 3)}, "kernel"),
+    ],
+)
+def test_a_torch_model_with_weights_or_kernels_is_renamed(shapes, leaf, back):
+    sides = [
+        {f"h.{i}.{name}.{last}": shape for i in (0, 1) for name, shape in shapes.items()} for last in (leaf, "weight")
+    ]
+    old, new = sides[::-1] if back else sides
+    found = suggest(schema(old), schema(new), Synonyms(), SuggestOptions())
+    assert {edge.targets[0]: edge.sources[0] for edge in found.edges()} == dict(zip(new, old, strict=True))
+    assert not any(edge.ops for edge in found.edges())
+
+
+def test_square_kernels_that_nothing_tells_of_are_left_open():
+    old, new = ({f"{name}.{leaf}": (8, 8) for name in "ab"} | {"a.bias": (8,)} for leaf in ("kernel", "weight"))
+    found = suggest(schema(old), schema(new), Synonyms(), SuggestOptions())
+    assert [edge.targets for edge in found.edges()] == [("a.bias",)]
+    assert {key for family in found.open_targets for key in family.keys} == {"a.weight", "b.weight"}
+    written = suggest(
+        schema(old | {"norm.scale": (6,)}), schema(new | {"norm.weight": (6,)}), Synonyms(), SuggestOptions()
+    )
+    assert {edge.ops for edge in written.edges() if edge.targets[0] == "a.weight"} == {("transpose",)}

@@ -21,6 +21,8 @@ _PARTED: Final = re.compile(r"([./])")
 _OUTPUT: Final = re.compile(r":[0-9]+$")  # of a TensorFlow variable: `kernel:0`
 _INNER: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*?[A-Za-z]|[A-Za-z])([_-]?)(0|[1-9][0-9]{0,8})(?:_([A-Za-z].*))?")
 _KERNELS: Final = frozenset(("kernel", "weights", "depthwise_kernel", "depthwise_weights", "pointwise_kernel"))
+_TORCH_TOO: Final = frozenset(("weights",))
+_OWN: Final = frozenset(("embedding", "embeddings", "scale", "gamma", "moving_mean", "moving_variance"))  # beside kernels
 _FEWEST_KERNELS: Final = 2
 _CALLED: Final[Mapping[str, str]] = {
     **dict.fromkeys((*_KERNELS, "gamma", "scale", "embedding", "embeddings", "w", "g"), "weight"),
@@ -91,18 +93,60 @@ def _by_points(key: str, shape: Shape) -> Read:
     return Read(segments, ("", *["."] * (len(segments) - 1), ""), segments, shape)
 
 
-def readers(old: Mapping[str, Shape], new: Mapping[str, Shape]) -> tuple[Reader, Reader]:
-    """How two schemas are read besides: one as another framework's where it alone has kernels, and these fit once they are turned."""
-    return Reader(plain=False, framework=_foreign(old, new)), Reader(plain=False, framework=_foreign(new, old))
+class Readers(NamedTuple):
+    """How two schemas are read besides by their points; `unclear` are kernels of which nothing says whether they are to be turned."""
+
+    old: Reader
+    new: Reader
+    unclear: frozenset[str] = frozenset()
 
 
-def _foreign(mine: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> bool:
-    kernels = [shape for key, shape in mine.items() if _leaf(key) in _KERNELS]
-    if len(kernels) < _FEWEST_KERNELS or any(_leaf(key) in _KERNELS for key in theirs):
-        return False
-    matrices = [shape for shape in kernels if len(shape) == 2]
-    known = set(theirs.values())
-    return sum(shape[::-1] in known for shape in matrices) >= sum(shape in known for shape in matrices)
+def readers(old: Mapping[str, Shape], new: Mapping[str, Shape]) -> Readers:
+    """How two schemas are read: one as another framework's where it alone has kernels, and these fit once they are turned."""
+    found = [(_kernels(*sides), sides) for sides in ((old, new), (new, old))]
+    turn = [_are_turned(kernels, *sides) if kernels else False for kernels, sides in found]
+    unclear = frozenset(key for (kernels, _), said in zip(found, turn, strict=True) if said is None for key in kernels)
+    return Readers(*(Reader(plain=False, framework=bool(said)) for said in turn), unclear)
+
+
+def _kernels(mine: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> dict[str, tuple[Shape, Shape]]:
+    """The kernels that one side alone has, with their shapes as they are and turned; `weights` is torch's name as well."""
+    found: dict[str, tuple[Shape, Shape]] = {}
+    for key, shape in mine.items():
+        leaf = _leaf(key)
+        if leaf in _KERNELS and (leaf not in _TORCH_TOO or "/" in key):
+            turn = turned(tuple(_PARTED.split(_OUTPUT.sub("", key))[::2]), shape)
+            found[key] = (shape, _shape(turn, shape))
+    few = len(found) < _FEWEST_KERNELS
+    return {} if few or any(_leaf(key) in _KERNELS for key in theirs) else found
+
+
+def _are_turned(
+    kernels: Mapping[str, tuple[Shape, Shape]], mine: Mapping[str, Shape], theirs: Mapping[str, Shape]
+) -> bool | None:
+    """Whether kernels are kept the other way round: by their shapes, by those of the same names, by what else the framework has.
+
+    None where nothing says so, for it may be either.
+    """
+    shapes = set(theirs.values())
+    of_module: dict[str, set[Shape]] = {}
+    for key, shape in theirs.items():
+        of_module.setdefault(_module(key), set()).add(shape)
+    by_shape = sum((turned in shapes) - (plain in shapes) for plain, turned in kernels.values())
+    by_name = sum(
+        (turned in beside) - (plain in beside)
+        for key, (plain, turned) in kernels.items()
+        for beside in (of_module.get(_module(key), ()),)
+    )
+    if by_shape or by_name:
+        return (by_shape or by_name) > 0
+    slashes = all("/" in key for key in kernels) and not any("/" in key for key in theirs)
+    own = any(_OUTPUT.search(key) or _leaf(key) in _OWN for key in mine)
+    return True if slashes or (own and not any(_leaf(key) in _OWN for key in theirs)) else None
+
+
+def _module(key: str) -> str:
+    return _PARTED.split(_OUTPUT.sub("", key))[-3:][0]
 
 
 def _leaf(key: str) -> str:

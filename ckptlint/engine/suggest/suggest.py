@@ -60,19 +60,35 @@ def suggest(old: Schema, new: Schema, synonyms: Synonyms, options: SuggestOption
     """
     names = Names(synonyms)
     mine, theirs = _folded(old, Reader()), _folded(new, Reader())
-    one, other = readers(*({key: spec.shape for key, spec in side.tensors.items()} for side in (old, new)))
-    foreign = one.framework or other.framework
-    if options.points_alone or not foreign:
-        first = _found(mine, theirs, names, options)
-        if options.points_alone or first.complete:
-            return first
-    again, others = _folded(old, one), _folded(new, other)
-    if not foreign and [*_templates(again), *_templates(others)] == [*_templates(mine), *_templates(theirs)]:
+    one, other, unclear = readers(*({key: spec.shape for key, spec in side.tensors.items()} for side in (old, new)))
+    if not options.points_alone and (one.framework or other.framework):
+        return _found(_folded(old, one), _folded(new, other), names, options)
+    first = _found(mine, theirs, names, options)
+    if options.points_alone:
         return first
-    second = _found(again, others, names, options)
-    if foreign:
-        return second
-    return second if _better(second, first) else first
+    again, others = _folded(old, one), _folded(new, other)
+    if not first.complete and [*_templates(again), *_templates(others)] != [*_templates(mine), *_templates(theirs)]:
+        second = _found(again, others, names, options)
+        first = second if _better(second, first) else first
+    return _withheld(first, unclear)
+
+
+def _withheld(found: Suggestion, unclear: frozenset[str]) -> Suggestion:
+    """Leave open what is said of matrices that may have to be turned, or may not."""
+    doubtful = [match for match in found.matches if not unclear.isdisjoint(_matrices(match))] if unclear else []
+    if not doubtful:
+        return found
+    return replace(
+        found,
+        matches=tuple(match for match in found.matches if match not in doubtful),
+        open_sources=(*found.open_sources, *(family for match in doubtful for family in match.sources)),
+        open_targets=(*found.open_targets, *(family for match in doubtful for family in match.targets)),
+    )
+
+
+def _matrices(match: Match) -> Iterator[str]:
+    families = (*match.sources, *match.targets)
+    return (key for family in families if len(family.shape) > 1 for key in family.keys)
 
 
 def _templates(families: Iterable[Family]) -> Iterator[tuple[tuple[str, ...], int, str]]:
