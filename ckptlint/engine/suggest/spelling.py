@@ -22,7 +22,9 @@ _OUTPUT: Final = re.compile(r":[0-9]+$")  # of a TensorFlow variable: `kernel:0`
 _INNER: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]*?[A-Za-z]|[A-Za-z])([_-]?)(0|[1-9][0-9]{0,8})(?:_([A-Za-z].*))?")
 _KERNELS: Final = frozenset(("kernel", "weights", "depthwise_kernel", "depthwise_weights", "pointwise_kernel"))
 _TORCH_TOO: Final = frozenset(("weights",))
-_OWN: Final = frozenset(("embedding", "embeddings", "scale", "gamma", "moving_mean", "moving_variance"))  # beside kernels
+_OWN: Final = frozenset(
+    ("embedding", "embeddings", "scale", "gamma", "moving_mean", "moving_variance")
+)  # beside kernels
 _FEWEST_KERNELS: Final = 2
 _CALLED: Final[Mapping[str, str]] = {
     **dict.fromkeys((*_KERNELS, "gamma", "scale", "embedding", "embeddings", "w", "g"), "weight"),
