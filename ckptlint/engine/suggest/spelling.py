@@ -108,7 +108,8 @@ def readers(old: Mapping[str, Shape], new: Mapping[str, Shape]) -> Readers:
     found = [(_kernels(*sides), sides) for sides in ((old, new), (new, old))]
     turn = [_are_turned(kernels, *sides) if kernels else False for kernels, sides in found]
     unclear = frozenset(key for (kernels, _), said in zip(found, turn, strict=True) if said is None for key in kernels)
-    return Readers(*(Reader(plain=False, framework=bool(said)) for said in turn), unclear)
+    mine, theirs = (Reader(plain=False, framework=bool(said)) for said in turn)
+    return Readers(mine, theirs, unclear)
 
 
 def _kernels(mine: Mapping[str, Shape], theirs: Mapping[str, Shape]) -> dict[str, tuple[Shape, Shape]]:
