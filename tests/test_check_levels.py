@@ -173,6 +173,7 @@ def test_what_a_migration_drops_released_code_cannot_get_back(check):
     found = check(OLD, new, "--forward", code=1)
     assert [each["rule"] for each in found] == ["CKF101", "CKF102"]
     assert found[1]["where"].startswith("ckpt/0001_")
+    assert found[1]["message"] == "c.w: is dropped: no longer used"
     Path("ckptlint.toml").write_text("forward = true\n")
     check(OLD, new, code=1)
     with Path("ckptlint.toml").open("a") as settings:

@@ -161,6 +161,23 @@ def test_without_a_chain_an_old_file_must_fit_the_lock(run):
     assert sorted({each[1] for each in found(run)}) == ["ckpt/golden/first.safetensors", "ckpt/golden/second.lock"]
 
 
+def test_what_nobody_looked_at_is_not_said_to_be_fine(run):
+    Path("ckpt/schema.lock").rename("elsewhere.lock")
+    assert "there is no such lock" in run("check", "ckpt", code=2)
+    assert "3 golden files" in run("check", "ckpt", "--lock", "elsewhere.lock")
+
+
+def test_a_broken_sum_of_the_base_can_be_mended(run):
+    from test_check_command import commit, git
+
+    git("init", "-q", "-b", "main")
+    text = Path("ckpt/golden.sum").read_text()
+    Path("ckpt/golden.sum").write_text(f"{text}<<<<<<< ours\n")
+    commit()
+    Path("ckpt/golden.sum").write_text(text)
+    assert found(run, "--against", "HEAD", code=0) == []
+
+
 def test_files_of_variants_are_held_to_theirs(run):
     wide = {key: [2 * size for size in shape] for key, shape in THIRD.items()}
     variants = {"small": schema(THIRD), "large": schema(wide)}

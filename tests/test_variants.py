@@ -324,3 +324,26 @@ def test_a_variant_that_a_migration_leaves_alone_does_not_hide_it_from_the_gate(
     run("check", "ckpt", "--base", "old.lock")
     lock("third.lock", large={"w": [3, 3]}, small={"v": [5], "up": [2]})
     assert "variant small: " in run("check", "ckpt", "--base", "third.lock", code=1)
+
+
+def test_a_file_that_no_migration_changes_is_at_the_latest_place_with_its_keys(run):
+    lock("old.lock", large={"w": [3, 3]}, small={"v": [5], "mlp.up": [2]})
+    lock(large={"w": [3, 3]}, small={"v": [5], "ffn.up": [2]})
+    run("make", "old.lock", "ckpt/schema.lock", "--chain", "ckpt", "--no-input")
+    save("large.safetensors", {"w": [3, 3]})
+    assert "the head" in run("current", "large.safetensors", "--chain", "ckpt")
+    (path,) = Path("ckpt").glob("0001_*")
+    text = path.read_text()
+    flipped = "  - from: '{name}'\n    ops:\n      - flip: {dim: 0}\n    to: '{name}'\n"
+    path.write_text(text[: text.index("cases:")] + f"rest: keep\nrewrites:\n{flipped}")
+    Path("ckpt/chain.sum").unlink()
+    assert "may stand at each of base, 0001-" in run("current", "large.safetensors", "--chain", "ckpt", code=1)
+
+
+def test_a_lock_that_is_no_text_keeps_no_file_from_its_chain(run):
+    lock("old.lock", small=model(1, 8), large=model(2, 16))
+    lock(small=model(1, 8, mlp="ffn"), large=model(2, 16, mlp="ffn"))
+    run("make", "old.lock", "ckpt/schema.lock", "--chain", "ckpt", "--no-input")
+    save("old.safetensors", model(1, 8))
+    Path("ckpt/schema.lock").write_bytes(Path("ckpt/schema.lock").read_bytes() + b"\xff\n")
+    run("migrate", "old.safetensors", "--chain", "ckpt", "-o", "new.safetensors")

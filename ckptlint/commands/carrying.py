@@ -15,7 +15,7 @@ from ckptlint.core.selector import Selector
 from ckptlint.core.tree import Node, Tensor
 from ckptlint.engine.optimizers import Wishes, carry_optimizers
 from ckptlint.engine.passage import Outcome
-from ckptlint.errors import DocumentError
+from ckptlint.errors import DocumentError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,6 @@ def _locked(lock: str, outcome: Outcome) -> Schema | None:
     made = {k1(plan.target) for _, plan in outcome.placed}
     try:
         known = sources.variants(lock).values()
-    except DocumentError:
+    except (DocumentError, UsageError):
         return None  # what is wrong with it, its own commands say; the warning about the order stays
     return next((each for each in known if k1(each) in made), None)

@@ -21,7 +21,7 @@ from ckptlint.core.tree import Value
 from ckptlint.engine.chain import BASE, Chain, link_up, with_heads
 from ckptlint.engine.guards import Scene
 from ckptlint.engine.params import resolve_params
-from ckptlint.engine.planner import NO_FACTS
+from ckptlint.engine.planner import NO_FACTS, is_idle
 from ckptlint.engine.standing import Evidence, locate
 from ckptlint.engine.variants import digests
 from ckptlint.errors import DocumentError, PlanError, UsageError
@@ -39,11 +39,11 @@ def read_chain(folder: str) -> Chain:
 
 def _variants(lock: str) -> KeyDigests:
     """The digests of the variants of a lock; none where it has none, or cannot be read, which others say."""
-    if not sources.is_lock(lock) or _VARIANT not in sources.read_text(lock)[:_HEAD]:
-        return NOT_RECORDED
     try:
+        if not sources.is_lock(lock) or _VARIANT not in sources.read_text(lock)[:_HEAD]:
+            return NOT_RECORDED
         known = sources.variants(lock)
-    except DocumentError:
+    except (DocumentError, UsageError):
         return NOT_RECORDED
     return digests(known) if len(known) > 1 else NOT_RECORDED
 
@@ -114,7 +114,10 @@ def evidence(checkpoint: Checkpoint, params: Mapping[str, int | str]) -> Evidenc
     def look(path: str) -> Sequence[Value]:
         return facts.look(path)
 
-    return Evidence(_stamps(checkpoint), [k1(schema) for schema in schemas], holds, look)
+    def idle(migration: Migration) -> bool:
+        return all(is_idle(migration, schema, facts) for schema in schemas)
+
+    return Evidence(_stamps(checkpoint), [k1(schema) for schema in schemas], holds, look, idle)
 
 
 def schema_evidence(schema: Schema) -> Evidence:
@@ -128,7 +131,7 @@ def schema_evidence(schema: Schema) -> Evidence:
         except PlanError:
             return False
 
-    return Evidence({}, [k1(schema)], holds, lambda _: ())
+    return Evidence({}, [k1(schema)], holds, lambda _: (), lambda migration: is_idle(migration, schema, NO_FACTS))
 
 
 def _stamps(checkpoint: Checkpoint) -> dict[str, str]:

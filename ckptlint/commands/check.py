@@ -23,7 +23,7 @@ from ckptlint.engine.chain import Chain
 from ckptlint.engine.gate import Base, Wanted, gate
 from ckptlint.engine.seal import check_seals, deleted
 from ckptlint.engine.variants import Variants, union
-from ckptlint.errors import PlanError, UsageError
+from ckptlint.errors import DocumentError, PlanError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ def run(*, form: str, baseline: Baselining, **given: object) -> tuple[Iterable[s
     if not request.since and (request.level or request.forward):
         hint = "--against origin/main, or --base LOCK"
         raise UsageError("--level and --forward judge a change, and need what it starts from", hint=hint)
-    gated = Gated(request.chain, _lock(request), request.since, _golden_count(request.chain))
+    lock = _lock(request)
+    gated = Gated(request.chain, lock, request.since, _golden_count(request.chain) if Path(lock).is_file() else 0)
     left = _accepted(request, _findings(request))
     findings, found = settled(gated, left, baseline, request.against or "")
     failed = any(finding.severity is Severity.ERROR for finding in findings)
@@ -103,7 +104,7 @@ def _findings(request: Request) -> tuple[Finding, ...]:
     from ckptlint.engine.faults import PlanFaults
 
     lock = _lock(request)
-    head = _head(lock, needed=bool(request.lock or request.since))
+    head = _head(lock, needed=bool(request.lock or request.since or _golden_count(request.chain)))
     base = _base(request, Path(lock))
     try:
         chain = begun(request.chain)
@@ -174,7 +175,7 @@ def _committed(ref: str, chain: Path, lock: Path) -> Base | None:
         except PlanError as error:
             raise UsageError(f"the chain of {ref} is broken itself: {error.message}", where=str(chain)) from error
         sealed = (Path(folder) / SUM).is_file()
-        golden = _golden_of(Path(folder) / GOLDEN_SUM)
+        golden = _golden_of(Path(folder) / GOLDEN_SUM, ref)
     if read is None:
         what = "only its chain is compared" if linked.links else "there is nothing to compare with"
         talk(f"note: {ref} has no {lock}: {what}")
@@ -182,13 +183,17 @@ def _committed(ref: str, chain: Path, lock: Path) -> Base | None:
     return Base(read.variants, linked, read.factory, sealed, golden)
 
 
-def _golden_of(path: Path) -> tuple[str, ...]:
-    """The golden files that a sum records."""
+def _golden_of(path: Path, ref: str) -> tuple[str, ...]:
+    """The golden files that the sum of a revision records; of one that cannot be read nobody can tell what was forgotten."""
     if not path.is_file():
         return ()
     from ckptlint.documents.golden_sum import read_golden
 
-    return tuple(read_golden(sources.read_text(str(path)), GOLDEN_SUM))
+    try:
+        return tuple(read_golden(sources.read_text(str(path)), GOLDEN_SUM))
+    except (DocumentError, UsageError) as error:
+        talk(f"note: {ref} has a {GOLDEN_SUM} that cannot be read ({error.message}): no golden files are compared with it")
+        return ()
 
 
 def _lock_of(ref: str, path: Path) -> Lock | None:

@@ -178,7 +178,7 @@ class _File:
         self.lines_of[name] = number
         try:
             if name.startswith("variant"):
-                self.variants[variant_name(name.removeprefix("variant").strip(" "))] = value
+                self.variants[variant_name(name[len("variant ") :])] = value
             else:
                 self.fields[name] = unquote(value) if name != "digest" else value
         except DocumentError as error:

@@ -125,7 +125,7 @@ def _no_way_back(base: Schema, migrations: Sequence[Migration]) -> Iterator[tupl
             return  # said already: it does not fit
         if proof.grade is Grade.RESTORABLE:
             yield from (
-                (each.message, each.keys, each.words.get("where", ""))
+                (each.message.removeprefix(f"{each.pattern}: "), each.keys, each.words.get("where", ""))
                 for each in proof.findings
                 if each.rule == IRREVERSIBLE.code
             )

@@ -18,7 +18,7 @@ from ckptlint.engine.params import Params, resolve_params
 from ckptlint.engine.prefix import strip_and_add
 from ckptlint.engine.stage import StageRun
 from ckptlint.engine.ties import ties_of
-from ckptlint.errors import CkptlintError
+from ckptlint.errors import CkptlintError, PlanError
 
 NO_FACTS = HeaderFacts()
 
@@ -42,6 +42,17 @@ def make_plan(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACT
     `PlanFaults` (a `PlanError`) holds every reason for which it does not fit, each with a code, the place in the file, and its keys.
     """
     return draft(schema, migration, facts).plan
+
+
+def is_idle(migration: Migration, schema: Schema, facts: HeaderFacts) -> bool:
+    """Whether a migration changes nothing in a checkpoint with these keys: no tensor, no order, nothing beside them."""
+    if migration.edits_tree or migration.optimizer in ("reset", "refuse"):
+        return False
+    try:
+        plan = make_plan(schema, migration, facts)
+    except PlanError:
+        return False
+    return not plan.steps and not plan.must_equal and [*plan.inputs.items()] == [*plan.outputs.items()]
 
 
 def draft(schema: Schema, migration: Migration, facts: HeaderFacts = NO_FACTS) -> Draft:

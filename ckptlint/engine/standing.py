@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ckptlint.core.guard import Guard
 from ckptlint.core.migration import Migration
@@ -18,13 +19,15 @@ from ckptlint.engine.guards import tree_holds
 class Evidence:
     """What a checkpoint tells of its place: stamped revisions by section, `k1:` digests of its state dicts, and its tree.
 
-    `holds` decides the condition of a migration, `look` gives what is at a path of the tree.
+    `holds` decides the condition of a migration, `look` gives what is at a path of the tree, `idle` says of a migration that it would change
+    nothing in the checkpoint.
     """
 
     stamps: Mapping[str, str]
     digests: Sequence[str]
     holds: Callable[[Migration], bool]
     look: Callable[[str], Sequence[Value]]
+    idle: Callable[[Migration], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Standing:
 def locate(chain: Chain, evidence: Evidence) -> Standing:
     """The place at which a checkpoint stands: by its stamp, else by the digest of its keys, else by the migrations' conditions.
 
-    A stamp of another chain tells nothing. `PlanFaults` where nothing does, it could be at several places, or its stamps differ.
+    A stamp of another chain tells nothing. Of several places with its keys between which nothing is done to it, it is at the latest. `PlanFaults` where nothing does, it could be at several places, or its stamps differ.
     """
     known = {link.revision: link.number for link in chain.links} | {BASE: 0}
     said = frozenset(evidence.stamps.values())
@@ -56,12 +59,20 @@ def locate(chain: Chain, evidence: Evidence) -> Standing:
         return _standing(chain, by_digest[0], "digest", evidence)
     if len(by_condition) == 1:
         return _standing(chain, by_condition[0], "condition", evidence)
+    if by_digest and not by_condition and _all_one(chain, by_digest, evidence):
+        return _standing(chain, by_digest[-1], "digest", evidence)
     if by_condition or by_digest:
         names = ", ".join(chain.name(each) for each in by_condition or by_digest)
         raise fault(BAD_CHAIN, f"the checkpoint may stand at each of {names}", hint="--from REV says at which")
     raise fault(
         BAD_CHAIN, "nothing tells where in the chain the checkpoint stands", hint="--from REV says it: base, or an id"
     )
+
+
+def _all_one(chain: Chain, places: Sequence[int], evidence: Evidence) -> bool:
+    """Whether a checkpoint is the same at all of some places: they lie one behind the other, and no migration between changes it."""
+    behind = all(chain.done(one) <= chain.done(other) for one, other in pairwise(places))
+    return behind and all(evidence.idle(link.migration) for link in chain.ways(places[0], places[-1]))
 
 
 def _standing(chain: Chain, place: int, by: str, evidence: Evidence) -> Standing:

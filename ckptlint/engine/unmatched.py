@@ -21,7 +21,7 @@ def unmatched_words(bound: Bound) -> Iterator[tuple[str, list[str]]]:
             continue
         found = [captures for captures in map(pattern.match, bound.keys) if captures is not None]
         for name, options in choices.items():
-            taken = {captures[name] for captures in found}
+            taken = {str(captures[name]) for captures in found}  # digits are captured as a number
             words = [word for word in options if word not in taken]
             if found and words:
                 yield str(pattern), words

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from test_lock import NASTY, same, schemas
 
 from ckptlint.core.schema import Schema
+from ckptlint.documents import lock, lock_reader
 from ckptlint.documents.lock import parse_lock, read_lock, write_lock, write_locks
 from ckptlint.documents.lock_classes import read_classes
 from ckptlint.errors import DocumentError
@@ -125,6 +126,9 @@ def test_what_is_wrong_has_its_line() -> None:
     refused("@large P f32[8,8]", "@large P f32[8,8] | @large P f32[8,9]", "twice")
     refused("variant small", "variant large", "variant large is there twice")
     refused("variant small", "variant sm,all", "no name of a variant")
+    refused("variant small", "variant  small", "no name of a variant")
+    refused("variant small ", "variant small  ", "no name of a variant")
+    refused("variant small ", "variant ", "no name of a variant")
     refused("variant small", "digest", "a digest of all|'digest")
     refused("layers.2.scale  @large", "layers.2.scale  @large P f32[1]\nlayers.2.scale  @large", "twice")
     many = "".join(f"variant v{number} s1:0\n" for number in range(100))
@@ -142,3 +146,14 @@ def test_a_text_of_all_that_looks_like_a_name_is_none(text: str) -> None:
     one = replace(transformer(1, 4), modules={"": text}, classes={"m.Net": text}, origin="")
     read = parse_lock(write_locks({"small": one, "large": replace(one, ties=())}, model="m"), "m.lock")
     assert [(each.modules, each.classes) for each in read.variants.values()] == [({"": text}, {"m.Net": text})] * 2
+
+
+def test_no_more_is_written_than_is_read(monkeypatch) -> None:
+    schemas = {f"v{number}": Schema.of(*(f"m{number}.w{i}: f32[{i + 1}]" for i in range(5))) for number in range(4)}
+    for module in (lock, lock_reader):
+        monkeypatch.setattr(module, "MOST_ROWS", 80)
+    assert parse_lock(write_locks(schemas, model="m"), "m.lock").variants.keys() == schemas.keys()
+    for module in (lock, lock_reader):
+        monkeypatch.setattr(module, "MOST_ROWS", 79)
+    with pytest.raises(DocumentError, match="holds no more than 79 keys of variants"):
+        write_locks(schemas, model="m")

@@ -113,6 +113,13 @@ def test_rewrites_that_do_nothing_are_told():
     assert [each.active for each in found.rewrites] == [True, True, False]
 
 
+def test_alternatives_that_are_numbers_are_known_by_their_text():
+    schema = schema_of("m.2.w: f32[2]; m.3.w: f32[2]")
+    said = [each.message for each in proof("- rename: {'m.{n:one(2|3|4)}.w': 'k.{n}.w'}", schema=schema).findings]
+    assert not any("no key has 2" in each for each in said)
+    assert any("no key has 4 where" in each for each in said)
+
+
 def test_errors_fail_a_proof_and_other_findings_do_not():
     found = proof("- {from: w, to: v, ops: [{rearrange: a b -> b a}]}")
     assert [each.severity for each in found.findings] == [Severity.WARNING]
