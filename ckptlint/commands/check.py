@@ -192,7 +192,9 @@ def _golden_of(path: Path, ref: str) -> tuple[str, ...]:
     try:
         return tuple(read_golden(sources.read_text(str(path)), GOLDEN_SUM))
     except (DocumentError, UsageError) as error:
-        talk(f"note: {ref} has a {GOLDEN_SUM} that cannot be read ({error.message}): no golden files are compared with it")
+        talk(
+            f"note: {ref} has a {GOLDEN_SUM} that cannot be read ({error.message}): no golden files are compared with it"
+        )
         return ()
 
 

@@ -117,7 +117,9 @@ def _section(name: str, sides: Mapping[str, list[tuple[str, _Word]]]) -> Iterato
     yield f"[{name}]"
     names = list(sides)
     rows = together(sides)
-    if len(names) > 1 and len(rows) * len(names) > MOST_ROWS:  # as they stand in the lock, which is what its reader counts
+    if (
+        len(names) > 1 and len(rows) * len(names) > MOST_ROWS
+    ):  # as they stand in the lock, which is what its reader counts
         raise DocumentError(f"a lock holds no more than {MOST_ROWS:,} keys of variants", where=f"[{name}]")
     for line in listing((key, tuple(grouped(words, names))) for key, words in rows):
         word = _written(line, names)
