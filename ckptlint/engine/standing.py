@@ -19,8 +19,8 @@ from ckptlint.engine.guards import tree_holds
 class Evidence:
     """What a checkpoint tells of its place: stamped revisions by section, `k1:` digests of its state dicts, and its tree.
 
-    `holds` decides the condition of a migration, `look` gives what is at a path of the tree, `idle` says of a migration that it would change
-    nothing in the checkpoint.
+    `holds` decides the condition of a migration, `look` gives what is at a path of the tree, `idle` says of a migration that it
+    would change nothing in the checkpoint.
     """
 
     stamps: Mapping[str, str]
@@ -42,7 +42,8 @@ class Standing:
 def locate(chain: Chain, evidence: Evidence) -> Standing:
     """The place at which a checkpoint stands: by its stamp, else by the digest of its keys, else by the migrations' conditions.
 
-    A stamp of another chain tells nothing. Of several places with its keys between which nothing is done to it, it is at the latest. `PlanFaults` where nothing does, it could be at several places, or its stamps differ.
+    A stamp of another chain tells nothing. Of several places with its keys between which nothing is done to it, it is at the latest.
+    `PlanFaults` where nothing tells, it could be at several places, or its stamps differ.
     """
     known = {link.revision: link.number for link in chain.links} | {BASE: 0}
     said = frozenset(evidence.stamps.values())
