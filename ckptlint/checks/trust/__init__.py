@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ckptlint.checks.trust.judge import Trust, Verdict, is_notable, judge
+from ckptlint.checks.trust.judge import LONGEST_TOP, Trust, Verdict, is_notable, is_told, judge
 
-__all__ = ["Trust", "Verdict", "is_notable", "judge"]
+__all__ = ["LONGEST_TOP", "Trust", "Verdict", "is_notable", "is_told", "judge"]

@@ -56,6 +56,7 @@ _KERAS_PICKLES = frozenset(
     for keras in ("keras", "keras.src", "tf_keras.src", "keras.saving", "tensorflow.python.keras")
 )
 _TOLD = STANDARD | TOOLS | LIBRARIES | frozenset(_RENAMED)
+LONGEST_TOP = max(map(len, _TOLD))  # letters of the longest module that is told by its name alone
 _OPEN = ("__main__", "__mp_main__", "__torch__", "__future__", "__new__", "__newobj__", "__newobj_ex__")
 
 
@@ -94,15 +95,20 @@ def judge(module: str, name: str, *, called: bool = False) -> Verdict:
 
 def is_notable(module: str, name: str) -> bool:
     """Whether a name can be dangerous at all: a quick look, for whoever has very many that are mostly chance."""
+    modules, names = module.split("."), name.split(".")
     return (
-        module.partition(".")[0] in _TOLD
-        or "." in module
-        or "." in name
-        or name in TELLTALE
-        or name in _REACHED
-        or module.startswith("__")
-        or name.startswith("__")
+        modules[0] in _TOLD
+        or "__" in module
+        or "__" in name
+        or names[-1] in TELLTALE
+        or not _HELD.isdisjoint(modules)
+        or not _REACHED.isdisjoint(names)
     )
+
+
+def is_told(top: str) -> bool:
+    """Whether a name says by its first part alone that it may be dangerous: the judgement of all others is that of their later parts."""
+    return top in _TOLD or (top.startswith("__") and top.endswith("__"))
 
 
 def _dangerous(module: str, name: str, *, called: bool) -> Verdict | None:

@@ -26,6 +26,7 @@ _MOST_ODDITIES = 50  # of one pickle and kind; after that they say nothing new
 _PIECE = 4  # bytes from which a value can hide a pickle
 _MOST_PIECES = 200_000
 _CALLED_LINE = re.compile(rb"(?<![\w.])([\w.]{2,})\n(?=([A-Za-z_][\w.]{0,99})\n)")  # two lines: GLOBAL and INST
+_OPENS = re.compile(r"[ci](?=[^\d.])")
 _LONGEST = 101  # bytes of an opcode and a module
 _CALLED_TEXTS = re.compile(rb"\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x8c(.)([A-Za-z_][\w.]{0,254})\x94?\x93", re.DOTALL)
 
@@ -251,13 +252,33 @@ class Tracer:
 def _hidden(data: bytes, start: int, stop: int) -> Iterator[tuple[str, str, int]]:
     """Yield what could be globals in a run of bytes, wherever an opcode could begin: module, name and offset.
 
-    Text before a line can be a module from any of its letters c and i on, so all of these are tried.
+    Text before a line can be a module from any of its letters c and i on; of those that are judged alike the first is enough.
     """
     run = memoryview(data)[start:stop]
     for found in _CALLED_LINE.finditer(run):
         text, name = found[1][-_LONGEST:].decode("latin1"), found[2].decode("latin1")
-        for at, letter in enumerate(text[:-1]):
-            if letter in "ci" and not text[at + 1].isdigit() and text[at + 1] != ".":
-                yield text[at + 1 :], name, start + found.end(1) - len(text) + at
+        for at in _beginnings(text):
+            yield text[at + 1 :], name, start + found.end(1) - len(text) + at
     for found in _CALLED_TEXTS.finditer(data, start, stop):
         yield found[2].decode("latin1"), found[4].decode("latin1"), found.start()
+
+
+def _beginnings(text: str) -> Iterator[int]:
+    """Yield the letters c and i of a text behind which a module is to be judged.
+
+    They are those before a module told by its first part, and the first of the others, which has all parts of the rest.
+    """
+    from ckptlint.checks.trust import LONGEST_TOP, is_told
+
+    tops = ((opens.start(), text[opens.end() :].partition(".")[0]) for opens in _OPENS.finditer(text))
+    longest = next((at for at, top in tops if not is_told(top)), None)
+    if longest is not None:
+        yield longest
+    begin = 0
+    for part in text.split("."):
+        end = begin + len(part)
+        near = begin if part.endswith("__") else max(begin, end - LONGEST_TOP - 1)
+        for opens in _OPENS.finditer(text, near, end):
+            if is_told(text[opens.end() : end]):
+                yield opens.start()
+        begin = end + 1
