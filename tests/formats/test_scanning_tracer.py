@@ -9,8 +9,30 @@ from ckptlint.checks.trust import Trust, is_notable, judge
 from ckptlint.formats.scanning.trace_ops import trace
 
 _BROKEN = b"\x80\x02\xff"
-_PARTS = "c i os posix system ci __ __builtin__ . x 1 torch hub numpy subprocess sys __main__ a_ distutils load _".split()
-_NAMES = "system load A x.os.y __x__ B.c eval".split()
+_PARTS = [
+    "c",
+    "i",
+    "os",
+    "posix",
+    "system",
+    "ci",
+    "__",
+    "__builtin__",
+    ".",
+    "x",
+    "1",
+    "torch",
+    "hub",
+    "numpy",
+    "subprocess",
+    "sys",
+    "__main__",
+    "a_",
+    "distutils",
+    "load",
+    "_",
+]
+_NAMES = ["system", "load", "A", "x.os.y", "__x__", "B.c", "eval"]
 
 
 @pytest.fixture
