@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ckptlint.core.dtype import ANY
 from ckptlint.core.schema import Schema
 from ckptlint.core.spec import TensorSpec
@@ -97,3 +99,25 @@ def test_another_length_gives_nothing_away_at_the_end():
 def test_two_that_are_decided_are_no_rule_and_three_out_of_order_neither():
     assert given_away({"a.0.w": "b.0.w", "a.1.w": "b.1.w"}, ["a.2.w"], ["b.2.w"]) == []
     assert given_away({"a.0.w": "b.1.w", "a.1.w": "b.0.w", "a.2.w": "b.2.w"}, ["a.3.w"], ["b.3.w"]) == []
+
+
+WIDTHS = {"0": (8, 3, 3, 3), "6": (16, 8, 3, 3), "8": (5, 16, 3, 3)}
+
+
+def convolutions(spelled, numbers):
+    return {spelled.format(number): WIDTHS.get(number, (8, 8, 3, 3)) for number in numbers.split()}
+
+
+@pytest.mark.parametrize("spelled", ["net.{}.weight", "conv{}.weight"])
+@pytest.mark.parametrize("prefix", ["", "model."])
+@pytest.mark.parametrize("numbers", [("0 2 4 6 8", "0 4 5 6 8"), ("0 2 3 6 8", "0 3 3b 6 8")])
+def test_what_would_leave_a_number_that_stayed_is_open(spelled, prefix, numbers):
+    old, new = convolutions(prefix + spelled, numbers[0]), convolutions(spelled, numbers[1])
+    found = suggest(schema(old), schema(new), Synonyms(), SuggestOptions())
+    assert all(edge.sources[0] == prefix + edge.targets[0] for edge in found.edges())
+    assert found.open_targets
+
+
+def test_numbers_that_all_move_are_no_names():
+    shifted = {"a.1.w": "b.0.w", "a.2.w": "b.1.w", "a.5.w": "b.4.w"}
+    assert given_away(shifted, ["a.3.w", "a.4.w"], ["b.2.w", "b.3.w"]) == [("a.3.w", "b.2.w"), ("a.4.w", "b.3.w")]

@@ -3,12 +3,15 @@
 A list is a path with numbers, `stages.#.blocks.#`, and what its numbers count has a rank, from (0, 0) on. Where three ranks or more are
 decided, none to two places, and in the order of the other side, a rank between two of them is the one between theirs, if there are as many
 between. What the two hold must have the same shapes; which of it is which is decided among them alone.
+
+Where decided pairs keep their numbers, the numbers are names, and stronger than ranks: what would go to another number, though its own is
+there on the other side with the same shapes, or that number on its own side, is left open.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,9 +44,10 @@ class Block(NamedTuple):
 
 @dataclass(slots=True)
 class _Lists:
-    """The lists of one side: the numbers of each, and the open tensors at each."""
+    """The lists of one side: the numbers of each, all that lies at each, and what of it is open."""
 
     numbers: dict[Segments, set[Numbers]] = field(default_factory=dict)
+    held: dict[_Item, list[Family]] = field(default_factory=dict)
     open: dict[_Item, list[Family]] = field(default_factory=dict)
 
     @classmethod
@@ -57,6 +61,7 @@ class _Lists:
             for item in _items(family.template):
                 if item.path in wanted:
                     found.numbers.setdefault(item.path, set()).add(item.numbers)
+                    found.held.setdefault(item, []).append(family)
         return found
 
 
@@ -75,8 +80,45 @@ def blocks(
             other = _rank(rank, known, (len(ranks_old), len(ranks_new)))
             one = old.open.get(_Item(mine, numbers), [])
             two = [] if other is None else new.open.get(_Item(theirs, ranks_new[other]), [])
-            if one and _shapes(one) == _shapes(two):
-                yield Block(one, two)
+            if one and _shapes(one) == _shapes(two) and other is not None:
+                elsewhere = (old.held.get(_Item(mine, ranks_new[other]), []), new.held.get(_Item(theirs, numbers), []))
+                moves = numbers != ranks_new[other] and any(_holds(each, one) for each in elsewhere)
+                if not (moves and _are_names(said, ranks_old[0])):
+                    yield Block(one, two)
+
+
+def _holds(every: Iterable[Family], some: Iterable[Family]) -> bool:
+    return _shapes(some) <= _shapes(every)
+
+
+def _are_names(said: Mapping[Numbers, set[Numbers]], first: Numbers) -> bool:
+    """Whether a decided pair keeps its numbers; the first of two lists that count from the same number does in any case."""
+    return any(numbers in others for numbers, others in said.items() if numbers != first)
+
+
+def crossing(
+    pairs: Iterable[tuple[Family, Family]], decided: Iterable[tuple[Family, Family]]
+) -> Iterator[tuple[Family, Family]]:
+    """The pairs that do not keep their numbers, and change places with a decided one of their shape that does."""
+    kept: dict[tuple[Segments, Segments, tuple[int, ...]], list[Numbers]] = {}
+    for one, other in decided:
+        for mine, theirs in _beside(one, other):
+            if mine.numbers == theirs.numbers:
+                kept.setdefault((mine.path, theirs.path, one.shape), []).append(mine.numbers)
+    for each in kept.values():
+        each.sort()
+    for one, other in pairs:
+        for mine, theirs in _beside(one, other):
+            stayed = kept.get((mine.path, theirs.path, one.shape), ())
+            low, high = sorted((mine.numbers, theirs.numbers))
+            if low != high and bisect_left(stayed, low) < bisect_right(stayed, high):
+                yield one, other
+                break
+
+
+def _beside(one: Family, other: Family) -> Iterator[tuple[_Item, _Item]]:
+    """The lists that two tensors lie in, from the innermost."""
+    return zip(reversed(list(_items(one.template))), reversed(list(_items(other.template))), strict=False)
 
 
 def _votes(

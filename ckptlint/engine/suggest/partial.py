@@ -1,6 +1,7 @@
 """A list of which the source has a part: its numbers are names where they leave a gap, as layers 12 to 23 do, or 0, 2 and 5.
 
 Where the source has the first of more layers nothing says that these are the same ones: the model may have been made deeper anywhere.
+Layers 1, 2, 3 of a source may be the first ones, too, which it counts from 1.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ def cut_to(old: Sequence[Family], new: Sequence[Family]) -> tuple[Family, ...]:
             found.append(family)
             continue
         ranks = {number: rank for rank, number in enumerate(sorted(numbers))}
-        others = [key for index, key in family.members.items() if index[0] not in ranks]
+        others = frozenset(key for index, key in family.members.items() if index[0] not in ranks)
         inside = without(family, others)
         if inside is not None:
             places = tuple(
                 (ranks[index[0]], *place[1:]) for index, place in zip(inside.members, inside.places, strict=True)
             )
             found.append(replace(inside, places=places))
-        found += [one for one in unfolded([family]) if one.keys[0] in set(others)]
+        found += [one for one in unfolded([family]) if one.keys[0] in others]
     return tuple(found)
 
 
@@ -40,9 +41,14 @@ def _parts(old: Iterable[Family], new: Iterable[Family]) -> dict[Segments, set[i
     for content in mine.keys() & theirs.keys():
         if len(mine[content]) == len(theirs[content]) == 1:
             numbers, (path, every) = mine[content][0][1], theirs[content][0]
-            if numbers < every and sorted(every)[: len(numbers)] != sorted(numbers):
+            if numbers < every and not _are_first(numbers, every):
                 found[path] = numbers
     return found
+
+
+def _are_first(numbers: set[int], every: set[int]) -> bool:
+    """Whether these may be the first of all, or are numbered from 1 on."""
+    return numbers == set(sorted(every)[: len(numbers)]) or numbers == set(range(1, len(numbers) + 1))
 
 
 def _by_content(families: Iterable[Family]) -> dict[Hashable, list[tuple[Segments, set[int]]]]:

@@ -15,7 +15,7 @@ from ckptlint.engine.suggest.families import Family, Shape, fold, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
 from ckptlint.engine.suggest.modules import Modules, Natures, Numbers
 from ckptlint.engine.suggest.names import Names, Synonyms
-from ckptlint.engine.suggest.numbering import Block, blocks
+from ckptlint.engine.suggest.numbering import Block, blocks, crossing
 from ckptlint.engine.suggest.ordering import is_sorted
 from ckptlint.engine.suggest.pairing import Group, Pairing, groups, same_places
 from ckptlint.engine.suggest.partial import cut_to
@@ -29,6 +29,7 @@ from ckptlint.engine.suggest.twins import by_values
 from ckptlint.engine.suggest.unsourced import is_known
 
 _SHOWN: Final = 5
+_SHAPE_ALONE: Final = ("the only one of its shape",)
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
 _NEW: Final = 0.9
 _SAME: Final = 0.95
@@ -113,6 +114,7 @@ def _found(old: Sequence[Family], new: Sequence[Family], names: Names, options: 
     matches = told + search.run()
     if search.old and search.new:
         matches, mine, theirs, search = _key_by_key(matches, search, options)
+    matches = _uncrossed(matches)
     matches, mine, theirs = _by_numbers(matches, mine, theirs, search.pairing)
     matches = [*matches, *_unmoved(*_open(matches, mine, theirs))]
     open_old, open_new = _open(matches, mine, theirs)
@@ -164,6 +166,15 @@ def _key_by_key(
     again.groups += search.groups
     every_old, every_new = _replaced(search.all_old, old_families, old), _replaced(search.all_new, new_families, new)
     return matches, every_old, every_new, again
+
+
+def _uncrossed(matches: list[Match]) -> list[Match]:
+    """The matches without those of single keys that nothing but a shape speaks for, and the numbers of others of that shape against."""
+    weak = [match for match in matches if match.evidence == _SHAPE_ALONE and len(match.sources[0].members) == 1]
+    pairs = [pair for match in weak for pair in _singly(match)]
+    every = [pair for match in matches for pair in _singly(match)] if pairs else []
+    gone = {other.keys for _, other in crossing(pairs, every)}
+    return [match for match in matches if match.targets[0].keys not in gone] if gone else matches
 
 
 def _by_numbers(
