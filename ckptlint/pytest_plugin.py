@@ -47,11 +47,24 @@ class Place:
 
     @property
     def golden(self) -> list[Path]:
+        from ckptlint.commands.sources import holds_keys
+
         folder = self.chain / GOLDEN
         files = folder.iterdir() if folder.is_dir() else ()
         return sorted(
-            path for path in files if not path.name.startswith(".") and path.suffix != ".lock"
+            path for path in files if not path.name.startswith(".") and not holds_keys(str(path))
         )  # `check` judges keys alone
+
+    def recorded(self, path: Path) -> tuple[str, ...]:
+        """The option that says where a golden checkpoint stands, where that is recorded."""
+        from ckptlint.commands.golden_files import recorded
+        from ckptlint.errors import CkptlintError
+
+        try:
+            known = recorded(str(self.chain)).get(path.relative_to(self.chain).as_posix())
+        except CkptlintError:
+            return ()  # what is wrong with it, the test `chain_reaches_lock` says
+        return ("--from", known[0].revision) if known and known[0].revision else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,8 @@ def _places(root: Path) -> list[Place]:
 
 
 def _tests(place: Place) -> Iterator[Test]:
+    from ckptlint.commands.targets import written_suffix
+
     chain, lock = str(place.chain), str(place.lock)
     linked = any(place.chain.glob(_LINK))
     if place.factory:
@@ -88,17 +103,18 @@ def _tests(place: Place) -> Iterator[Test]:
         yield Test("single_head", (("log", chain),))
         yield Test("chain_reaches_lock", (("check", chain, "--lock", lock),))
     for path in place.golden:
-        old = str(path)
-        up = ("migrate", old, "--chain", chain, "--to", "head", "-o", "NEW", "--undo-file", "UNDO")
+        old, suffix = str(path), written_suffix(str(path))
+        start = place.recorded(path) if linked else ()
+        up = ("migrate", old, "--chain", chain, *start, "--to", "head", "-o", "NEW", "--undo-file", "UNDO")
         loading = (up, ("lint", "NEW", "--lock", lock)) if linked else (("lint", old, "--lock", lock),)
-        yield Test(f"golden_checkpoints_load[{path.name}]", loading, path.suffix)
+        yield Test(f"golden_checkpoints_load[{path.name}]", loading, suffix)
         if linked:
             back = (  # the undo file holds digests of the old tensors, and what comes back is compared with them
                 up,
                 ("migrate", "NEW", "--reverse", "--undo-file", "UNDO", "-o", "BACK"),
                 ("diff", old, "BACK"),
             )
-            yield Test(f"up_down_identity[{path.name}]", back, path.suffix)
+            yield Test(f"up_down_identity[{path.name}]", back, suffix)
 
 
 class CommandFailedError(AssertionError):

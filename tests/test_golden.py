@@ -178,6 +178,40 @@ def test_a_broken_sum_of_the_base_can_be_mended(run):
     assert found(run, "--against", "HEAD", code=0) == []
 
 
+def test_a_file_of_a_format_that_is_only_read_gets_to_the_head(run):
+    np.savez("ckpt/golden/old.npz", **{key: np.full(shape, 0.5, "float32") for key, shape in FIRST.items()})
+    run("golden", "ckpt")
+    assert found(run, code=0) == []
+
+
+def test_each_variant_of_a_lock_gets_to_the_head(run):
+    wide = [{key: [2 * size for size in shape] for key, shape in each.items()} for each in (FIRST, THIRD)]
+    Path("ckpt/schema.lock").write_text(write_locks({"a": schema(THIRD), "b": schema(wide[1])}, model="toy"))
+    old = Path("ckpt/golden/old.lock")
+    old.write_text(write_locks({"a": schema(FIRST), "b": schema(wide[0])}, model="toy"))
+    run("golden", "ckpt", str(old), "--from", "base")
+    assert found(run, code=0) == []
+    wide[0]["embed.weight"] = [10, 7]
+    old.write_text(write_locks({"a": schema(FIRST), "b": schema(wide[0])}, model="toy"))
+    said = run("golden", "ckpt", str(old), "--from", "base", code=1)
+    assert "CKG110" in said
+    assert "variant b: tokens.weight: " in said
+    assert "variant a" not in said
+
+
+def test_the_ready_tests_know_what_is_recorded_and_leave_keys_out(run):
+    from ckptlint.pytest_plugin import Place, _tests
+
+    save(FIRST, "ckpt/golden/untold.safetensors")
+    Path("ckpt/golden/keys.json").write_text(json.dumps(THIRD))
+    run("golden", "ckpt", "ckpt/golden/untold.safetensors", "--from", "base")
+    lines = {each.name: each.lines[0] for each in _tests(Place(Path(), "toy", Path("ckpt/schema.lock"), ""))}
+    assert not [name for name in lines if ".json" in name or ".lock" in name]
+    said = lines["golden_checkpoints_load[untold.safetensors]"]
+    assert said[said.index("--from") + 1] == "base"
+    assert "--from" not in lines["golden_checkpoints_load[first.safetensors]"]
+
+
 def test_files_of_variants_are_held_to_theirs(run):
     wide = {key: [2 * size for size in shape] for key, shape in THIRD.items()}
     variants = {"small": schema(THIRD), "large": schema(wide)}

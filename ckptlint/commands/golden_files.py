@@ -18,6 +18,7 @@ from ckptlint.commands import sources
 from ckptlint.commands.chain_folder import GOLDEN, GOLDEN_SUM
 from ckptlint.commands.chaining import schema_evidence
 from ckptlint.commands.migrate import Request, migrate
+from ckptlint.commands.targets import written_suffix
 from ckptlint.core.finding import Finding
 from ckptlint.core.schema import Schema
 from ckptlint.core.severity import Severity
@@ -27,7 +28,8 @@ from ckptlint.engine.faults import BAD_CHAIN, GOLDEN_CHANGED, GOLDEN_DIFFERS, GO
 from ckptlint.engine.gate import USUAL, Wanted, compared
 from ckptlint.engine.planner import draft
 from ckptlint.engine.standing import locate
-from ckptlint.engine.variants import Variants, nearest
+from ckptlint.engine.variants import Variants, joined, nearest
+from ckptlint.engine.variants import each as each_variant
 from ckptlint.errors import CkptlintError
 from ckptlint.ops.init import Init
 from ckptlint.ops.python import Python
@@ -126,7 +128,7 @@ def becomes(fixtures: Fixtures, name: str, start: str) -> tuple[Finding, ...]:
     path = os.path.join(fixtures.folder, name)
     faults = Faults()
     try:
-        made = _at_head(fixtures, path, start)
+        made = _all_at_head(fixtures, path, start)
     except PlanFaults as error:
         if any(each.rule != BAD_CHAIN.code for each in error.findings):
             faults.add(
@@ -140,8 +142,13 @@ def becomes(fixtures: Fixtures, name: str, start: str) -> tuple[Finding, ...]:
     except CkptlintError as error:
         faults.add(GOLDEN_STUCK, error.message, hint=error.hint or f"ckptlint inspect {path}")
         return faults.findings()
-    head = fixtures.head[nearest(fixtures.head, made)]
-    compared(made, head, fixtures.wanted, faults)
+    return joined({name: _held(fixtures, keys) for name, keys in made.items()})
+
+
+def _held(fixtures: Fixtures, made: Schema) -> tuple[Finding, ...]:
+    """In what keys differ from those of the head that they are most like."""
+    faults = Faults()
+    compared(made, fixtures.head[nearest(fixtures.head, made)], fixtures.wanted, faults)
     return tuple(
         each._replace(
             rule=GOLDEN_DIFFERS.code,
@@ -152,18 +159,29 @@ def becomes(fixtures: Fixtures, name: str, start: str) -> tuple[Finding, ...]:
     )
 
 
-def _at_head(fixtures: Fixtures, path: str, start: str) -> Schema:
-    """The keys of what a file becomes at the head; it is written for that, unless something from outside is needed."""
-    with sources.subject(path) as subject:
-        keys = subject if isinstance(subject, Schema) else sources.weights(subject, None).schema(path)
-        named = isinstance(subject, Schema)
-    chain = fixtures.chain
+def _all_at_head(fixtures: Fixtures, path: str, start: str) -> dict[str, Schema]:
+    """What a file becomes at the head, under '', or each variant of a lock."""
+    if sources.holds_keys(path):
+        return each_variant(sources.variants(path), lambda keys: _keys_at_head(fixtures.chain, keys, start))
+    return {"": _at_head(fixtures, path, start)}
+
+
+def _keys_at_head(chain: Chain, keys: Schema, start: str) -> Schema:
+    """What keys alone become at the head."""
     if not chain.links:
         return keys
-    if named:
-        place = chain.place(start) if start else locate(chain, schema_evidence(keys)).place
-        for migration in chain.between(place, len(chain.links)):
-            keys = draft(keys, migration).plan.target
+    place = chain.place(start) if start else locate(chain, schema_evidence(keys)).place
+    for migration in chain.between(place, len(chain.links)):
+        keys = draft(keys, migration).plan.target
+    return keys
+
+
+def _at_head(fixtures: Fixtures, path: str, start: str) -> Schema:
+    """The keys of what a file becomes at the head; it is written for that, unless something from outside is needed."""
+    chain = fixtures.chain
+    with sources.opened(path) as checkpoint:
+        keys = sources.weights(checkpoint, None).schema(path)
+    if not chain.links:
         return keys
     return _migrated(Request(path, (), chain=fixtures.folder, start=start or None, end=HEAD, dry_run=True), keys)
 
@@ -175,7 +193,7 @@ def _migrated(request: Request, keys: Schema) -> Schema:
     target = max((plan.target for _, plan in planned), key=lambda each: len(each.tensors))
     if any(isinstance(step.op, Init | Python) for _, plan in planned for step in plan.steps):
         return target
-    suffix = Path(request.checkpoint).suffix if os.path.isfile(request.checkpoint) else ".pt"
+    suffix = written_suffix(request.checkpoint)
     with tempfile.TemporaryDirectory() as folder:
         output = os.path.join(folder, f"new{suffix}")
         migrate(replace(request, output=output, dry_run=False))

@@ -62,6 +62,18 @@ def subject(path: str) -> Iterator[Checkpoint | Schema]:
         yield checkpoint
 
 
+def holds_keys(path: str) -> bool:
+    """Whether a file is a lock, or a JSON object of keys, and no checkpoint."""
+    if not os.path.isfile(path):
+        return False
+    start = _start(path)
+    return start.startswith(_LOCK) or _is_json_of_keys(path, start)
+
+
+def _is_json_of_keys(path: str, start: bytes) -> bool:
+    return start.lstrip().startswith(b"{") and not path.endswith((".index.json", *_CHECKPOINTS))
+
+
 def schema(reference: str, building: Building, *, section: str | None = None) -> Schema:
     """Return the schema that `reference` names: a lock, a JSON object of keys, a checkpoint, or a model."""
     if not _exists(reference):
@@ -119,7 +131,7 @@ def _document(path: str) -> Schema | None:
         from ckptlint.documents.lock_reader import read_lock
 
         return read_lock(read_text(file), file, variant)
-    if start.lstrip().startswith(b"{") and not path.endswith((".index.json", *_CHECKPOINTS)):
+    if _is_json_of_keys(path, start):
         from ckptlint.documents.schema_json import read_schema_json
 
         return read_schema_json(read_text(path), path)

@@ -75,6 +75,12 @@ def parse_target(output: str, shard: int | None = None) -> Target:
     return Target(whole, form, (shard or _USUAL) if indexed else shard, indexed)
 
 
+def written_suffix(path: str) -> str:
+    """The suffix with which what comes of a checkpoint is written: its own where that names a format to write, else torch's."""
+    suffix = Path(path).suffix if os.path.isfile(path) else ""
+    return suffix if suffix in (*TORCH, SAFETENSORS) else TORCH[0]
+
+
 def as_legacy(target: Target) -> Target:
     """The same file in the format of torch before 1.6; `UsageError` where another format, or several files, were asked for."""
     if target.form is not Form.TORCH or target.shard is not None:
