@@ -14,7 +14,7 @@ from ckptlint.core.spec import TensorSpec
 from ckptlint.documents.migrations import read_migration
 from ckptlint.documents.suggested import migration_yaml
 from ckptlint.engine.prove import prove
-from ckptlint.engine.suggest.families import fold
+from ckptlint.engine.suggest.families import HOLE, fold
 from ckptlint.engine.suggest.names import Synonyms
 from ckptlint.engine.suggest.spelling import Reader, back, inner_number, readers, turned
 from ckptlint.engine.suggest.suggest import SuggestOptions, suggest
@@ -131,7 +131,7 @@ def test_siblings_that_hold_no_modules_are_no_list():
     assert all(not family.depth for family in fold(keys, Reader(plain=False)))
 
 
-NAMES = st.sampled_from(["a", "b1", "layers_0", "layers_1", "0", "1", "kernel", "scale", "x_2_y", "weight", "k:0"])
+NAMES = st.sampled_from(["a", "b1", "layers_0", "layers_1", "0", "1", "kernel", "scale", "x_2_y", "weight", "k:0", "#", "a#1"])
 KEYS = st.lists(NAMES, min_size=1, max_size=5)
 
 
@@ -145,7 +145,7 @@ def test_every_key_is_in_one_family_whose_text_is_the_key(parts, framework):
         for number, (index, key) in enumerate(family.members.items()):
             text = ".".join(family.written)
             for each in index:
-                text = text.replace("#", str(each), 1)
+                text = text.replace(HOLE, str(each), 1)
             assert text == key
             assert prod(family.shape_at(number)) == prod(shapes[key])
 
@@ -194,3 +194,13 @@ def test_square_kernels_that_nothing_tells_of_are_left_open():
         schema(old | {"norm.scale": (6,)}), schema(new | {"norm.weight": (6,)}), Synonyms(), SuggestOptions()
     )
     assert {edge.ops for edge in written.edges() if edge.targets[0] == "a.weight"} == {("transpose",)}
+
+
+@pytest.mark.parametrize("name", ["a#1", "a.#", "#", "a.#.0.#1"])
+def test_a_key_with_the_sign_of_a_number_is_read_as_it_is(name):
+    shapes = {"weight": (3, 4), "bias": (5,)}
+    one, other = ({f"{prefix}.{leaf}": shape for leaf, shape in shapes.items()} for prefix in ("x", name))
+    for old, new in ((schema(one), schema(other)), (schema(other), schema(one))):
+        found = suggest(old, new, Synonyms(), SuggestOptions())
+        assert len(list(found.edges())) == 2
+        assert not prove(read_migration(migration_yaml(found, old, new), "m.yaml"), old, new).failed

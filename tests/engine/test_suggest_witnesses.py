@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_suggest import NOTHING_KNOWN, edges, found, schema, tower
 
-from ckptlint.engine.suggest.families import fold
+from ckptlint.engine.suggest.families import HOLE, fold
 from ckptlint.engine.suggest.names import Names, Synonyms
 from ckptlint.engine.suggest.ordering import Neighbours, block_of
 from ckptlint.engine.suggest.ranking import ranked
@@ -34,7 +34,7 @@ def test_siblings_are_ranked_where_their_names_say_it(names, ranks):
 
 
 def test_a_number_that_holds_no_modules_is_no_block():
-    assert block_of(("h", "#", "mlp", "0", "weight")) == ("h", "#")
+    assert block_of(("h", HOLE, "mlp", "0", "weight")) == ("h", HOLE)
     assert block_of(("layers", "0", "blocks", "conv", "weight")) == ("layers", "0")
 
 

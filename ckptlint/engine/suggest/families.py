@@ -18,7 +18,7 @@ Index = tuple[int, ...]
 Segments = tuple[str, ...]
 Shape = tuple[int, ...]
 
-HOLE: Final = "#"  # the segment of a template where numbers were folded
+HOLE: Final = ".#"  # the segment of a template where numbers were folded; keys part at points, so that none has one like it
 _DEEPEST: Final = 8  # lists within lists that fold; deeper numbers stay literal
 _ALIKE: Final = 0.5  # of the names that children share, so many must have one shape
 _SHARED: Final = 0.6  # of the keys, so many must have a name that another child has, too
@@ -49,7 +49,7 @@ class Family:
     @property
     def written(self) -> Segments:
         """The keys by their points, with `HOLE` for each number, which may be within a segment."""
-        return tuple(HOLE.join(self.text).split(".")) if self.text else self.template
+        return _parted_text(self.text) if self.text else self.template
 
     @property
     def shape(self) -> Shape:
@@ -82,7 +82,7 @@ class Family:
         return self.shapes[0] if self.uniform else self.shapes[number]
 
     def __str__(self) -> str:
-        return ".".join(self.written)
+        return ".".join(self.written).replace(HOLE, "#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +226,7 @@ def _family(template: Segments, members: list[tuple[Index, _Key]], lists: Mappin
     read = members[0][1].read
     found = Family(template, {index: key.key for index, key in members}, places, tuple(shapes), min(orders), orders)
     text = _text(template, read)
-    plain = HOLE.join(text) == ".".join(template)
-    return found if plain and not read.turn else replace(found, text=text, turn=read.turn, stored=read.stored)
+    return found if _parted_text(text) == template and not read.turn else replace(found, text=text, turn=read.turn, stored=read.stored)
 
 
 def _text(template: Segments, read: Read) -> Segments:
@@ -240,6 +239,16 @@ def _text(template: Segments, read: Read) -> Segments:
         else:
             found[-1] += raw
     found[-1] += read.joins[-1]
+    return tuple(found)
+
+
+def _parted_text(text: Segments) -> Segments:
+    """The text parted at its points, with `HOLE` between what is before and behind a number."""
+    found = [""]
+    for place, piece in enumerate(text):
+        first, *rest = piece.split(".")
+        found[-1] += HOLE + first if place else first
+        found += rest
     return tuple(found)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from ckptlint.core.schema import Schema
 from ckptlint.engine.suggest.confidence import calibrated, of_fusion
 from ckptlint.engine.suggest.context import Context
-from ckptlint.engine.suggest.families import Family, Shape, fold, unfolded
+from ckptlint.engine.suggest.families import HOLE, Family, Shape, fold, unfolded
 from ckptlint.engine.suggest.fusing import Fusing, Fusion
 from ckptlint.engine.suggest.modules import Modules, Natures, Numbers
 from ckptlint.engine.suggest.names import Names, Synonyms
@@ -33,7 +33,7 @@ _SHAPE_ALONE: Final = ("the only one of its shape",)
 _MOST_SHOWN: Final = 200  # a group with more members has no alternatives listed
 _NEW: Final = 0.9
 _SAME: Final = 0.95
-_NUMBERED: Final = re.compile(r"#|[0-9]")
+_NUMBERED: Final = re.compile(rf"{re.escape(HOLE)}|[0-9]")
 _MOST_KEYS: Final = 2000  # open keys that are looked at one by one
 _RELATED: Final = 0.5  # of the target's families, so many must be matched before anything is called new or dropped
 
