@@ -131,7 +131,9 @@ def test_siblings_that_hold_no_modules_are_no_list():
     assert all(not family.depth for family in fold(keys, Reader(plain=False)))
 
 
-NAMES = st.sampled_from(["a", "b1", "layers_0", "layers_1", "0", "1", "kernel", "scale", "x_2_y", "weight", "k:0", "#", "a#1"])
+NAMES = st.sampled_from(
+    ["a", "b1", "layers_0", "layers_1", "0", "1", "kernel", "scale", "x_2_y", "weight", "k:0", "#", "a#1"]
+)
 KEYS = st.lists(NAMES, min_size=1, max_size=5)
 
 

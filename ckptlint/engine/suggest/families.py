@@ -18,7 +18,9 @@ Index = tuple[int, ...]
 Segments = tuple[str, ...]
 Shape = tuple[int, ...]
 
-HOLE: Final = ".#"  # the segment of a template where numbers were folded; keys part at points, so that none has one like it
+HOLE: Final = (
+    ".#"  # the segment of a template where numbers were folded; keys part at points, so that none has one like it
+)
 _DEEPEST: Final = 8  # lists within lists that fold; deeper numbers stay literal
 _ALIKE: Final = 0.5  # of the names that children share, so many must have one shape
 _SHARED: Final = 0.6  # of the keys, so many must have a name that another child has, too
@@ -226,7 +228,11 @@ def _family(template: Segments, members: list[tuple[Index, _Key]], lists: Mappin
     read = members[0][1].read
     found = Family(template, {index: key.key for index, key in members}, places, tuple(shapes), min(orders), orders)
     text = _text(template, read)
-    return found if _parted_text(text) == template and not read.turn else replace(found, text=text, turn=read.turn, stored=read.stored)
+    return (
+        found
+        if _parted_text(text) == template and not read.turn
+        else replace(found, text=text, turn=read.turn, stored=read.stored)
+    )
 
 
 def _text(template: Segments, read: Read) -> Segments:
