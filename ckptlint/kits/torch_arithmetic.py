@@ -52,7 +52,8 @@ def transform(x: torch.Tensor, function: Function) -> torch.Tensor:
 def _checked_near(x: torch.Tensor, value: float, distance: float) -> torch.Tensor:
     wide = x.to(torch.complex128 if x.dtype.is_complex else torch.float64)
     within = f" within {distance:g}" if distance else ""
-    said = wide if x.is_floating_point() else x  # not every float can be indexed, and a whole number is said as one
+    whole = x.to(torch.uint8) if x.dtype == torch.bool else x
+    said = wide if x.is_floating_point() else whole  # not every float can be indexed, and a whole number is said as one
     _refuse(~((wide - value).abs() <= distance), said, f"are not {value:g}{within}")
     return x
 
