@@ -217,3 +217,60 @@ def test_a_storage_of_another_size_is_no_storage_met_before(both, stamped):
     assert slow == quick
     assert "storage" in slow
     assert any(stamped)
+
+
+def many(count, *, rebuilds=1, before=0, shapes=((8, 8),)):
+    """Tensors of a few shapes, whose calls name one of several memo entries of the same function, behind `before` other entries."""
+    memo = []
+
+    def put(kind=""):
+        memo.append(kind)
+        return b"r" + struct.pack("<I", len(memo) - 1)
+
+    def tuple_of(sizes):
+        return b"".join(b"J" + struct.pack("<i", size) for size in sizes) + b"\x86" + put()
+
+    parts = [b"\x80\x02}", put(), *(b"N" + put() + b"0" for _ in range(before))]
+    parts += [b"ctorch._utils\n_rebuild_tensor_v2\n" + put("rebuild") + b"0" for _ in range(rebuilds)]
+    parts += [b"X\7\0\0\0storage", put("word"), b"0ctorch\nFloatStorage\n", put("owner"), b"0X\3\0\0\0cpu", put("cpu")]
+    parts += [b"0ccollections\nOrderedDict\n", put("hooks"), b"0("]
+    first, word, owner, cpu, hooks = map(memo.index, ("rebuild", "word", "owner", "cpu", "hooks"))
+    for number in range(count):
+        rows, columns = shapes[number % len(shapes)]
+        name, key = f"w{number}".encode(), str(number).encode()
+        parts += [b"X" + struct.pack("<I", len(name)) + name, put(), get(first + number % rebuilds), b"((", get(word)]
+        parts += [get(owner), b"X" + struct.pack("<I", len(key)) + key, put(), get(cpu)]
+        parts += [b"J" + struct.pack("<i", rows * columns), b"t", put(), b"QK\0", tuple_of((rows, columns))]
+        parts += [tuple_of((columns, 1)), b"\x89", get(hooks), b")R", put(), b"t", put(), b"R", put()]
+    return b"".join(parts) + b"u" + b"N0" * 2048 + b"."
+
+
+@pytest.fixture
+def unpacked(monkeypatch):
+    """Count how often a record is taken apart to be compared with one before, or with what begins like it."""
+    counts = [0]
+
+    class Counting(struct.Struct):
+        def unpack_from(self, *arguments):
+            counts[0] += 1
+            return super().unpack_from(*arguments)
+
+    monkeypatch.setattr(stamps, "Struct", Counting)
+    return counts
+
+
+@pytest.mark.parametrize(
+    "forms",
+    [
+        {"rebuilds": 500},
+        {"before": 300, "shapes": [(8, width) for width in range(1, 200)]},
+        {"shapes": [(1 << power, 1 << 10 - power) for power in range(11)]},
+        {"rebuilds": 300, "shapes": [(2, width) for width in range(1, 200)]},
+    ],
+    ids=["functions", "far memo numbers", "shapes of one size", "functions and shapes"],
+)
+def test_a_record_is_compared_with_few_others_however_many_there_were(both, unpacked, forms):
+    slow, quick = both(many(700, **forms))
+    assert slow == quick
+    assert not isinstance(slow, str), slow
+    assert 0 < unpacked[0] <= 700 * 8

@@ -20,6 +20,7 @@ from ckptlint.formats.pickles.state import State
 _RAMP: Final = 4096  # consecutive memo numbers kept, to compare those of a record with
 _LONGEST: Final = 2048  # bytes that no record reaches, so that no end needs a look
 _MOST: Final = 1024  # stamps of one pickle
+_MOST_ALIKE: Final = 8  # stamps that the same few bytes stand for, each of which a record is compared with
 _MOST_DIGITS: Final = 18
 _COUNT, _STORAGE = 5, 6  # groups of the pattern of records: the length of the storage's key, and the key
 _PUTS: Final = (7, 10, 13, 15, 18, 19, 20)  # the memo numbers behind it
@@ -49,13 +50,24 @@ class _Stamp(NamedTuple):
     absent: tuple[Value, ...]
 
 
-class _Front(NamedTuple):
-    """All between the key and the storage's key, and the stamps that were met behind it, by a few of their bytes."""
+_Front: TypeAlias = "dict[bytes, list[_Stamp]]"  # the stamps that were met behind one middle, by a few of their bytes
+
+
+class _Width(NamedTuple):
+    """What is all alike but for its bytes between the key and the storage's key: a memo number, and a middle, by which fronts are found.
+
+    Three GETs are all that differs in length in a middle, so there are four widths at most, however many fronts a pickle has.
+    """
 
     unpack: Unpack
     size: int
-    middle: bytes
-    stamps: dict[bytes, list[_Stamp]]
+    fronts: dict[bytes, _Front]
+
+
+def _few(data: bytes, stop: int) -> bytes:
+    """The bytes behind a storage's key by which stamps are told apart first: the storage's length, behind a PUT and the location's GET."""
+    at = stop + (7 if data[stop + 5] == op.BINGET else 10)
+    return data[at : at + 4]
 
 
 class Stamps:
@@ -64,7 +76,7 @@ class Stamps:
     def __init__(self, state: State, data: bytes) -> None:
         self._state = state
         self._data = data
-        self._fronts: dict[bytes, _Front] = {}
+        self._widths: dict[int, _Width] = {}
         self._count = 0
         self._base = 0
         self._numbers: tuple[int, ...] = ()
@@ -78,27 +90,27 @@ class Stamps:
         if after + _LONGEST > state.end:
             return None
         base = len(state.memo)
-        front, count = self._front(after, base)
+        front, start, count = self._front(after, base)
         if front is None:
             return None
-        start = after + front.size
         stop = start + count
         digits = data[start:stop]
         if not digits.isdigit() or count > _MOST_DIGITS:
             return None
-        for stamp in front.stamps.get(data[stop + 5 : stop + 11], ()):
+        for stamp in front.get(_few(data, stop), ()):
             fields = stamp.unpack(data, stop)
             if fields[::2] == stamp.constants and fields[1::2] == self._next(base + 1, len(stamp.constants)):
                 return self._made(stamp, data[position + 5 : after], digits.decode(), stop + stamp.size)
         return None
 
-    def _front(self, after: int, base: int) -> tuple[_Front | None, int]:
-        """Return which front stands behind a key, and how many digits the storage's key has."""
-        for front in self._fronts.values():
-            put, number, middle, count, zeros = front.unpack(self._data, after)
-            if middle == front.middle and number == base and put == b"r" and zeros == _ZEROS:
-                return front, count
-        return None, 0
+    def _front(self, after: int, base: int) -> tuple[_Front | None, int, int]:
+        """Return which front stands behind a key, where it ends, and how many digits the storage's key has."""
+        for width in self._widths.values():
+            put, number, middle, count, zeros = width.unpack(self._data, after)
+            front = width.fronts.get(middle)
+            if front is not None and number == base and put == b"r" and zeros == _ZEROS:
+                return front, after + width.size, count
+        return None, 0, 0
 
     def _made(self, stamp: _Stamp, name: bytes, digits: str, end: int) -> Found | None:
         storages = self._state.storages
@@ -131,10 +143,13 @@ class Stamps:
             return
         data, end = self._data, match.end(_STORAGE)
         middle = data[match.start() + 5 : match.start(_COUNT)]
-        front = self._fronts.get(middle)
-        if front is None:
+        width = self._widths.get(len(middle))
+        if width is None:
             form = Struct(f"<cI{len(middle)}sB3s")
-            front = self._fronts[middle] = _Front(form.unpack_from, form.size, middle, {})
+            width = self._widths[len(middle)] = _Width(form.unpack_from, form.size, {})
+        alike = width.fronts.setdefault(middle, {}).setdefault(_few(data, end), [])
+        if len(alike) >= _MOST_ALIKE:
+            return
         constants, at = [], end
         for start, stop in (match.span(group) for group in _PUTS if match[group] is not None):
             constants.append(data[at:start])
@@ -142,5 +157,5 @@ class Stamps:
         form = Struct("<" + "".join(f"{len(each)}sI" for each in constants))
         absent = (self._state.absent,) * (len(constants) - 1)
         stamp = _Stamp(form.unpack_from, form.size, tuple(constants), head, tensor.storage.numel, tensor, absent)
-        front.stamps.setdefault(data[end + 5 : end + 11], []).append(stamp)
+        alike.append(stamp)
         self._count += 1
