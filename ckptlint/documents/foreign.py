@@ -108,8 +108,8 @@ def _chosen(found: AnyMapping[str, object], name: str | None, every: AnyMapping[
 
 
 def _only(found: AnyMapping[str, object], every: AnyMapping[str, object], path: str) -> str:
-    unread = next(filter(None, map(_unknown_in, every.values())), None)
-    if not found and unread is not None:
+    unread = _unknown_in(list(every.values())) if not found else None
+    if unread is not None:
         raise DocumentError(
             f"states no mapping: `{unread.text}` is only told by running it", where=f"{path}:{unread.line}"
         )
@@ -133,15 +133,16 @@ def _unread(every: AnyMapping[str, object], name: str) -> Unknown | None:
 
 
 def _unknown_in(value: object) -> Unknown | None:
-    """The first part of a value that could not be read."""
-    if isinstance(value, Unknown):
-        return value
-    parts: list[object] = []
-    if isinstance(value, list):
-        parts = value
-    elif isinstance(value, dict):
-        parts = [*value, *value.values()]
-    return next((found for part in parts if (found := _unknown_in(part)) is not None), None)
+    """The first part of a value that could not be read. Lists may share parts, and hold themselves."""
+    work, seen = [value], set[int]()
+    while work:
+        part = work.pop()
+        if isinstance(part, Unknown):
+            return part
+        if isinstance(part, (list, dict)) and id(part) not in seen:
+            seen.add(id(part))
+            work += reversed(part if isinstance(part, list) else [*part, *part.values()])
+    return None
 
 
 def _some(found: AnyMapping[str, object]) -> str:

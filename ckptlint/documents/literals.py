@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from ckptlint.documents.plain_values import OF_TABLES, TURNS, Called, Unknown, counted, made, part
+from ckptlint.documents.plain_values import OF_TABLES, Allowance, Called, Unknown, counted, joined, made, part
 from ckptlint.errors import DocumentError
 
 _MOST: Final = 4_000_000  # bytes of source
@@ -34,10 +34,10 @@ class _Scope:
     prefix: str
     outer: _Scope | None
     names: dict[str, object] = field(default_factory=dict)
-    turns: list[None] = field(default_factory=list)  # of the loops so far
+    allowed: Allowance = field(default_factory=Allowance)  # of the whole file
 
     def inner(self, prefix: str) -> _Scope:
-        return _Scope(prefix, self, turns=self.turns)
+        return _Scope(prefix, self, allowed=self.allowed)
 
     def find(self, name: str) -> object | None:
         scope: _Scope | None = self
@@ -97,16 +97,27 @@ def _follow(statement: ast.stmt, scope: _Scope) -> None:
 
 def _store(statement: ast.Assign | ast.AnnAssign | ast.AugAssign, scope: _Scope) -> None:
     if isinstance(statement, ast.AugAssign):
-        _assign(statement.target, _joined(statement, statement.target, statement.value, scope), scope)
+        _assign(statement.target, _added(statement, scope), scope)
     elif statement.value is not None:
         value = _value(statement.value, scope)
         for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
             _assign(target, value, scope)
 
 
+def _added(statement: ast.AugAssign, scope: _Scope) -> object:
+    """What `+=` makes; a list is added to in its place, as Python does."""
+    one, other = _value(statement.target, scope), _value(statement.value, scope)
+    if not isinstance(statement.op, (ast.Add, ast.BitOr)):
+        return _unknown(statement)
+    if isinstance(one, list) and isinstance(other, list) and scope.allowed.make(other):
+        one.extend(other)
+        return one
+    return _joined(statement, one, other, scope)
+
+
 def _loop(statement: ast.For, scope: _Scope) -> None:
     """Follow the body for each item of what is stated outright; else, or where a turn may be left early, forget what it changes."""
-    items = _items(statement.iter, scope)
+    items = _items(statement.iter, statement, scope)
     early = any(isinstance(each, (ast.Break, ast.Continue, ast.Return)) for each in ast.walk(statement))
     if items is None or early or statement.orelse:
         _forget(statement, scope)
@@ -115,18 +126,20 @@ def _loop(statement: ast.For, scope: _Scope) -> None:
         _assign(statement.target, item, scope)
         for each in statement.body:
             _follow(each, scope)
+        if not scope.allowed.steps:
+            _forget(statement, scope)
+            return
 
 
-def _items(node: ast.expr, scope: _Scope) -> list[object] | None:
+def _items(node: ast.expr, loop: ast.AST, scope: _Scope) -> list[object] | None:
     """What a loop runs over, where that is stated outright and short enough."""
     found = _value(node, scope)
     if isinstance(found, Called):
-        found = counted(found)
+        found = counted(found) if scope.allowed.steps else None
     if isinstance(found, dict):
         found = list(found)
-    if not isinstance(found, list) or len(scope.turns) + len(found) > TURNS:
+    if not isinstance(found, list) or not scope.allowed.loop(len(found), sum(1 for _ in ast.walk(loop))):
         return None
-    scope.turns.extend([None] * len(found))
     return list(found)
 
 
@@ -145,6 +158,8 @@ def _filled(owner: list[object] | dict[object, object], name: str, call: ast.Cal
     if len(call.args) != 1 or call.keywords:
         return False
     given = _value(call.args[0], scope)
+    if not scope.allowed.make(given):
+        return False
     if isinstance(owner, dict):
         known = name == "update" and isinstance(given, dict)
         owner.update(given if known and isinstance(given, dict) else {})
@@ -230,7 +245,7 @@ def _combined(node: ast.BinOp, scope: _Scope) -> object:
     if type(one) is int and type(other) is int and type(node.op) in _ARITHMETIC and max(abs(one), abs(other)) < 2**31:
         return _ARITHMETIC[type(node.op)](one, other)
     if isinstance(node.op, (ast.Add, ast.BitOr)):
-        return _joined(node, node.left, node.right, scope)
+        return _joined(node, one, other, scope)
     return _unknown(node)
 
 
@@ -244,10 +259,15 @@ def _formatted(node: ast.JoinedStr, scope: _Scope) -> object:
             else each
         )
         value = _value(plain, scope)
-        if isinstance(plain, ast.FormattedValue) or type(value) not in (str, int):
+        if isinstance(plain, ast.FormattedValue) or not (_is_short(value) and scope.allowed.make(value)):
             return _unknown(node)
         parts.append(str(value))
     return "".join(parts)
+
+
+def _is_short(value: object) -> bool:
+    """Whether it is a text, or a number that Python writes out."""
+    return isinstance(value, str) or (type(value) is int and abs(value) < 2**63)
 
 
 def _comprehended(node: ast.ListComp | ast.DictComp, scope: _Scope) -> object:
@@ -276,7 +296,7 @@ def _each_turn(
             rows.append((_value(node.key, scope), _value(node.value, scope)))
         return True
     first, *others = generators
-    items = None if first.ifs or first.is_async else _items(first.iter, scope)
+    items = None if first.ifs or first.is_async else _items(first.iter, node, scope)
     if items is None:
         return False
     for item in items:
@@ -302,17 +322,9 @@ def _table(node: ast.Dict, scope: _Scope) -> object:
     return found
 
 
-def _joined(whole: ast.expr | ast.stmt, left: ast.expr, right: ast.expr, scope: _Scope) -> object:
-    one, other = _value(left, scope), _value(right, scope)
-    if isinstance(one, str) and isinstance(other, str):
-        return one + other
-    if isinstance(one, list) and isinstance(other, list):
-        return [*one, *other]
-    if isinstance(one, dict) and isinstance(other, dict):
-        return {**one, **other}
-    if isinstance(one, Called) and isinstance(other, Called):
-        return Called("|", (one, other), {}, one.line)
-    return _unknown(whole)
+def _joined(whole: ast.expr | ast.stmt, one: object, other: object, scope: _Scope) -> object:
+    found = joined(one, other) if scope.allowed.make(one, other) else None
+    return _unknown(whole) if found is None else found
 
 
 def _looked_up(node: ast.Name | ast.Attribute | ast.Subscript, scope: _Scope) -> object:
@@ -329,7 +341,8 @@ def _called(node: ast.Call, scope: _Scope) -> object:
     function = node.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     if isinstance(function, ast.Attribute) and not node.args and name in OF_TABLES:
-        given = part(name, _value(function.value, scope))
+        owner = _value(function.value, scope)
+        given = part(name, owner) if scope.allowed.make(owner) else None
         if given is not None:
             return given
     starred = any(isinstance(item, ast.Starred) for item in node.args) or any(not word.arg for word in node.keywords)
@@ -337,9 +350,13 @@ def _called(node: ast.Call, scope: _Scope) -> object:
         return _unknown(node)
     arguments = tuple(_value(item, scope) for item in node.args)
     options = {word.arg: _value(word.value, scope) for word in node.keywords if word.arg}
-    known = made(name, arguments, options)
+    known = made(name, arguments, options) if scope.allowed.make(*arguments) else None
     return Called(name, arguments, options, node.lineno) if known is None else known
 
 
 def _unknown(node: ast.expr | ast.stmt) -> Unknown:
-    return Unknown(node.lineno, ast.unparse(node).partition("\n")[0][:80])
+    try:
+        text = ast.unparse(node)
+    except ValueError:  # a number with more digits than Python writes out
+        text = type(node).__name__
+    return Unknown(node.lineno, text.partition("\n")[0][:80])

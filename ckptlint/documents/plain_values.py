@@ -10,7 +10,9 @@ _COPIES: Final = frozenset({"copy", "deepcopy"})
 OF_TABLES: Final = frozenset({*_COPIES, "items", "keys", "values"})
 _TABLES: Final = frozenset({"dict", "OrderedDict"})
 _LISTS: Final = frozenset({"list", "tuple"})
-TURNS: Final = 100_000  # of all loops of a file
+TURNS: Final = 100_000  # of one loop
+_STEPS: Final = 2_000_000  # of all loops of a file: nodes of their syntax, once a turn
+_ENTRIES: Final = 4_000_000  # characters and entries that joining and copying may make
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,47 @@ class Called:
     line: int
 
 
+@dataclass(slots=True)
+class Allowance:
+    """What following a file may still take: steps of loops, and characters and entries of what is made."""
+
+    steps: int = _STEPS
+    entries: int = _ENTRIES
+
+    def loop(self, turns: int, nodes: int) -> bool:
+        """Whether a loop may run; what it takes is gone then, and all where it may not, for what is around it would ask again."""
+        if turns > TURNS or turns * nodes > self.steps:
+            self.steps = 0
+            return False
+        self.steps -= turns * nodes
+        return True
+
+    def make(self, *parts: object) -> bool:
+        """Whether something as large as these together may be made; what it takes is gone then."""
+        size = sum(len(each) for each in parts if isinstance(each, (str, list, dict)))
+        if size > self.entries:
+            return False
+        self.entries -= size
+        return True
+
+
+def joined(one: object, other: object) -> object | None:
+    """What `+` or `|` makes of two values of a kind; None of any others."""
+    if isinstance(one, str) and isinstance(other, str):
+        return one + other
+    if isinstance(one, list) and isinstance(other, list):
+        return [*one, *other]
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {**one, **other}
+    if isinstance(one, Called) and isinstance(other, Called):
+        return Called("|", (*_united(one), *_united(other)), {}, one.line)
+    return None
+
+
+def _united(call: Called) -> tuple[object, ...]:
+    return call.arguments if call.name == "|" else (call,)
+
+
 def counted(call: Called) -> list[object] | None:
     """What `range`, `enumerate` and `zip` give for what is stated outright."""
     if call.options or not call.arguments:
@@ -49,7 +92,7 @@ def _range(numbers: list[int], given: int) -> list[object] | None:
     if len(numbers) < given or given > 3 or numbers[2:] == [0]:
         return None
     counted = range(*numbers)
-    return list(counted) if len(counted) <= TURNS else None
+    return None if counted[TURNS:] else list(counted)  # its length may be more than a number of C
 
 
 def part(name: str, owner: object) -> object | None:

@@ -85,3 +85,29 @@ def test_what_code_may_have_changed_is_not_known_any_more(change):
     found = read(f"x = {{'a': 'b'}}\n{change}\n")["x"]
     assert isinstance(found, Unknown)
     assert found.line > 1
+
+
+def test_a_sum_of_many_terms_is_computed_once_each():
+    assert read("x = " + " + ".join(["'a'"] * 200))["x"] == "a" * 200
+    wide = read("w = " + " | ".join(["W(a={'b': 'c'})"] * 60) + "\nv = w | w\n")
+    assert len(wide["v"].arguments) == 120
+
+
+@pytest.mark.parametrize(
+    "grow",
+    [
+        "for i in range(40):\n    x = x + x",
+        "for i in range(40):\n    x = f'{x}{x}'",
+        "for i in range(40):\n    x = [x, x][0] + x",
+        "for i in range(99999999999999999999):\n    x = i",
+        "for i in range(999):\n    for j in range(99999):\n        for k in range(9999):\n            x = k",
+        "x = f'{0x" + "f" * 20_000 + "}'",
+        "x = 0x" + "f" * 20_000 + " / 2",
+    ],
+)
+def test_what_is_too_large_to_make_is_unknown(grow):
+    assert isinstance(read(f"x = 'some text'\n{grow}\n")["x"], Unknown)
+
+
+def test_a_list_is_added_to_in_its_place():
+    assert read("a = ['x']\nb = a\nb += ['y']\n") == {"a": ["x", "y"], "b": ["x", "y"]}

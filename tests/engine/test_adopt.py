@@ -189,3 +189,12 @@ def test_rules_that_are_wrong_are_refused(rules):
     schema = Schema.of("a.1: f32[1]")
     with pytest.raises(DocumentError):
         adopt(schema, read(rules, None, path="r.txt", schema=schema))
+
+
+def test_lists_that_hold_themselves_or_share_parts_are_looked_through_once():
+    doubled = "\n".join(f"x{n + 1} = [x{n}, x{n}]" for n in range(200))
+    table = "mapping = {'lm_head': 'head'}"
+    assert moved(f"x0 = [open()]\n{doubled}\n{table}", name=None)["lm_head.weight"] == "head.weight"
+    for text in (f"x0 = [[1]]\n{doubled}", "a = []\na.append(a)"):
+        with pytest.raises(DocumentError, match="states no mapping"):
+            read(text, name=None)
