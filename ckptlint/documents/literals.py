@@ -123,12 +123,16 @@ def _loop(statement: ast.For, scope: _Scope) -> None:
         _forget(statement, scope)
         return
     for item in items:
+        _turn(statement, item, scope)
+    if not scope.allowed.steps:
+        _forget(statement, scope)
+
+
+def _turn(statement: ast.For, item: object, scope: _Scope) -> None:
+    if scope.allowed.steps:
         _assign(statement.target, item, scope)
         for each in statement.body:
             _follow(each, scope)
-        if not scope.allowed.steps:
-            _forget(statement, scope)
-            return
 
 
 def _items(node: ast.expr, loop: ast.AST, scope: _Scope) -> list[object] | None:
@@ -337,12 +341,16 @@ def _looked_up(node: ast.Name | ast.Attribute | ast.Subscript, scope: _Scope) ->
     return _unknown(node) if found is None else found
 
 
+def _part(name: str, node: ast.expr, scope: _Scope) -> object | None:
+    owner = _value(node, scope)
+    return part(name, owner) if scope.allowed.make(owner) else None
+
+
 def _called(node: ast.Call, scope: _Scope) -> object:
     function = node.func
     name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
     if isinstance(function, ast.Attribute) and not node.args and name in OF_TABLES:
-        owner = _value(function.value, scope)
-        given = part(name, owner) if scope.allowed.make(owner) else None
+        given = _part(name, function.value, scope)
         if given is not None:
             return given
     starred = any(isinstance(item, ast.Starred) for item in node.args) or any(not word.arg for word in node.keywords)
