@@ -71,12 +71,21 @@ def _run(statements: Iterable[ast.stmt], scope: _Scope) -> Iterator[tuple[str, o
     inner: list[tuple[str, object]] = []
     for statement in statements:
         if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            below = scope.inner(f"{scope.prefix}{statement.name}.")
+            below = _given(statement, scope).inner(f"{scope.prefix}{statement.name}.")
             inner += _run(statement.body, below)
         else:
             _follow(statement, scope)
     yield from ((scope.prefix + name, value) for name, value in scope.names.items())
     yield from inner
+
+
+def _given(statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, scope: _Scope) -> _Scope:
+    """The scope of a function's parameters, which only a call tells; of a class the one around it."""
+    if isinstance(statement, ast.ClassDef):
+        return scope
+    given = scope.inner(scope.prefix)
+    given.names = {each.arg: Unknown(each.lineno, each.arg) for each in ast.walk(statement.args) if isinstance(each, ast.arg)}
+    return given
 
 
 def _follow(statement: ast.stmt, scope: _Scope) -> None:
@@ -116,9 +125,9 @@ def _added(statement: ast.AugAssign, scope: _Scope) -> object:
 
 
 def _loop(statement: ast.For, scope: _Scope) -> None:
-    """Follow the body for each item of what is stated outright; else, or where a turn may be left early, forget what it changes."""
+    """Follow the body for each item of what is stated outright; else, or where turns may differ, forget what it changes."""
     items = _items(statement.iter, statement, scope)
-    early = any(isinstance(each, (ast.Break, ast.Continue, ast.Return)) for each in ast.walk(statement))
+    early = any(isinstance(each, (ast.If, ast.Break, ast.Continue, ast.Return)) for each in ast.walk(statement))
     if items is None or early or statement.orelse:
         _forget(statement, scope)
         return

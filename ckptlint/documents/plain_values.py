@@ -110,9 +110,17 @@ def made(name: str, arguments: tuple[object, ...], options: dict[str, object]) -
         return options
     if len(arguments) != 1 or options:
         return None
+    if name in _TABLES and isinstance(arguments[0], list):
+        return _of_pairs(arguments[0])
     if name in _COPIES or name in _TABLES or name in _LISTS:
         return copied(arguments[0])
     return arguments[0] if name == "compile" and isinstance(arguments[0], str) else None
+
+
+def _of_pairs(rows: list[object]) -> dict[object, object] | None:
+    """The table of `dict([(key, value), ...])`; None where a row is no pair, or its key is not stated."""
+    pairs = [row for row in rows if isinstance(row, list) and len(row) == 2 and isinstance(row[0], (str, int))]
+    return {key: value for key, value in pairs} if len(pairs) == len(rows) else None
 
 
 def copied(value: object) -> object:

@@ -73,6 +73,7 @@ def test_loops_over_what_is_stated_are_followed_as_python_does():
         "for i in range(n):\n    x['b'] = 'c'",
         "for i in range(10 ** 9):\n    x['b'] = 'c'",
         "for i in range(3):\n    if i: continue\n    x[str(i)] = 'c'",
+        "for i in range(3):\n    if i == 0:\n        x['b'] = 'c'",
         "while go():\n    x.update(b='c')",
         "try:\n    x['b'] = 'c'\nexcept KeyError:\n    pass",
         "x.update(load())",
@@ -111,3 +112,17 @@ def test_what_is_too_large_to_make_is_unknown(grow):
 
 def test_a_list_is_added_to_in_its_place():
     assert read("a = ['x']\nb = a\nb += ['y']\n") == {"a": ["x", "y"], "b": ["x", "y"]}
+
+
+def test_parameters_hide_what_has_their_name_outside():
+    found = read(
+        "p = 'enc'\nm = {'a': 'b'}\ndef f(p):\n    return {'a': f'{p}.a'}\ndef g(*m):\n    m.update({'c': 'd'})\n    return m\n"
+    )
+    assert found["m"] == {"a": "b"}
+    assert isinstance(found["g.return"], Unknown)
+
+
+@pytest.mark.parametrize("name", ["dict", "OrderedDict", "collections.OrderedDict"])
+def test_a_table_of_pairs_is_a_table(name):
+    assert read(f"x = {name}([('a.b', 'c'), ['d', None]])") == {"x": {"a.b": "c", "d": None}}
+    assert isinstance(read(f"x = {name}([('a.b', 'c', 'd')])")["x"], Called)
