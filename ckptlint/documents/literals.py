@@ -84,7 +84,9 @@ def _given(statement: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, sco
     if isinstance(statement, ast.ClassDef):
         return scope
     given = scope.inner(scope.prefix)
-    given.names = {each.arg: Unknown(each.lineno, each.arg) for each in ast.walk(statement.args) if isinstance(each, ast.arg)}
+    given.names = {
+        each.arg: Unknown(each.lineno, each.arg) for each in ast.walk(statement.args) if isinstance(each, ast.arg)
+    }
     return given
 
 
