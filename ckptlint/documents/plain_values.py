@@ -119,8 +119,10 @@ def made(name: str, arguments: tuple[object, ...], options: dict[str, object]) -
 
 def _of_pairs(rows: list[object]) -> dict[object, object] | None:
     """The table of `dict([(key, value), ...])`; None where a row is no pair, or its key is not stated."""
-    pairs = [row for row in rows if isinstance(row, list) and len(row) == 2 and isinstance(row[0], (str, int))]
-    return {key: value for key, value in pairs} if len(pairs) == len(rows) else None
+    pairs = [
+        (row[0], row[1]) for row in rows if isinstance(row, list) and len(row) == 2 and isinstance(row[0], (str, int))
+    ]
+    return dict(pairs) if len(pairs) == len(rows) else None
 
 
 def copied(value: object) -> object:
