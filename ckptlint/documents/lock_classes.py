@@ -16,12 +16,24 @@ def read_classes(text: str) -> dict[str, str]:
         return {}
     section = rest.partition("\n[")[0]
     pairs = (line.split("  ", 1) for line in section.replace("\r", "").split("\n")[1:] if "  " in line)
-    return {_plain(name): _plain(_first(words)) for name, words in pairs}
+    return {_plain(name): _merged(words) for name, words in pairs}
 
 
-def _first(words: str) -> str:
-    """The text without the names of variants; one class has one text, unless they were built of different sources."""
-    return words.split(" ")[1] if words.startswith("@") and " " in words else words
+def _merged(words: str) -> str:
+    """The text of a class of all variants together: of each attribute what says most of it, with parameters before without or absent."""
+    if not words.startswith("@"):
+        return _plain(words)
+    texts = [_plain(each.split(" ")[1]) for each in words.split(" | ") if " " in each]
+    found: dict[str, str] = {}
+    for text in texts:
+        for attribute in filter(None, text.partition("|")[0].split(";")):
+            name = attribute.partition("=")[0].lstrip("~-")
+            found[name] = min(found.get(name, attribute), attribute, key=_rank)
+    return f"{';'.join(found.values())}|{texts[0].partition('|')[2]}" if texts else words
+
+
+def _rank(attribute: str) -> int:
+    return {"~": 2, "-": 1}.get(attribute[:1], 0)
 
 
 def _plain(text: str) -> str:

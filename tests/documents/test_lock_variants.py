@@ -114,6 +114,14 @@ def test_classes_of_one_variant_are_read_without_its_name() -> None:
     assert read_classes(text) == {"m.Net": "embed;head|Module", "m.Layer": "attn|Module", "m.Gate": "g|M"}
 
 
+def test_classes_of_variants_that_differ_are_read_together() -> None:
+    one = replace(transformer(1, 4), classes={"m.Net": "head=L:1;~extra=L:2;-drop=D:3|Module"})
+    other = replace(transformer(2, 4), classes={"m.Net": "head=L:1;extra=L:4;drop=D:5|Module"})
+    for names in (("a", "b"), ("b", "a")):
+        text = write_locks(dict(zip(names, (one, other), strict=True)), model="m")
+        assert read_classes(text) == {"m.Net": "head=L:1;extra=L:4;drop=D:5|Module"}
+
+
 def test_what_is_wrong_has_its_line() -> None:
     text = write_locks({"small": transformer(2, 8), "large": transformer(3, 8)}, model="m")
 
