@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from ckptlint.errors import DocumentError
 
-_LONGEST: Final = 4096
+LONGEST: Final = 4096  # characters of a pattern
 MOST_DIGITS: Final = 18  # a longer run of digits is no index
 IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KIND: Final = re.compile(r"int|path|int\(([1-9]|1[0-8])\)|one\(([^()]*)\)")
@@ -88,7 +88,7 @@ class Piece(NamedTuple):
     column: int  # from 1
 
 
-def scan(text: str, longest: int = _LONGEST) -> Iterator[Piece]:
+def scan(text: str, longest: int = LONGEST) -> Iterator[Piece]:
     """Cut a pattern into literal text (escapes undone), holes and runs of stars."""
     if len(text) > longest:
         raise DocumentError(f"a pattern of {len(text)} characters; at most {longest} are allowed")

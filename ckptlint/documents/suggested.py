@@ -46,7 +46,12 @@ _NOTHING_SAID: Final = Said()
 
 def migration_yaml(suggestion: Suggestion, old: Schema, new: Schema, said: Said = _NOTHING_SAID) -> str:
     """The text of the migration; it reads and, where the suggestion is complete, proves."""
-    return "\n".join(_lines(suggestion, old, new, said)) + "\n"
+    return "\n".join(map(in_one_line, _lines(suggestion, old, new, said))) + "\n"
+
+
+def in_one_line(line: str) -> str:
+    """The line with what would end or garble it escaped: keys stand in comments as they are, and may hold anything."""
+    return line if line.isprintable() else "".join(each if each.isprintable() else quoted(each)[1:-1] for each in line)
 
 
 def _lines(suggestion: Suggestion, old: Schema, new: Schema, said: Said) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ckptlint.core.schema import Schema
-from ckptlint.documents.suggested import Said, body_lines, chain_line, quoted
+from ckptlint.documents.suggested import Said, body_lines, chain_line, in_one_line, quoted
 from ckptlint.engine.suggest.suggestion import Suggestion
 from ckptlint.errors import UsageError
 
@@ -30,7 +30,7 @@ class Case:
 def cases_yaml(cases: Sequence[Case], old: Mapping[str, Schema], said: Said) -> str:
     """The text of a migration with a case for each; `UsageError` where nothing tells the old layouts of two apart."""
     names = ["; ".join(case.names) for case in cases]
-    return "\n".join([*_lines(cases, names, old, said), ""])
+    return "\n".join([*map(in_one_line, _lines(cases, names, old, said)), ""])
 
 
 def _lines(cases: Sequence[Case], names: Sequence[str], old: Mapping[str, Schema], said: Said) -> Iterator[str]:

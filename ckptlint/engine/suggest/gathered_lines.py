@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
+from ckptlint.core.holes import LONGEST
 from ckptlint.engine.suggest.suggestion import Match
+
+_T = TypeVar("_T")
 
 _WORDS: Final = re.compile(r"([./])")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -38,12 +41,29 @@ def gathered(moved: Sequence[Moved]) -> Iterator[Moved]:
     taken: set[int] = set()
     for gap, words in sorted(gaps.items(), key=lambda each: (-len(each[1]), min(each[1]))):
         left = {place: word for place, word in words.items() if place not in taken}
-        if len(left) > 1:
-            taken |= left.keys()
-            joined[min(left)] = _joined(gap, left, moved)
+        if len(left) < 2:
+            continue
+        taken |= left.keys()
+        fixed = max(len("".join(side)) for side in (gap.old, gap.new))
+        for some in bounded(list(left), [len(word) for word in left.values()], fixed):
+            joined[min(some)] = _joined(gap, {place: left[place] for place in some}, moved)
     for place, each in enumerate(moved):
         if place in joined or place not in taken:
             yield joined.get(place, each)
+
+
+def bounded(each: Sequence[_T], lengths: Sequence[int], fixed: int) -> Iterator[list[_T]]:
+    """Cut a list so that a pattern with `fixed` other characters may list the words of each part, of these lengths."""
+    found: list[_T] = []
+    room = LONGEST - fixed - len("{t:one()}")
+    left = room
+    for one, length in zip(each, lengths, strict=True):
+        if found and length + 1 > left:
+            yield found
+            found, left = [], room
+        found.append(one)
+        left -= length + 1
+    yield found
 
 
 def _gaps(moved: Moved) -> Iterator[tuple[_Gap, str]]:
@@ -64,6 +84,8 @@ def _without(words: Sequence[str], place: int) -> tuple[str, ...]:
 
 
 def _joined(gap: _Gap, words: dict[int, str], moved: Sequence[Moved]) -> Moved:
+    if len(words) == 1:
+        return moved[next(iter(words))]
     matches = tuple(match for place in words for match in moved[place].matches)
     old, new = ("".join(side).partition("\0") for side in (_marked(gap.old), _marked(gap.new)))
     options = "|".join(dict.fromkeys(words.values()))

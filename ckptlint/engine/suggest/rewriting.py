@@ -13,7 +13,7 @@ from typing import Final
 
 from ckptlint.core.holes import escaped
 from ckptlint.engine.suggest.families import HOLE, Family, Segments
-from ckptlint.engine.suggest.gathered_lines import Moved, gathered
+from ckptlint.engine.suggest.gathered_lines import Moved, bounded, gathered
 from ckptlint.engine.suggest.suggestion import Match, Suggestion
 
 _NAMES: Final = "ijklmnoqrsuvw"  # of captured numbers; e is a gathered one, p a path, t a last name
@@ -251,8 +251,10 @@ def _by_last_name(lines: Sequence[Line], renames: Sequence[_Rename], others: Ite
         written = [line.matches[0].sources[0].written for line in joined]
         names = [path[-1] for path in written]
         whole = inside[written[0][:-1]] == set(names)
-        capture = "{t}" if whole else f"{{t:one({'|'.join(names)})}}"
-        yield Line(f"{old}.{capture}", f"{new}.{{t}}", tuple(match for line in joined for match in line.matches))
+        parts = [joined] if whole else bounded(joined, list(map(len, names)), max(len(old), len(new)) + 1)
+        for some in parts:
+            capture = "{t}" if whole else f"{{t:one({'|'.join(line.matches[0].sources[0].written[-1] for line in some)})}}"
+            yield Line(f"{old}.{capture}", f"{new}.{{t}}", tuple(match for line in some for match in line.matches))
 
 
 def _without_last(line: Line) -> tuple[str, str]:
