@@ -253,7 +253,9 @@ def _by_last_name(lines: Sequence[Line], renames: Sequence[_Rename], others: Ite
         whole = inside[written[0][:-1]] == set(names)
         parts = [joined] if whole else bounded(joined, list(map(len, names)), max(len(old), len(new)) + 1)
         for some in parts:
-            capture = "{t}" if whole else f"{{t:one({'|'.join(line.matches[0].sources[0].written[-1] for line in some)})}}"
+            capture = (
+                "{t}" if whole else f"{{t:one({'|'.join(line.matches[0].sources[0].written[-1] for line in some)})}}"
+            )
             yield Line(f"{old}.{capture}", f"{new}.{{t}}", tuple(match for line in some for match in line.matches))
 
 
