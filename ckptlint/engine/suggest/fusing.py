@@ -52,8 +52,15 @@ class Fusing:
         found: list[Fusion] = []
         parts, wholes = list(parts), list(wholes)
         while True:
-            siblings = _siblings(parts)
-            best = [fusion for whole in wholes if (fusion := self._best(whole, siblings)) is not None]
+            groups: dict[int, list[list[Family]]] = {}
+            for group in _siblings(parts).values():
+                groups.setdefault(group[0].depth, []).append(group)
+            several = {depth: [each for each in beside if len(each) > 1] for depth, beside in groups.items()}
+            best = [
+                fusion
+                for whole in wholes
+                if (fusion := self._best(whole, several.get(whole.depth, ()), groups.get(whole.depth + 1, ())))
+            ]
             taken = _apart(best)
             if not taken:
                 return found
@@ -66,11 +73,14 @@ class Fusing:
                 for part in fusion.parts:
                     self.context.add(*((part, fusion.whole) if self.forward else (fusion.whole, part)))
 
-    def _best(self, whole: Family, siblings: dict[tuple[Segments, str, int], list[Family]]) -> Fusion | None:
+    def _best(
+        self, whole: Family, beside: Sequence[Sequence[Family]], stacked: Sequence[Sequence[Family]]
+    ) -> Fusion | None:
+        """The surest composition of a whole, of siblings that are `beside` each other or layers that are `stacked` in it."""
         if not whole.uniform:
             return None
         found = sorted(
-            (fusion for group in siblings.values() for fusion in self._compositions(whole, group)),
+            (fusion for group in (*beside, *stacked) for fusion in self._compositions(whole, group)),
             key=lambda fusion: -fusion.sure,
         )
         if not found or found[0].sure + (_ONLY if len(found) == 1 else 0.0) < _ENOUGH:
@@ -81,8 +91,6 @@ class Fusing:
 
     def _compositions(self, whole: Family, group: Sequence[Family]) -> Iterator[Fusion]:
         stacked = group[0].depth == whole.depth + 1
-        if group[0].depth != whole.depth and not stacked:
-            return
         fitting = [part for part in group if _may_be_part(part, whole, stacked=stacked)]
         if len(fitting) > _MOST_SIBLINGS:
             return
